@@ -1,0 +1,87 @@
+"""The entry point: builds the parser, calls one command, turns errors into exit codes (shell module)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from wq_package import __version__
+from wq_package.errors import WQPackageError
+from wq_package_cli.commands import COMMANDS
+from wq_package_cli.exit_codes import ExitCode, find_exit_code
+from wq_package_cli.output import Printer, make_printer
+
+Subparsers = argparse._SubParsersAction  # the only name argparse has for it
+
+
+class Command(Protocol):
+    """What a module in `wq_package_cli.commands` offers."""
+
+    def add_parser(self, subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+        """Add the command's parser under its own name."""
+
+    def run(self, args: argparse.Namespace, printer: Printer) -> ExitCode:
+        """Carry the command out."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `wq-package` and return its exit code; see `ExitCode`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    printer = make_printer()
+    try:
+        args = _make_parser(arguments).parse_args(arguments)
+    except SystemExit as ended:  # argparse has printed the reason
+        return int(ended.code or 0)
+    logging.basicConfig(
+        level=_LEVELS[min(args.verbose, 2)], format="%(asctime)s %(name)s %(message)s", stream=printer.err
+    )
+    return _call(_load(args.command), args, printer)
+
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def _call(command: Command, args: argparse.Namespace, printer: Printer) -> int:
+    try:
+        return command.run(args, printer)
+    except WQPackageError as error:
+        printer.print_error(error)
+        return find_exit_code(error)
+    except KeyboardInterrupt:
+        printer.print_words("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+
+
+def _load(name: str) -> Command:
+    return cast(Command, importlib.import_module(f"wq_package_cli.commands.{name}"))
+
+
+def _make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wq-package",
+        description="Run Python functions with exactly the environment they need, on machines that have nothing.",
+    )
+    parser.add_argument("--version", action="version", version=f"wq-package {__version__}")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for the wire trace")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in _names_to_load(arguments):
+        _load(name).add_parser(subparsers)
+    return parser
+
+
+def _names_to_load(arguments: Sequence[str]) -> Sequence[str]:
+    """Name the one command that was asked for, or all of them when help is wanted."""
+    for argument in arguments:
+        if argument in COMMANDS:
+            return [argument]
+        if not argument.startswith("-"):
+            break
+    return list(COMMANDS)
