@@ -54,7 +54,7 @@ class Printer:
 
     def make_console(self, *, data: bool = False) -> Console:
         """Make a rich console on standard error, or on standard output for data; obeys `NO_COLOR`."""
-        from rich.console import Console  # noqa: PLC0415 - rich costs 50 ms that quiet commands do not pay
+        from rich.console import Console
 
         return Console(file=self.out if data else self.err)
 

@@ -121,9 +121,17 @@ class BackendFailedError(BuildError):
     """
 
     def __init__(
-        self, command: tuple[str, ...], exit_code: int, output: str, *, summary: str = "", hint: str | None = None
+        self,
+        command: tuple[str, ...],
+        exit_code: int,
+        output: str,
+        *,
+        summary: str = "",
+        hint: str | None = None,
     ) -> None:
-        super().__init__(summary or f"`{command[0]}` failed with exit code {exit_code}: {output.strip()}", hint=hint)
+        super().__init__(
+            summary or f"`{command[0]}` failed with exit code {exit_code}: {output.strip()}", hint=hint
+        )
         self.command = command
         self.exit_code = exit_code
         self.output = output

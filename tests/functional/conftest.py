@@ -1,0 +1,68 @@
+"""What functional tests share: the built wheel in a fresh environment, and skips that fail in CI."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from installed import Installed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_NEEDS = {
+    "workqueue": ("work_queue_worker", "apt-get install coop-computing-tools python3-workqueue"),
+    "root": ("chroot", "run as root"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot do; fail instead where `CI` is set."""
+    for marker, (program, remedy) in _NEEDS.items():
+        if item.get_closest_marker(marker) and shutil.which(program) is None:
+            message = f"`{program}` is missing: {remedy}"
+            if os.environ.get("CI"):
+                pytest.fail(message, pytrace=False)
+            pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def _advertise_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named manager of Debian's advertises to a public server unless it is told otherwise."""
+    monkeypatch.setenv("CATALOG_HOST", "127.0.0.1")
+    monkeypatch.setenv("CATALOG_PORT", "9")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Build the wheel once per test run and install it, with numpy, scipy and pandas, in a fresh environment."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    prefix = shared / "installed"
+    with (shared / "installed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (prefix / "complete").exists():
+            _install_wheel(shared, prefix)
+            (prefix / "complete").touch()
+    return Installed(prefix)
+
+
+def _install_wheel(folder: Path, prefix: Path) -> None:
+    wheels = folder / "wheels"
+    _check([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)], cwd=ROOT)
+    venv.create(prefix, with_pip=False, symlinks=True)
+    wheel = next(wheels.glob("*.whl"))
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    requirement = f"wq-package[examples] @ file://{wheel}"
+    _check([uv, "pip", "install", "-q", "--python", str(prefix / "bin" / "python"), requirement], cwd=folder)
+
+
+def _check(command: list[str], cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
