@@ -70,7 +70,9 @@ def _make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Run Python functions with exactly the environment they need, on machines that have nothing.",
     )
     parser.add_argument("--version", action="version", version=f"wq-package {__version__}")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for the wire trace")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log more; twice for the wire trace"
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in _names_to_load(arguments):
         _load(name).add_parser(subparsers)

@@ -161,8 +161,18 @@ class CacheInvalid:
 
 
 @dataclass(frozen=True, slots=True)
+class ThirdputComplete:
+    """The answer to `Thirdput`. Real managers take a success for a failure: never send them one."""
+
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """One of the five one-line status requests of the tools, or `GET` of the same by HTTP."""
+    """One of the five one-line status requests of the tools (`queue_status`, …), or `GET` of any path by HTTP.
+
+    `kind` has no leading slash; it is empty for `GET /`.
+    """
 
     kind: str
     is_http: bool = False
@@ -227,6 +237,8 @@ class TaskDescription:
     inputs: tuple[TaskFile, ...] = ()
     folders: tuple[str, ...] = ()
     outputs: tuple[TaskFile, ...] = ()
+    coprocess: str = ""
+    """Protocol 10 and 11: the coprocess that runs the task; we never send one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +290,54 @@ class ProjectName:
     """The answer to `Name`."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer:
+    """The answer to `StatusQuery`: JSON text (by HTTP also a page); the manager closes after it."""
+
+    body: str = field(repr=False)
+    is_http: bool = False
+    content_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Protocols 9 and 10: fetch a URL into the cache, now."""
+
+    name: str
+    url: str
+    mode: int
+    flags: FileFlags = FileFlags.NONE
+
+
+class TransferMode(enum.IntEnum):
+    """How `Thirdget` and `Thirdput` move a file."""
+
+    COMMAND = 1
+    COPY = 2
+    SYMLINK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Thirdget:
+    """Protocols 9 and 10: make a cache entry from a shell command or a path of the worker's machine.
+
+    In a command `%%` stands for the path of the cache entry.
+    """
+
+    mode: TransferMode
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thirdput:
+    """Protocols 9 and 10: feed a cache entry to a shell command, or copy it to a path. See `ThirdputComplete`."""
+
+    mode: TransferMode
+    name: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,13 +488,13 @@ class CallResult:
 
 ToManager = (
     Workqueue | Info | Feature | Resource | Alive | AvailableResults | Result | Update | Dir | File | Missing | Name
-    | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady | EnvironmentFailed | CallResult
+    | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady | EnvironmentFailed | CallResult
 )  # fmt: skip
 """Every message that a worker (or a status tool) may send."""
 
 ToWorker = (
     Put | Dir | Symlink | TaskDescription | Kill | Unlink | Get | SendResults | Check | Release | Exit | ProjectName
-    | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer | FunctionDefinition | CallTask
+    | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer | FunctionDefinition | CallTask
 )  # fmt: skip
 """Every message that a manager may send."""
 
