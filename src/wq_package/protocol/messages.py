@@ -60,7 +60,7 @@ class Workqueue:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A fact about the worker: `worker-id`, `worker-end-time`, `tasks_running`, `idle-disconnecting`, …"""
+    """A fact about the worker: `worker-id`, `worker-end-time`, `tasks_running`, and so on."""
 
     key: str
     value: str
@@ -116,8 +116,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Dir:
-    """A folder. From a worker: inside the answer to `Get`, `name` is the full path. From a manager: opens a folder
-    that is being put, `name` is a cache name or, nested, a base name."""
+    """A folder.
+
+    From a worker: inside the answer to `Get`, `name` is the full path. From a manager: opens a folder that is being
+    put, `name` is a cache name or, nested, a base name.
+    """
 
     name: str
 
@@ -373,8 +376,12 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class LayerName:
-    """A layer as the wire names it: hex sha256 of its uncompressed tar segment, and how many compressed bytes
-    travel."""
+    """A layer as the wire names it.
+
+    Attributes:
+        digest: hex sha256 of its uncompressed tar segment.
+        size: how many compressed bytes travel.
+    """
 
     digest: str
     size: int
@@ -382,8 +389,11 @@ class LayerName:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentOffer:
-    """An environment that tasks will need. The worker answers with `LayersWanted`, then `EnvironmentReady` or
-    `EnvironmentFailed`. `index` is the archive's index as JSON text (small), which holds platform and floor."""
+    """An environment that tasks will need.
+
+    The worker answers with `LayersWanted`, then `EnvironmentReady` or `EnvironmentFailed`. `index` is the archive's
+    index as JSON text (small), which holds platform and floor.
+    """
 
     digest: str
     layers: tuple[LayerName, ...]
@@ -462,8 +472,9 @@ class EnvironmentFailed:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """One ended call, pushed without being asked for; `size` bytes follow: `output_size` bytes of what it printed,
-    then its pickled answer.
+    """One ended call, pushed without being asked for.
+
+    `size` bytes follow: `output_size` bytes of what it printed, then its pickled answer.
 
     Attributes:
         status: the value of a `wq_package.task.ResultCode`.
@@ -488,13 +499,15 @@ class CallResult:
 
 ToManager = (
     Workqueue | Info | Feature | Resource | Alive | AvailableResults | Result | Update | Dir | File | Missing | Name
-    | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady | EnvironmentFailed | CallResult
+    | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady
+    | EnvironmentFailed | CallResult
 )  # fmt: skip
 """Every message that a worker (or a status tool) may send."""
 
 ToWorker = (
     Put | Dir | Symlink | TaskDescription | Kill | Unlink | Get | SendResults | Check | Release | Exit | ProjectName
-    | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer | FunctionDefinition | CallTask
+    | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer
+    | FunctionDefinition | CallTask
 )  # fmt: skip
 """Every message that a manager may send."""
 
