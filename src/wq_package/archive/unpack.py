@@ -1,0 +1,379 @@
+"""Unpacks layers and archives into a folder (shell module).
+
+Decompresses on other threads while it writes files, and checks size and digest of what it was given. Never follows a link: every
+folder is opened by name below its parent, without following, and every file is created, never opened. What may be a
+member is decided in `wq_package.archive.tar_segment`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from wq_package.archive.frames import (
+    FrameError,
+    FrameHead,
+    decode_body,
+    decode_head,
+    find_compression,
+    head_size,
+)
+from wq_package.archive.index_text import TextError, parse_manifest
+from wq_package.archive.layer import (
+    FIXED_MTIME,
+    INDEX_PATH,
+    MANIFEST_FOLDER,
+    METADATA_FOLDER,
+    ArchiveIndex,
+    LayerManifest,
+    Member,
+    MemberKind,
+    Relocation,
+    make_manifest_path,
+)
+from wq_package.archive.reader import ArchiveReader
+from wq_package.archive.relocation import relocate
+from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser, TarMember
+from wq_package.errors import ArchiveError, CorruptArchiveError, DiskFullError, UnsafeMemberError
+
+_FIXED_NS = FIXED_MTIME * 10**9
+_MAX_MANIFEST = 64 * 2**20
+_AHEAD = 4
+_THREADS = min(4, os.cpu_count() or 1)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class NamedLayer(Protocol):
+    """What must be known of a layer before it arrives; `StoredLayer` and `IndexedLayer` are two."""
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of the uncompressed bytes."""
+
+    @property
+    def size(self) -> int:
+        """Uncompressed bytes."""
+
+
+def unpack_layer(
+    stream: BinaryIO, layer: NamedLayer, destination: Path, *, read_only: bool = False, label: str = ""
+) -> LayerManifest:
+    """Unpack the stored bytes of one layer into a folder that exists.
+
+    What was written before an error is left there: unpack into a folder that is thrown away then.
+
+    Args:
+        stream: gives the stored bytes, and is read to its end.
+        layer: its digest and size.
+        destination: where the members go; nothing of theirs may be there yet.
+        read_only: take the right to write from every file.
+        label: what error messages call the source; the layer's digest if empty.
+
+    Raises:
+        CorruptArchiveError: the bytes are not that layer.
+        UnsafeMemberError: a member may not be unpacked.
+    """
+    with Unpacker(destination, read_only=read_only) as unpacker:
+        return unpacker.add_layer(stream, layer, label or f"layer {layer.digest[:12]}")
+
+
+def unpack_archive(path: Path, destination: Path) -> ArchiveIndex:
+    """Unpack an archive and relocate it to `destination`, which appears complete or not at all.
+
+    Raises:
+        ArchiveError: `destination` is there and not empty, or the archive is damaged or unsafe.
+    """
+    with ArchiveReader(path) as archive, _open_new_folder(destination) as folder:
+        relocations: list[Relocation] = []
+        with Unpacker(folder) as unpacker:
+            for layer in archive.index.layers:
+                manifest = unpacker.add_layer(archive.open_layer(layer.digest), layer, str(path))
+                relocations += manifest.relocations
+            unpacker.add_file(INDEX_PATH, archive.index_text.encode("ascii"))
+        for relocation in relocations:
+            relocate_file(folder, relocation, str(destination.absolute()))
+        return archive.index
+
+
+def relocate_file(folder: Path, relocation: Relocation, prefix: str) -> None:
+    """Relocate one file of a tree in `folder` that will be used at `prefix`.
+
+    The file is replaced, not rewritten, so that whoever shares it by a hard link keeps the old one.
+    """
+    path = folder / relocation.path
+    data = relocate(path.read_bytes(), relocation, prefix)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+    mode = path.stat().st_mode & 0o777
+    descriptor = os.open(temporary, _NEW_FILE, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    os.utime(temporary, ns=(_FIXED_NS, _FIXED_NS))
+    temporary.replace(path)
+
+
+@contextmanager
+def _open_new_folder(destination: Path) -> Iterator[Path]:
+    """Give a folder that becomes `destination` when all went well, and goes away when not."""
+    if destination.is_symlink() or (destination.exists() and not _is_empty_folder(destination)):
+        raise ArchiveError(
+            f"`{destination}` is there already", hint="name a folder that does not exist or is empty"
+        )
+    temporary = destination.parent / f".{destination.name[:100]}.{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise ArchiveError(f"`{destination}` cannot be made ({error.strerror})") from error
+    try:
+        yield temporary
+        temporary.rename(destination)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise DiskFullError(f"`{destination}` cannot be written ({error.strerror})") from error
+        raise
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
+
+
+class Unpacker:
+    """Unpacks any number of layers into one folder."""
+
+    def __init__(self, destination: Path, *, read_only: bool = False) -> None:
+        self._tree = _TreeWriter(destination, read_only=read_only)
+        self._decoders: ThreadPoolExecutor | None = None
+        self._hasher: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tree.close()
+        for pool in (self._decoders, self._hasher):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def add_file(self, path: str, data: bytes) -> None:
+        """Write one file that is not a layer's."""
+        self._tree.write(Piece(TarMember(path, MemberKind.FILE, 0o644, len(data)), 0, memoryview(data)))
+
+    def add_layer(self, stream: BinaryIO, layer: NamedLayer, label: str) -> LayerManifest:
+        """Unpack a layer, and return its manifest."""
+        try:
+            return self._add_layer(stream, layer)
+        except (FrameError, SegmentError, TextError) as error:
+            raise CorruptArchiveError(
+                label, (str(error),), hint="it is incomplete or altered: fetch or build it again"
+            ) from error
+
+    def _add_layer(self, stream: BinaryIO, layer: NamedLayer) -> LayerManifest:
+        digest = hashlib.sha256()
+        hashed: Future[None] | None = None
+        self._tree.start_layer()
+        parser = SegmentParser()
+        for raw in self._iter_raw(stream, layer.size):
+            if self._hasher is None:
+                digest.update(raw)
+            else:
+                hashed = self._hasher.submit(digest.update, raw)
+            for piece in parser.feed(raw):
+                self._tree.write(piece)
+        if hashed is not None:
+            hashed.result()  # one thread hashes in order: the last one done means all done
+        if digest.hexdigest() != layer.digest or not parser.is_between_members:
+            raise FrameError(
+                f"layer {layer.digest[:12]} was altered: it has digest {digest.hexdigest()[:12]}"
+            )
+        return self._tree.finish_layer()
+
+    def _iter_raw(self, stream: BinaryIO, size: int) -> Iterator[bytes]:
+        """Decompress a layer, a few frames ahead of the one that is being written."""
+        waiting: deque[Future[bytes]] = deque()
+        for head, body in _iter_bodies(stream, size):
+            if not waiting and head.raw == size:  # a layer of one frame needs no threads
+                yield decode_body(head, body)
+                continue
+            waiting.append(self._start_threads().submit(decode_body, head, body))
+            del body
+            while len(waiting) > _AHEAD or (waiting and waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _start_threads(self) -> ThreadPoolExecutor:
+        if self._decoders is None:
+            self._decoders = ThreadPoolExecutor(_THREADS, "wq-package-decompress")
+            self._hasher = ThreadPoolExecutor(1, "wq-package-hash")
+        return self._decoders
+
+
+def _iter_bodies(stream: BinaryIO, size: int) -> Iterator[tuple[FrameHead, bytes]]:
+    """Cut a stream into frames that hold `size` raw bytes altogether."""
+    left = size
+    while start := _read(stream, 16, exactly=False):
+        start += _read(stream, head_size(find_compression(start)) - len(start))
+        head = decode_head(start)
+        left -= head.raw
+        if left < 0:
+            raise FrameError("it holds more than its index says")
+        yield head, _read(stream, head.body)
+    if left:
+        raise FrameError("it is cut short")
+
+
+def _read(stream: BinaryIO, count: int, *, exactly: bool = True) -> bytes:
+    data = stream.read(count)
+    if len(data) < count and data:
+        pieces = [data]
+        have = len(data)
+        while have < count and (data := stream.read(count - have)):
+            pieces.append(data)
+            have += len(data)
+        data = b"".join(pieces)
+    if len(data) < count and (exactly or data):
+        raise FrameError("it is cut short")
+    return data
+
+
+class _TreeWriter:
+    """Creates folders, files and links below one folder, and nothing outside it."""
+
+    def __init__(self, root: Path, *, read_only: bool) -> None:
+        self._mask = 0o555 if read_only else 0o777
+        # The open folders on the way to where the last member went: members come sorted, so most share it.
+        self._names: list[str] = []
+        self._folders = [os.open(root, _DIRECTORY)]
+        self._parent = ""
+        self._file = -1
+        self.start_layer()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        for folder in self._folders:
+            os.close(folder)
+        self._folders.clear()
+
+    def start_layer(self) -> None:
+        self._written: list[TarMember] = []
+        self._manifest = bytearray()
+
+    def finish_layer(self) -> LayerManifest:
+        """Check that what was written is what the manifest names."""
+        if not self._manifest:
+            raise TextError("a layer has no manifest")
+        manifest = parse_manifest(bytes(self._manifest))
+        self._manifest.clear()
+        if self._written[-1].path != make_manifest_path(manifest.header):
+            raise TextError("a layer's manifest is not in its place")
+        if [_strip(member) for member in manifest.members] != self._written[:-1]:
+            raise TextError("a layer's manifest does not name what the layer holds")
+        for member in manifest.members:
+            if member.path.startswith(METADATA_FOLDER):
+                raise UnsafeMemberError(member.path, f"`{METADATA_FOLDER}` belongs to the archive itself")
+        files = {member.path for member in manifest.members if member.kind is MemberKind.FILE}
+        if not all(relocation.path in files for relocation in manifest.relocations):
+            raise TextError("a layer's manifest relocates a file that the layer lacks")
+        return manifest
+
+    def write(self, piece: Piece) -> None:
+        """Write a piece of a member; its first one creates it."""
+        if piece.offset == 0 and self._file < 0:
+            self._start(piece.member)
+        if piece.member.kind is not MemberKind.FILE:
+            return
+        try:
+            _write_all(self._file, piece.data)
+        except OSError as error:
+            raise _translate(error, piece.member.path) from error
+        if self._written[-1].path.startswith(MANIFEST_FOLDER):
+            self._keep_manifest(piece)
+        if piece.is_last:
+            os.utime(self._file, ns=(_FIXED_NS, _FIXED_NS))
+            os.close(self._file)
+            self._file = -1
+
+    def _keep_manifest(self, piece: Piece) -> None:
+        if piece.member.size > _MAX_MANIFEST:
+            raise SegmentError("a layer's manifest is too large")
+        self._manifest += piece.data
+
+    def _start(self, member: TarMember) -> None:
+        if self._manifest:
+            raise SegmentError("a layer goes on after its manifest")
+        self._written.append(member)
+        parent, _, name = member.path.rpartition("/")
+        encoded = name.encode("utf-8", "surrogateescape")
+        try:
+            if parent != self._parent:
+                self._enter(parent)
+            self._create(member, encoded)
+        except FileExistsError:
+            raise SegmentError(f"`{member.path}` is there twice") from None
+        except OSError as error:
+            raise _translate(error, member.path) from error
+
+    def _create(self, member: TarMember, name: bytes) -> None:
+        folder = self._folders[-1]
+        match member.kind:
+            case MemberKind.FILE:
+                self._file = os.open(name, _NEW_FILE, member.mode & self._mask, dir_fd=folder)
+            case MemberKind.LINK:
+                os.symlink(member.target.encode("utf-8", "surrogateescape"), name, dir_fd=folder)
+            case MemberKind.FOLDER:
+                os.mkdir(name, 0o755, dir_fd=folder)
+
+    def _enter(self, parent: str) -> None:
+        names = parent.split("/") if parent else []
+        shared = 0
+        while shared < min(len(names), len(self._names)) and names[shared] == self._names[shared]:
+            shared += 1
+        while len(self._names) > shared:
+            self._names.pop()
+            os.close(self._folders.pop())
+        self._parent = "/".join(self._names)
+        for name in names[shared:]:
+            self._folders.append(_open_folder(name.encode("utf-8", "surrogateescape"), self._folders[-1]))
+            self._names.append(name)
+        self._parent = parent
+
+
+def _write_all(file: int, data: memoryview) -> None:
+    while len(data):
+        data = data[os.write(file, data) :]
+
+
+def _open_folder(name: bytes, parent: int) -> int:
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except FileNotFoundError:
+        os.mkdir(name, 0o755, dir_fd=parent)
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _strip(member: Member) -> TarMember:
+    return TarMember(member.path, member.kind, member.mode, member.size, member.target)
+
+
+def _translate(error: OSError, path: str) -> Exception:
+    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        return UnsafeMemberError(path, "it would be written through a link or a file")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError(
+            f"there is no room to unpack `{path}`", hint="free disk space or name another folder"
+        )
+    return ArchiveError(f"`{path}` cannot be unpacked ({error.strerror})")
