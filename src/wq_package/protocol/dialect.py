@@ -1,0 +1,208 @@
+"""Our dialect: value ⇄ `wqp WORD LENGTH` and a JSON list (logic module).
+
+Knows the last section of `messages`, nothing of order or bodies. The list holds a message's fields in their order of
+declaration, without trailing defaults, so that the two that come by the thousand, `CallTask` and `CallResult`, cost a
+few microseconds. What comes from the peer is checked field by field: JSON from the wire is not to be trusted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from wq_package.errors import LocalProtocolError, RemoteProtocolError
+from wq_package.protocol import messages as m
+from wq_package.protocol.fields import MAX_NUMBER
+
+MAX_HEADER = 16 * 2**20
+"""Largest JSON list that is gathered: the index of an archive of some thousand layers fits many times."""
+
+_Check = Callable[[Any], Any]
+_dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class _BadFieldError(Exception):
+    """A field is not of its kind."""
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(text)
+
+
+_load = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _text(value: Any) -> Any:
+    if type(value) is not str:
+        raise _BadFieldError
+    return value
+
+
+def _integer(value: Any) -> Any:
+    if type(value) is not int or not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise _BadFieldError
+    return value
+
+
+def _size(value: Any) -> Any:
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:
+        raise _BadFieldError
+    return value
+
+
+def _number(value: Any) -> Any:
+    if type(value) is int:
+        return _integer(value)
+    if type(value) is not float or not math.isfinite(value):
+        raise _BadFieldError
+    return value
+
+
+def _optional(check: _Check) -> _Check:
+    return lambda value: None if value is None else check(value)
+
+
+def _many(check: _Check) -> _Check:
+    def check_all(value: Any) -> Any:
+        if type(value) is not list:
+            raise _BadFieldError
+        return tuple([check(each) for each in value])
+
+    return check_all
+
+
+def _list_of(value: Any, count: int) -> list[Any]:
+    if type(value) is not list or len(value) != count:
+        raise _BadFieldError
+    return value
+
+
+def _variable(value: Any) -> Any:
+    name, text = _list_of(value, 2)
+    return _text(name), None if text is None else _text(text)
+
+
+def _file(value: Any) -> Any:
+    cache_name, sandbox_name, flags = _list_of(value, 3)
+    cache_name = _text(cache_name)
+    if cache_name in ("", ".", "..") or "/" in cache_name or "\0" in cache_name:
+        raise _BadFieldError
+    return m.TaskFile(cache_name, _text(sandbox_name), m.FileFlags(_size(flags) & 127))
+
+
+def _layer(value: Any) -> Any:
+    digest, size = _list_of(value, 2)
+    return m.LayerName(_digest(digest), _size(size))
+
+
+def _digest(value: Any) -> Any:
+    # Digests become file names in the store.
+    if type(value) is not str or not value.isascii() or not value.isalnum() or len(value) > 128:
+        raise _BadFieldError
+    return value
+
+
+def _digest_or_empty(value: Any) -> Any:
+    return value if value == "" and type(value) is str else _digest(value)
+
+
+_texts = _many(_text)
+
+_KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
+    b"hello": (m.Hello, (_size, _text)),
+    b"offer": (m.EnvironmentOffer, (_digest, _many(_layer), _texts, _text)),
+    b"layer": (m.Layer, (_digest, _size)),
+    b"function": (m.FunctionDefinition, (_digest, _size)),
+    b"call": (
+        m.CallTask,
+        (
+            _integer, _digest_or_empty, _digest, _size, _text, _text,
+            _optional(_number), _optional(_integer), _optional(_integer), _optional(_integer),
+            _optional(_number), _optional(_number),
+            _many(_variable), _many(_file), _many(_file),
+        ),
+    ),
+    b"wanted": (m.LayersWanted, (_digest, _many(_digest))),
+    b"ready": (m.EnvironmentReady, (_digest,)),
+    b"failed": (m.EnvironmentFailed, (_digest, _text)),
+    b"result": (
+        m.CallResult,
+        (
+            _integer, _text, _integer, _size, _size, _integer,
+            _integer, _integer, _number, _number, _texts, _text,
+        ),
+    ),
+}  # fmt: skip
+
+KINDS = {word: kind for word, (kind, _) in _KINDS.items()}
+TO_MANAGER: frozenset[type] = frozenset(
+    {m.LayersWanted, m.EnvironmentReady, m.EnvironmentFailed, m.CallResult}
+)
+TO_WORKER: frozenset[type] = frozenset(KINDS.values()) - TO_MANAGER
+
+
+def _flatten(value: Any) -> Any:
+    """Make JSON's lists of our values."""
+    if isinstance(value, tuple):
+        return [_flatten(each) for each in value]
+    if dataclasses.is_dataclass(value):
+        return [_flatten(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Layout:
+    word: bytes
+    names: tuple[str, ...]
+    defaults: tuple[Any, ...]
+
+
+def _lay_out(word: bytes, kind: type) -> _Layout:
+    fields = dataclasses.fields(kind)
+    return _Layout(word, tuple(field.name for field in fields), tuple(field.default for field in fields))
+
+
+_LAYOUTS = {kind: _lay_out(word, kind) for word, (kind, _) in _KINDS.items()}
+_REQUIRED = {
+    word: sum(field.default is dataclasses.MISSING for field in dataclasses.fields(kind))
+    for word, (kind, _) in _KINDS.items()
+}
+
+
+def encode_dialect(message: m.Message) -> bytes:
+    """Encode a message of our dialect, with its line.
+
+    Raises:
+        LocalProtocolError: a field cannot travel, or there is too much.
+    """
+    layout = _LAYOUTS[type(message)]
+    values = [getattr(message, name) for name in layout.names]
+    defaults = layout.defaults
+    while values and values[-1] == defaults[len(values) - 1]:
+        values.pop()
+    try:
+        header = _dump([_flatten(value) if type(value) is tuple else value for value in values]).encode()
+    except (TypeError, ValueError) as error:
+        raise LocalProtocolError(f"`{type(message).__name__}` cannot be sent: {error}") from error
+    if len(header) > MAX_HEADER:
+        raise LocalProtocolError(f"`{type(message).__name__}` is larger than {MAX_HEADER} bytes")
+    return b"wqp %b %d\n%b" % (layout.word, len(header), header)
+
+
+def decode_dialect(word: bytes, header: bytes) -> Any:
+    """Decode the JSON of a message whose word is known.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    kind, checks = _KINDS[word]
+    try:
+        values = _load(header.decode())
+        if type(values) is not list or not _REQUIRED[word] <= len(values) <= len(checks):
+            raise _BadFieldError
+        return kind(*[check(value) for check, value in zip(checks, values, strict=False)])
+    except (ValueError, RecursionError, _BadFieldError) as error:
+        raise RemoteProtocolError(f"the peer sent a malformed `{kind.__name__}`") from error
