@@ -1,0 +1,24 @@
+"""The Parsl executor: every app in its own packaged environment (shell package).
+
+    from wq_package.executor import WQPackageExecutor
+
+Knows Parsl, and through `analyze`, `build` and `manager` everything below; nothing below knows it. The executor is loaded
+when its name is first asked for, so that the pure modules of this room cost nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wq_package.executor.executor import WQPackageExecutor
+
+__all__ = ["WQPackageExecutor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "WQPackageExecutor":
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    from wq_package.executor.executor import WQPackageExecutor
+
+    return WQPackageExecutor

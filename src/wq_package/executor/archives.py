@@ -1,0 +1,110 @@
+"""Finds or builds the archive of a spec in the user's cache (shell module).
+
+Knows `build` and the archive's index; knows nothing of apps or tasks. An archive stands under the digest of its spec and
+of the installed distributions' records, so that a second run of an unchanged program reads one index and builds nothing,
+and a changed installation is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from wq_package.archive.layer import ArchiveIndex
+from wq_package.archive.reader import ArchiveReader
+from wq_package.build import BuildOptions, build_environment, default_cache_root
+from wq_package.errors import ArchiveError
+from wq_package.executor.packing import Built, PackedLayer, digest_spec
+from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
+from wq_package.spec.files import load_spec
+
+__all__ = ["ArchiveBuilder", "read_archive"]
+
+logger = logging.getLogger(__name__)
+
+_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tar")
+
+
+class ArchiveBuilder:
+    """Keeps archives in `<cache>/environments/`."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._folder = (cache or default_cache_root()) / "environments"
+        self._options = BuildOptions() if cache is None else BuildOptions(cache=cache)
+
+    def build(self, spec: EnvironmentSpec) -> Built:
+        """Build a spec's archive, or find it.
+
+        Raises:
+            BuildError: it cannot be built.
+        """
+        path = self._folder / f"{_name_archive(spec)}.tar.zst"
+        try:
+            return read_archive(path)
+        except FileNotFoundError:
+            pass
+        except ArchiveError as error:
+            logger.warning("building `%s` again: %s", path, error)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        built = build_environment(spec, path, self._options)
+        return _describe(built.path, built.index, built.layers_built, built.layers_reused)
+
+    def find_given(self, given: str) -> Built:
+        """Turn what the user named, an archive or a spec file, into an archive.
+
+        Raises:
+            SpecError: it is neither.
+            ArchiveError: the archive is damaged.
+            BuildError: the spec cannot be built.
+        """
+        path = Path(given).expanduser().resolve()
+        if path.name.endswith(_ARCHIVE_SUFFIXES):
+            return read_archive(path)
+        spec = load_spec(path)
+        known = {requirement.canonical_name for requirement in spec.wheels} | {
+            item.name for item in spec.conda
+        }
+        if "cloudpickle" not in known:  # what loads the app's function there
+            spec = replace(spec, wheels=(*spec.wheels, WheelRequirement("cloudpickle")))
+        return self.build(spec)
+
+
+def _name_archive(spec: EnvironmentSpec) -> str:
+    lines = [digest_spec(spec), sys.version, str(Path(sys.base_prefix).resolve())]
+    lines += [_stamp(requirement.canonical_name) for requirement in sorted(spec.wheels)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _stamp(name: str) -> str:
+    """Tell one state of an installed distribution from another without reading its files."""
+    try:
+        folder = importlib.metadata.distribution(name)._path  # type: ignore[attr-defined]
+        status = (Path(str(folder)) / "RECORD").stat()  # an installer writes it anew
+    except (importlib.metadata.PackageNotFoundError, AttributeError, OSError):
+        return f"{name} unknown"
+    return f"{name} {status.st_mtime_ns} {status.st_size}"
+
+
+def read_archive(path: Path) -> Built:
+    """Read what is in an archive.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CorruptArchiveError: it is damaged.
+    """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with ArchiveReader(path) as reader:
+        return _describe(path, reader.index, 0, len(reader.index.layers))
+
+
+def _describe(path: Path, index: ArchiveIndex, built: int, reused: int) -> Built:
+    layers = tuple(
+        PackedLayer(layer.header.kind.name.lower(), layer.header.name, layer.header.version, layer.size)
+        for layer in index.layers
+    )
+    return Built(path, index.environment, layers, built, reused, path.stat().st_size)

@@ -1,0 +1,402 @@
+"""`WQPackageExecutor`: what Parsl calls, wired to the parts that do the work (shell module).
+
+Knows Parsl's executor interface and the seams of `functions`, `packing` and the manager. Decides little: which bytes a
+function becomes stands in `functions`, what an environment needs in `requirements`, what failed in `failures`. Nothing slow
+happens in `submit`: an app whose environment is not ready yet has its tasks wait in the packer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+import secrets
+import shlex
+import sys
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import parsl
+import typeguard
+from parsl.executors.errors import BadStateException
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.states import TERMINAL_STATES
+from parsl.monitoring.radios.base import RadioConfig
+from parsl.monitoring.radios.filesystem import FilesystemRadio
+from parsl.providers import CondorProvider, LocalProvider
+from parsl.providers.base import ExecutionProvider
+from parsl.utils import RepresentationMixin
+
+from wq_package.errors import WQPackageError
+from wq_package.executor.archives import ArchiveBuilder
+from wq_package.executor.demands import Demand, parse_demand
+from wq_package.executor.failures import (
+    EnvironmentUnavailableError,
+    ManagerStoppedError,
+    UnsendableError,
+    read_answer,
+)
+from wq_package.executor.functions import (
+    AppKey,
+    AppKind,
+    ResolvedApp,
+    Shipment,
+    find_roots,
+    pack_function,
+    pack_value,
+    resolve_app,
+)
+from wq_package.executor.packing import PackedApp, Packer
+from wq_package.executor.requirements import SourceAnalyzer
+from wq_package.executor.staging import Cargo, StagingOptions, stage_files
+from wq_package.manager import BlockingManager, ManagerOptions
+from wq_package.task import Call, CallMode, Environment, Task, TaskResult
+
+__all__ = ["WQPackageExecutor"]
+
+logger = logging.getLogger(__name__)
+
+
+class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
+    """Runs every app in its own packaged environment, on workers that need have nothing installed.
+
+    Args:
+        label: name of the executor, unique in the program.
+        provider: how blocks of workers are started; by default a new `LocalProvider`, one block on this machine.
+        working_dir: folder for staging providers.
+        project_password_file: file with the password that workers must know; by default one is made for each run.
+        address: what workers are told to connect to; by default this machine's loopback address, and nobody else can
+            connect. Any other address makes the manager listen on all interfaces.
+        port: TCP port to listen on; 0 for any that is free.
+        env: environment variables for every task.
+        shared_fs: workers see the same files under the same paths, so that nothing is staged.
+        storage_access: staging providers; Parsl's defaults if `None`.
+        use_cache: keep input files on workers, by content, for other tasks.
+        pack: analyse each app, build its environment and send it to the workers. Without it, workers use their own Python.
+        extra_pkgs: requirements to add to every environment, such as programs that an app calls by name.
+        environment: an environment archive or a spec file for all apps, in place of the analysis.
+        environments: the same for single apps, by name.
+        autocategory: each app is a category of its own.
+        max_retries: how often a task is tried again after losing its worker, apart from Parsl's own retries; `None` for
+            ever.
+        init_command: shell command to run before each worker starts.
+        worker_options: further options of the worker.
+        worker_executable: what starts a worker; by default this Python with this package.
+        scaling_cores_per_worker: cores that a worker is expected to have; a hint for scaling only.
+        call_mode: `in-place` for speed, or `fork` to run each call in a process of its own.
+        cache_dir: where layers and archives are kept between runs; by default the user's cache folder.
+        block_error_handler: as in Parsl's other executors.
+        remote_monitoring_radio: how tasks report to Parsl's monitoring.
+    """
+
+    @typeguard.typechecked
+    def __init__(  # noqa: PLR0913 - the parameters of Parsl's `WorkQueueExecutor`, and a few more
+        self,
+        label: str = "WQPackageExecutor",
+        provider: ExecutionProvider | None = None,
+        working_dir: str = ".",
+        project_password_file: str | None = None,
+        address: str | None = None,
+        port: int = 0,
+        env: dict[str, str] | None = None,
+        shared_fs: bool = False,  # noqa: FBT001, FBT002 - as in Parsl
+        storage_access: list[Any] | None = None,
+        use_cache: bool = True,  # noqa: FBT001, FBT002 - as in Parsl
+        pack: bool = False,  # noqa: FBT001, FBT002 - as in Parsl
+        extra_pkgs: list[str] | None = None,
+        environment: str | None = None,
+        environments: dict[str, str] | None = None,
+        autocategory: bool = True,  # noqa: FBT001, FBT002 - as in Parsl
+        max_retries: int | None = 1,
+        init_command: str = "",
+        worker_options: str = "",
+        worker_executable: str | None = None,
+        scaling_cores_per_worker: int = 1,
+        call_mode: str = "in-place",
+        cache_dir: str | None = None,
+        block_error_handler: bool | Callable[..., None] = True,  # noqa: FBT001, FBT002 - as in Parsl
+        remote_monitoring_radio: RadioConfig | None = None,
+    ) -> None:
+        # Each executor needs a provider of its own: a default argument would be shared by all of them.
+        super().__init__(provider=provider or LocalProvider(), block_error_handler=block_error_handler)
+        self.label = label
+        self.working_dir = working_dir
+        self.project_password_file = project_password_file
+        self.address = address
+        self.port = port
+        self.env = env
+        self.shared_fs = shared_fs
+        self.storage_access = storage_access
+        self.use_cache = use_cache
+        self.pack = pack
+        self.extra_pkgs = extra_pkgs
+        self.environment = environment
+        self.environments = environments
+        self.autocategory = autocategory
+        self.max_retries = max_retries
+        self.init_command = init_command
+        self.worker_options = worker_options
+        self.worker_executable = worker_executable
+        self.scaling_cores_per_worker = scaling_cores_per_worker
+        self.call_mode = call_mode
+        self.cache_dir = cache_dir
+        self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
+        self._mode = CallMode(call_mode)
+        self._variables = tuple((env or {}).items())
+        self._pending: dict[int, _Pending] = {}
+        self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
+        self._shipments = weakref.WeakKeyDictionary()
+        self._roots: dict[object, tuple[Any, ...]] = {}
+        self._ids = itertools.count(1)
+        self._staging = {
+            is_bash: StagingOptions(shared_fs=shared_fs, stage_streams=is_bash, cache=use_cache)
+            for is_bash in (False, True)
+        }
+        self._blocks_ahead = 0
+
+    # -- life ------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen for workers, and start the first blocks at once instead of at Parsl's first strategy tick."""
+        super().start()
+        self._folder = Path(self.run_dir) / self.label
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._password_file = self._prepare_password()
+        self._manager = BlockingManager(
+            ManagerOptions(
+                host=self._find_interface(), port=self.port, password=self._password_file.read_bytes()
+            )
+        )
+        self._manager.start()
+        self._packer = self._make_packer()
+        self.worker_command = self._make_worker_command()
+        if self.provider.init_blocks:
+            first = super().scale_out_facade(self.provider.init_blocks)
+            self._blocks_ahead = self.provider.init_blocks
+            logger.debug("started blocks %s ahead of the strategy", first)
+
+    def shutdown(self) -> None:
+        """Stop building, stop the workers, and fail what has not ended."""
+        self._packer.close()
+        self._fail_all(ManagerStoppedError("the executor was shut down before the task ended"))
+        self._manager.stop()
+        self._cancel_blocks()
+        if self.project_password_file is None:
+            self._password_file.unlink(missing_ok=True)
+        super().shutdown()
+
+    def _prepare_password(self) -> Path:
+        if self.project_password_file is not None:
+            path = Path(self.project_password_file).resolve()
+            if not path.is_file():
+                raise WQPackageError(
+                    f"there is no password file `{path}`",
+                    hint="leave `project_password_file` out to have one made",
+                )
+            return path
+        path = self._folder / "password"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+        return path
+
+    def _find_interface(self) -> str:
+        return "127.0.0.1" if self.address in (None, "127.0.0.1", "localhost") else "0.0.0.0"
+
+    def _make_packer(self) -> Packer:
+        cache = None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
+        analyzer = SourceAnalyzer(self.extra_pkgs or [], f"parsl=={parsl.__version__}")
+        return Packer(analyzer, ArchiveBuilder(cache))
+
+    # -- tasks -----------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self, func: Callable[..., Any], resource_specification: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Send one call on its way.
+
+        Raises:
+            InvalidResourceSpecification: a key or a value of the specification is wrong.
+            UnsendableError: the function or an argument cannot be pickled.
+        """
+        if self.bad_state_is_set:
+            raise BadStateException(self, self.executor_exception)
+        demand = parse_demand(resource_specification)
+        shipment = self._find_shipment(func)
+        cargo = stage_files(args, kwargs, self._make_staging_options(shipment.kind))
+        try:
+            arguments, modules = pack_value((cargo.args, cargo.kwargs))
+        except Exception as error:  # whatever the arguments' own pickling raises
+            raise UnsendableError(
+                f"an argument of app `{shipment.name}` cannot be pickled: {error}"
+            ) from error
+        pending = _Pending(next(self._ids), shipment, demand)
+        self._pending[pending.task_id] = pending
+        call = Call(shipment.function, arguments, self._mode)
+        self._route(pending, self._choose_environment(shipment, modules), call, cargo)
+        return pending.future
+
+    def _find_shipment(self, func: Callable[..., Any]) -> Shipment:
+        app = resolve_app(func)
+        if app.kind is AppKind.WHOLE:  # a new object for each task
+            return self._pack_app(app)
+        try:
+            known = self._shipments.setdefault(app.function, {})
+        except TypeError:  # neither hashable nor weakly referable
+            return self._pack_app(app)
+        shipment = known.get((app.kind, app.walltime))
+        if shipment is None:
+            shipment = known[app.kind, app.walltime] = self._pack_app(app)
+        return shipment
+
+    def _pack_app(self, app: ResolvedApp) -> Shipment:
+        roots = find_roots(app.function)
+        shipment = pack_function(app, roots)
+        self._roots.setdefault(shipment.key.places, roots)
+        return shipment
+
+    def _make_staging_options(self, kind: AppKind) -> StagingOptions:
+        return self._staging[kind is AppKind.BASH]
+
+    def _choose_environment(self, shipment: Shipment, modules: frozenset[str]) -> AppKey | None:
+        """Tell which environment a call needs: that of its app, or a larger one if its arguments bring other modules."""
+        given = (self.environments or {}).get(shipment.name, self.environment)
+        if given is not None:
+            return AppKey(given=given)
+        if not self.pack:
+            return None
+        if modules <= shipment.modules:
+            return shipment.key
+        return replace(shipment.key, modules=tuple(sorted(shipment.modules | modules)))
+
+    def _route(self, pending: _Pending, key: AppKey | None, call: Call, cargo: Cargo) -> None:
+        if key is None:
+            self._send(pending, call, cargo, None)
+            return
+        entry = self._packer.find(key)
+        if entry is None:
+            entry = self._packer.request(pending.shipment.name, key, self._roots[pending.shipment.key.places])
+        if entry.environment is not None:
+            self._send(pending, call, cargo, entry.environment)
+            return
+
+        def go_on(environment: Environment | None, error: BaseException | None) -> None:
+            if environment is None:
+                self._fail(pending, _explain_no_environment(pending.shipment.name, error))
+            else:
+                self._send(pending, call, cargo, environment)
+
+        self._packer.wait(entry, go_on)
+
+    def _send(self, pending: _Pending, call: Call, cargo: Cargo, environment: Environment | None) -> None:
+        demand = pending.demand
+        task = Task(
+            call=call,
+            environment=environment,
+            inputs=cargo.inputs,
+            outputs=cargo.outputs,
+            variables=self._variables,
+            resources=demand.resources,
+            category=pending.shipment.name if self.autocategory else "parsl-default",
+            priority=demand.priority,
+            max_retries=self.max_retries,
+        )
+        pending.manager_id = self._manager.submit(task, partial(self._finish, pending))
+
+    def _finish(self, pending: _Pending, result: TaskResult) -> None:
+        if self._pending.pop(pending.task_id, None) is None:
+            return  # failed already, with everything else
+        value, error = read_answer(result, pending.shipment.name)
+        if error is None:
+            pending.future.set_result(value)
+        else:
+            pending.future.set_exception(error)
+
+    def _fail(self, pending: _Pending, error: BaseException) -> None:
+        if self._pending.pop(pending.task_id, None) is not None:
+            pending.future.set_exception(error)
+
+    def _fail_all(self, error: BaseException) -> None:
+        for pending in list(self._pending.values()):
+            self._fail(pending, error)
+
+    @property
+    def tasks(self) -> dict[object, Future[Any]]:
+        """The futures of all tasks that have not ended."""
+        return {task_id: pending.future for task_id, pending in list(self._pending.items())}
+
+    def list_packed(self) -> tuple[PackedApp, ...]:
+        """List the apps whose environments are ready: specs, layers and times."""
+        return self._packer.list_packed()
+
+    # -- blocks ----------------------------------------------------------------------------------------------------------
+
+    def outstanding(self) -> int:
+        """Count the cores that waiting and running tasks ask for."""
+        return math.ceil(sum(pending.demand.cores for pending in list(self._pending.values())))
+
+    @property
+    def workers_per_node(self) -> int | float:
+        """Cores of a worker, as Parsl's strategy understands it."""
+        return self.scaling_cores_per_worker
+
+    def scale_out_facade(self, n: int) -> list[str]:
+        """Start blocks, but for those that Parsl's strategy asks for first and `start` has started already."""
+        ahead = min(n, self._blocks_ahead)
+        self._blocks_ahead -= ahead
+        return super().scale_out_facade(n - ahead) if n > ahead else []
+
+    def set_bad_state_and_fail_all(self, exception: Exception) -> None:
+        """Fail all tasks, now and from now on."""
+        logger.error("executor %s cannot go on: %s", self.label, exception)
+        self._executor_exception = exception
+        self._executor_bad_state.set()
+        self._fail_all(BadStateException(self, exception))
+
+    def _get_launch_command(self, block_id: str) -> str:
+        return f"PARSL_WORKER_BLOCK_ID={block_id} {self.worker_command}"
+
+    def _make_worker_command(self) -> str:
+        executable = self.worker_executable or f"{shlex.quote(sys.executable)} -m wq_package_cli worker"
+        password = shlex.quote(str(self._password_file))
+        if isinstance(self.provider, CondorProvider):  # the job runs in a folder of its own
+            self.provider.transfer_input_files.append(str(self._password_file))
+            password = shlex.quote(self._password_file.name)
+        words = [executable, self.worker_options, "--password-file", password]
+        words += [shlex.quote(self.address or "127.0.0.1"), str(self._manager.port)]
+        command = " ".join(word for word in words if word)
+        return f"{self.init_command}; {command}" if self.init_command else command
+
+    def _cancel_blocks(self) -> None:
+        left = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
+        jobs = [self.blocks_to_job_id[block] for block in left if block in self.blocks_to_job_id]
+        if jobs:
+            self.provider.cancel(jobs)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A task that has not ended."""
+
+    task_id: int
+    shipment: Shipment
+    demand: Demand
+    future: Future[Any] = field(default_factory=Future)
+    manager_id: int | None = None
+
+    def __post_init__(self) -> None:
+        self.future.parsl_executor_task_id = self.task_id  # type: ignore[attr-defined]  # Parsl logs it
+
+
+def _explain_no_environment(app: str, error: BaseException | None) -> EnvironmentUnavailableError:
+    explained = EnvironmentUnavailableError(
+        f"app `{app}` has no environment: {error}", hint=getattr(error, "hint", None)
+    )
+    explained.__cause__ = error
+    return explained

@@ -1,0 +1,186 @@
+"""How a failed task looks to Parsl: exceptions that are both ours and Parsl's, and which result becomes which.
+
+Knows results of tasks and Parsl's exception classes; knows nothing of how tasks run (logic module).
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from parsl.app.errors import AppException, AppTimeout
+from parsl.serialize.errors import DeserializationError, SerializationError
+
+from wq_package import errors
+from wq_package.task import ResultCode, TaskResult
+
+__all__ = [
+    "EnvironmentUnavailableError",
+    "InterpreterLostError",
+    "ManagerStoppedError",
+    "RemoteTraceback",
+    "ResourcesExhaustedError",
+    "TaskCancelledError",
+    "TaskFailedError",
+    "TaskWorkerLostError",
+    "UnreadableAnswerError",
+    "UnsendableError",
+    "WallTimeExceededError",
+    "read_answer",
+]
+
+
+class TaskFailedError(errors.QueueError, AppException):  # type: ignore[misc]  # Parsl is not followed
+    """A task did not run to its end, for a reason that is not the app's own exception.
+
+    Args:
+        code: how it ended.
+        worker: where it ran, if it did.
+        output: the end of what it printed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ResultCode = ResultCode.UNKNOWN,
+        worker: str = "",
+        output: str = "",
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.worker = worker
+        self.output = output
+
+    def __str__(self) -> str:
+        place = f" (on {self.worker})" if self.worker else ""
+        printed = f"\nit printed: {self.output}" if self.output else ""
+        hint = f"\nhint: {self.hint}" if self.hint else ""
+        return f"{self.message}{place}{printed}{hint}"
+
+
+class TaskWorkerLostError(TaskFailedError, errors.WorkerLostError):
+    """Its workers went away, as often as it may be tried."""
+
+
+class ResourcesExhaustedError(TaskFailedError):
+    """It used more than its cores, memory or disk."""
+
+
+class WallTimeExceededError(TaskFailedError, AppTimeout):  # type: ignore[misc]  # Parsl is not followed
+    """It ran longer than it may."""
+
+
+class TaskCancelledError(TaskFailedError):
+    """It was cancelled."""
+
+
+class InterpreterLostError(TaskFailedError):
+    """The call ended the interpreter that it ran in."""
+
+
+class ManagerStoppedError(TaskFailedError):
+    """The executor shut down before the task ended."""
+
+
+class EnvironmentUnavailableError(TaskFailedError):
+    """The app's environment could not be made, or cannot be used on the worker; `__cause__` says why."""
+
+
+class UnsendableError(errors.WQPackageError, SerializationError):  # type: ignore[misc]  # Parsl is not followed
+    """The app or its arguments cannot be pickled."""
+
+
+class UnreadableAnswerError(TaskFailedError, DeserializationError):  # type: ignore[misc]  # Parsl is not followed
+    """What the app returned or raised cannot be pickled there, or unpickled here."""
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - it is shown as the cause of the user's own exception
+    """Shows, as the cause of an exception, where on the worker it was raised."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+_KINDS: dict[ResultCode, type[TaskFailedError]] = {
+    ResultCode.MAX_RETRIES: TaskWorkerLostError,
+    ResultCode.RESOURCE_EXHAUSTION: ResourcesExhaustedError,
+    ResultCode.DISK_FULL: ResourcesExhaustedError,
+    ResultCode.WALL_TIME: WallTimeExceededError,
+    ResultCode.END_TIME: WallTimeExceededError,
+    ResultCode.CANCELLED: TaskCancelledError,
+    ResultCode.INTERPRETER_LOST: InterpreterLostError,
+    ResultCode.ENVIRONMENT_FAILED: EnvironmentUnavailableError,
+}
+
+_HINTS: dict[ResultCode, str] = {
+    ResultCode.MAX_RETRIES: "raise `max_retries`, or see the workers' logs for why they went away",
+    ResultCode.RESOURCE_EXHAUSTION: "declare more in `parsl_resource_specification`",
+    ResultCode.FORSAKEN: "no worker is as large as what `parsl_resource_specification` declares",
+    ResultCode.INPUT_MISSING: "relative input files are staged from the folder where the program was started",
+}
+
+_OUTPUT_SHOWN = 2000
+
+
+def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None]:
+    """Turn a result into `(value, None)` or `(None, exception)`.
+
+    A call that answered counts, even when an output file is missing: whether that matters, the app decides.
+    """
+    if not result.value:
+        return None, _explain(result, app)
+    try:
+        returned, content = pickle.loads(result.value)
+    except Exception as error:  # noqa: BLE001 - whatever the objects in it raise
+        unreadable = _make_unreadable(
+            app, f"what app `{app}` returned cannot be unpickled here: {error}", result
+        )
+        unreadable.__cause__ = error
+        return None, unreadable
+    if returned:
+        return content, None
+    return None, _restore_exception(content, result, app)
+
+
+def _explain(result: TaskResult, app: str) -> TaskFailedError:
+    kind = _KINDS.get(result.code, TaskFailedError)
+    reason = result.message or result.code.value
+    return kind(
+        f"app `{app}` failed: {reason}",
+        code=result.code,
+        worker=result.worker,
+        output=result.output[-_OUTPUT_SHOWN:].decode(errors="replace").strip(),
+        hint=_HINTS.get(result.code),
+    )
+
+
+def _restore_exception(bundle: dict[str, Any], result: TaskResult, app: str) -> BaseException:
+    cause = RemoteTraceback(bundle["traceback"]) if bundle.get("traceback") else None
+    error = _load_exception(bundle)
+    if error is None:
+        error = _make_unreadable(app, f"app `{app}` raised `{bundle['type']}`: {bundle['text']}", result)
+    if error.__cause__ is None:
+        error.__cause__ = cause
+    return error
+
+
+def _load_exception(bundle: dict[str, Any]) -> BaseException | None:
+    if bundle.get("pickle") is None:
+        return None
+    try:
+        error = pickle.loads(bundle["pickle"])
+    except Exception:  # noqa: BLE001 - an exception class may do anything; its type and text are in the bundle
+        return None
+    return error if isinstance(error, BaseException) else None
+
+
+def _make_unreadable(app: str, message: str, result: TaskResult) -> UnreadableAnswerError:
+    error = UnreadableAnswerError(message, code=result.code, worker=result.worker)
+    error.reason = f"answer of `{app}`"
+    return error

@@ -1,0 +1,147 @@
+"""What an app needs: its spec, from its source where there is one, from its bytecode where there is not (logic module).
+
+Knows functions and the analysis; knows nothing of builds or tasks. Runs nothing of the user's.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Protocol
+
+from wq_package.analyze import Analysis, AnalyzeOptions, analyze_app, analyze_imports
+from wq_package.analyze.analysis import ImportKind, Origin
+from wq_package.executor.functions import AppKey
+from wq_package.spec.environment import EnvironmentSpec
+
+__all__ = ["Analyzer", "Needs", "SourceAnalyzer", "list_imports", "merge_specs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an app needs to run elsewhere.
+
+    Attributes:
+        imports: third-party modules to import before its first call.
+    """
+
+    spec: EnvironmentSpec
+    imports: tuple[str, ...] = ()
+
+
+class Analyzer(Protocol):
+    """Finds out what an app needs."""
+
+    def find_needs(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
+        """Find it for the user's functions of one app."""
+
+
+class SourceAnalyzer:
+    """Asks `wq_package.analyze`, function by function.
+
+    Args:
+        extra: further requirements for every environment.
+        parsl: the requirement that stands for the Parsl of this process.
+    """
+
+    def __init__(self, extra: Sequence[str], parsl: str) -> None:
+        self._extra = (*extra, "cloudpickle")
+        self._parsl = parsl
+
+    def find_needs(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
+        """Find what an app needs.
+
+        Raises:
+            AnalysisError: its source or an import cannot be made out.
+        """
+        extra = (*self._extra, self._parsl) if key.needs_parsl else self._extra
+        options = AnalyzeOptions(extra=extra)
+        analyses = [self._analyze_root(root, options) for root in roots]
+        modules = [name for name in key.modules if not _is_parsl(name) or not key.needs_parsl]
+        if modules or not analyses:
+            analyses.append(analyze_imports(modules, options))
+        spec = merge_specs(analysis.spec for analysis in analyses)
+        return Needs(spec, tuple(sorted({name for analysis in analyses for name in _list_eager(analysis)})))
+
+    def _analyze_root(self, root: FunctionType, options: AnalyzeOptions) -> Analysis:
+        path = Path(root.__code__.co_filename)
+        if path.suffix in (".py", ".pyw") and path.is_file():
+            # The code's own name: `functools.wraps` gives a wrapper the name of what it wraps.
+            return analyze_app(path.resolve(), root.__code__.co_firstlineno, root.__code__.co_name, options)
+        return analyze_imports(list_imports(root), options)
+
+
+def _is_parsl(module: str) -> bool:
+    return module.partition(".")[0] == "parsl"
+
+
+def _list_eager(analysis: Analysis) -> set[str]:
+    """List what is worth importing ahead: third-party modules that the app cannot do without."""
+    return {
+        use.module
+        for use in analysis.imports
+        if use.is_used and use.kind is ImportKind.REQUIRED and use.origin is Origin.THIRD_PARTY
+    }
+
+
+def merge_specs(specs: Iterable[EnvironmentSpec]) -> EnvironmentSpec:
+    """Put together specs that were made from one installed environment, and so agree where they overlap."""
+    merged: EnvironmentSpec | None = None
+    for spec in specs:
+        merged = spec if merged is None else _merge_two(merged, spec)
+    return EnvironmentSpec() if merged is None else replace(merged, name=None)
+
+
+def _merge_two(one: EnvironmentSpec, other: EnvironmentSpec) -> EnvironmentSpec:
+    return replace(
+        one,
+        python=one.python or other.python,
+        channels=tuple(dict.fromkeys((*one.channels, *other.channels))),
+        conda=tuple(sorted({*one.conda, *other.conda})),
+        wheels=tuple(sorted({*one.wheels, *other.wheels})),
+        local=tuple(sorted({*one.local, *other.local})),
+    )
+
+
+# -- functions without a source file -------------------------------------------------------------------------------------
+
+
+def list_imports(function: FunctionType) -> tuple[str, ...]:
+    """List the modules that a function imports when it runs or finds among its globals, from its bytecode."""
+    names: set[str] = set()
+    _collect(function, names, set())
+    return tuple(sorted(names))
+
+
+def _collect(function: FunctionType, names: set[str], seen: set[int]) -> None:
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    for code in _iter_codes(function.__code__):
+        names.update(_iter_import_names(code))
+        for name in code.co_names:
+            value = function.__globals__.get(name)
+            if isinstance(value, ModuleType):
+                names.add(value.__name__)
+            elif isinstance(value, FunctionType) and value.__globals__ is function.__globals__:
+                _collect(value, names, seen)
+
+
+def _iter_codes(code: CodeType) -> Iterable[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _iter_codes(constant)
+
+
+def _iter_import_names(code: CodeType) -> Iterable[str]:
+    """Yield the modules of absolute imports: `LOAD_CONST level; LOAD_CONST names; IMPORT_NAME module`."""
+    level: object = 0
+    previous: object = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME" and not level:
+            yield str(instruction.argval)
+        level, previous = previous, instruction.argval

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import Any
+
+import pytest
+from parsl.app.errors import AppException, AppTimeout
+from parsl.serialize.errors import DeserializationError
+
+from wq_package.errors import QueueError, WorkerLostError
+from wq_package.executor.failures import (
+    EnvironmentUnavailableError,
+    InterpreterLostError,
+    TaskFailedError,
+    TaskWorkerLostError,
+    UnreadableAnswerError,
+    WallTimeExceededError,
+    read_answer,
+)
+from wq_package.task import ResultCode, TaskResult
+
+
+def make_raised(error: bytes | None, **changes: Any) -> TaskResult:
+    bundle = {"pickle": error, "type": "own.Error", "text": "no", "traceback": "Traceback: line 7", **changes}
+    return TaskResult(1, ResultCode.SUCCESS, exit_code=1, value=pickle.dumps((False, bundle)))
+
+
+def test_read_answer__value__is_given() -> None:
+    assert read_answer(TaskResult(1, ResultCode.SUCCESS, value=pickle.dumps((True, [1]))), "f") == ([1], None)
+
+
+def test_read_answer__missing_output__does_not_hide_the_value() -> None:
+    result = TaskResult(1, ResultCode.OUTPUT_MISSING, value=pickle.dumps((True, 2)), missing_outputs=("x",))
+    assert read_answer(result, "f") == (2, None)
+
+
+def test_read_answer__returned_exception__is_a_value() -> None:
+    value, error = read_answer(
+        TaskResult(1, ResultCode.SUCCESS, value=pickle.dumps((True, ValueError("x")))), "f"
+    )
+    assert isinstance(value, ValueError)
+    assert error is None
+
+
+def test_read_answer__raised__keeps_its_type_and_shows_the_remote_traceback() -> None:
+    _, error = read_answer(make_raised(pickle.dumps(KeyError("k"))), "f")
+    assert isinstance(error, KeyError)
+    assert "Traceback: line 7" in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("error", [None, b"not a pickle", pickle.dumps("not an exception")])
+def test_read_answer__unreadable_exception__gives_type_text_and_traceback(error: bytes | None) -> None:
+    _, raised = read_answer(make_raised(error), "f")
+    assert isinstance(raised, UnreadableAnswerError)
+    assert isinstance(raised, DeserializationError)
+    assert str(raised) == "app `f` raised `own.Error`: no"
+    assert "line 7" in str(raised.__cause__)
+
+
+def test_read_answer__unreadable_value__says_so() -> None:
+    _, raised = read_answer(TaskResult(1, ResultCode.SUCCESS, value=b"garbage", worker="node7"), "f")
+    assert isinstance(raised, UnreadableAnswerError)
+    assert "cannot be unpickled here" in str(raised)
+    assert "node7" in str(raised)
+    assert raised.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "kinds"),
+    [
+        (ResultCode.MAX_RETRIES, (TaskWorkerLostError, WorkerLostError)),
+        (ResultCode.INTERPRETER_LOST, (InterpreterLostError,)),
+        (ResultCode.WALL_TIME, (WallTimeExceededError, AppTimeout)),
+        (ResultCode.ENVIRONMENT_FAILED, (EnvironmentUnavailableError,)),
+        (ResultCode.FORSAKEN, (TaskFailedError,)),
+    ],
+)
+def test_read_answer__no_answer__is_ours_and_parsls(
+    code: ResultCode, kinds: tuple[type[Exception], ...]
+) -> None:
+    _, error = read_answer(
+        TaskResult(1, code, message="it went", output=b"last words\n", worker="node7"), "f"
+    )
+    assert isinstance(error, TaskFailedError)
+    for kind in (AppException, QueueError, *kinds):
+        assert isinstance(error, kind)
+    assert str(error).startswith("app `f` failed: it went (on node7)\nit printed: last words")
+    assert error.code is code
+
+
+def test_errors__pickle__keep_what_they_say() -> None:
+    _, error = read_answer(TaskResult(1, ResultCode.MAX_RETRIES, message="gone", worker="n"), "f")
+    assert isinstance(error, TaskFailedError)
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), back.code) == (type(error), str(error), error.code)

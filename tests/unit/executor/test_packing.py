@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+from wq_package.errors import BuildError
+from wq_package.executor.functions import AppKey
+from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec
+from wq_package.executor.requirements import Needs
+from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+from wq_package.task import Environment
+
+
+def make_spec(*wheels: str) -> EnvironmentSpec:
+    return EnvironmentSpec(python="3.11.7", wheels=tuple(WheelRequirement(text) for text in wheels))
+
+
+class FakeAnalyzer:
+    """Knows the needs of apps by the name of their first place."""
+
+    def __init__(self, specs: dict[str, EnvironmentSpec]) -> None:
+        self.specs = specs
+        self.asked: list[str] = []
+
+    def find_needs(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
+        name = key.places[0][0]
+        self.asked.append(name)
+        return Needs(self.specs[name], ("numpy",))
+
+
+class FakeBuilder:
+    """Builds when `go` says so."""
+
+    def __init__(self) -> None:
+        self.go: dict[str, threading.Event] = {}
+        self.built: list[str] = []
+        self.error: BaseException | None = None
+
+    def build(self, spec: EnvironmentSpec) -> Built:
+        name = spec.wheels[0].text
+        if name in self.go:
+            assert self.go[name].wait(10)
+        self.built.append(name)
+        if self.error is not None:
+            raise self.error
+        return Built(Path("/cache") / name, f"digest of {name}")
+
+    def find_given(self, given: str) -> Built:
+        self.built.append(given)
+        return Built(Path(given), "given")
+
+
+KEYS = {name: AppKey(places=((name, 1, name, 0),)) for name in ("one", "two", "three")}
+SPECS = {"one": make_spec("a"), "two": make_spec("a"), "three": make_spec("b")}
+
+
+@pytest.fixture
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer(SPECS)
+
+
+@pytest.fixture
+def builder() -> FakeBuilder:
+    return FakeBuilder()
+
+
+@pytest.fixture
+def packer(analyzer: FakeAnalyzer, builder: FakeBuilder) -> Iterator[Packer]:
+    packer = Packer(analyzer, builder)
+    yield packer
+    for event in builder.go.values():
+        event.set()
+    packer.close()
+
+
+def ask(packer: Packer, key: AppKey) -> Future[Environment]:
+    answer: Future[Environment] = Future()
+    packer.wait(packer.request("app", key, ()), make_waiter(answer))
+    return answer
+
+
+def make_waiter(answer: Future[Environment]) -> Callable[[Environment | None, BaseException | None], None]:
+    def tell(environment: Environment | None, error: BaseException | None) -> None:
+        if environment is not None:
+            answer.set_result(environment)
+        else:
+            answer.set_exception(error)
+
+    return tell
+
+
+def test_request__new_app__is_analysed_and_built(packer: Packer) -> None:
+    assert ask(packer, KEYS["one"]).result(10) == Environment("digest of a", "/cache/a", ("numpy",))
+    (packed,) = packer.list_packed()
+    assert (packed.name, packed.spec) == ("app", SPECS["one"])
+
+
+def test_request__known_app__is_not_analysed_again(packer: Packer, analyzer: FakeAnalyzer) -> None:
+    for _ in range(3):
+        ask(packer, KEYS["one"]).result(10)
+    assert analyzer.asked == ["one"]
+    assert isinstance(packer.find(KEYS["one"]), PackingEntry)
+
+
+def test_request__two_apps_of_one_spec__are_built_once(packer: Packer, builder: FakeBuilder) -> None:
+    builder.go["a"] = threading.Event()
+    answers = [ask(packer, KEYS["one"]), ask(packer, KEYS["two"])]
+    builder.go["a"].set()
+    assert answers[0].result(10) == answers[1].result(10)
+    assert builder.built == ["a"]
+
+
+def test_request__slow_build__does_not_hold_up_other_apps(packer: Packer, builder: FakeBuilder) -> None:
+    builder.go["a"] = threading.Event()
+    slow = ask(packer, KEYS["one"])
+    assert ask(packer, KEYS["three"]).result(10).digest == "digest of b"
+    assert not slow.done()
+    builder.go["a"].set()
+    assert slow.result(10).digest == "digest of a"
+
+
+def test_request__given_archive__is_not_analysed(packer: Packer, analyzer: FakeAnalyzer) -> None:
+    assert ask(packer, AppKey(given="/my/env.tar.gz")).result(10).digest == "given"
+    assert analyzer.asked == []
+
+
+def test_request__failed_build__tells_all_who_wait_and_who_come_later(
+    packer: Packer, builder: FakeBuilder
+) -> None:
+    builder.error = BuildError("no such wheel", hint="check the version")
+    answers = [ask(packer, KEYS["one"]), ask(packer, KEYS["one"])]
+    for answer in (*answers, ask(packer, KEYS["one"])):
+        assert answer.exception(10) is builder.error
+    assert packer.list_packed() == ()
+
+
+def test_request__after_close__never_starts(analyzer: FakeAnalyzer, builder: FakeBuilder) -> None:
+    packer = Packer(analyzer, builder)
+    packer.close()
+    assert not ask(packer, KEYS["one"]).done()
+    assert analyzer.asked == []
+
+
+def test_digest_spec__says_what_is_in_it_and_not_where() -> None:
+    base = EnvironmentSpec(python="3.11.7", local=(LocalSource("m", "/here/m.py", "d1"),))
+    moved = EnvironmentSpec(name="x", python="3.11.7", local=(LocalSource("m", "/there/m.py", "d1"),))
+    edited = EnvironmentSpec(python="3.11.7", local=(LocalSource("m", "/here/m.py", "d2"),))
+    assert digest_spec(base) == digest_spec(moved)
+    assert digest_spec(base) != digest_spec(edited)
+    assert digest_spec(make_spec("a==1")) != digest_spec(make_spec("a==2"))
