@@ -1,0 +1,225 @@
+"""A manager for programs that have no event loop: runs it in a thread of its own (shell module).
+
+`submit` costs the caller a few microseconds: the task is put on a deque, and the manager's loop is woken once for all
+that are there. Results are delivered in the manager's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Self, TypeVar
+
+from wq_package.errors import QueueError
+from wq_package.manager.options import ManagerOptions
+from wq_package.manager.server import Manager
+from wq_package.manager.state import Statistics
+from wq_package.manager.validation import check_task
+from wq_package.task import Task, TaskResult
+
+_logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+
+_T = TypeVar("_T")
+OnDone = Callable[[TaskResult], None]
+
+
+class BlockingManager:
+    """The same as `Manager`, for any thread.
+
+    A task's `on_done` is called in the manager's thread and must be quick. Results of tasks without one are waited for
+    with `wait`.
+    """
+
+    def __init__(self, options: ManagerOptions | None = None) -> None:
+        options = options or ManagerOptions()
+        if options.on_result is not None:
+            raise QueueError("a blocking manager has no `on_result`", hint="give `on_done` with each task")
+        self._manager = Manager(dataclasses.replace(options, on_result=self._deliver))
+        self._inbox: deque[tuple[int, Task] | int] = deque()
+        self._is_woken = False
+        self._callbacks: dict[int, OnDone] = {}
+        self._results: deque[TaskResult] = deque()
+        self._unclaimed = 0
+        self._changed = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread and listen.
+
+        Raises:
+            QueueError: the port cannot be had.
+        """
+        if self._thread is not None:
+            raise QueueError("the manager was started before", hint="make a new one")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="wq-package-manager", daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._manager.start())
+        except BaseException:
+            self._end_thread()
+            raise
+
+    @property
+    def port(self) -> int:
+        """The port that workers connect to."""
+        return self._manager.port
+
+    def stop(self, *, release_workers: bool = True) -> None:
+        """End every task as cancelled, part from the workers and end the thread. Safe to call twice."""
+        if self._thread is None or self._is_stopping:
+            return
+        self._is_stopping = True
+        try:
+            self._call(self._stop(release_workers=release_workers))
+        finally:
+            self._end_thread()
+            with self._changed:
+                self._changed.notify_all()
+
+    async def _stop(self, *, release_workers: bool) -> None:
+        self._take_inbox()
+        await self._manager.stop(release_workers=release_workers)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    def _end_thread(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_SECONDS)
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    def submit(self, task: Task, on_done: OnDone | None = None) -> int:
+        """Queue a task and return its id.
+
+        Raises:
+            QueueError: it can never run, or the manager does not run.
+        """
+        check_task(task)
+        task_id = self._enlist(on_done)
+        self._inbox.append((task_id, task))
+        self._wake()
+        return task_id
+
+    def submit_many(self, tasks: Iterable[Task], on_done: OnDone | None = None) -> list[int]:
+        """Queue several tasks at once; all of them or, if one can never run, none.
+
+        Raises:
+            QueueError: one can never run, or the manager does not run.
+        """
+        tasks = list(tasks)
+        for task in tasks:
+            check_task(task)
+        task_ids = [self._enlist(on_done) for _ in tasks]
+        self._inbox.extend(zip(task_ids, tasks, strict=True))
+        self._wake()
+        return task_ids
+
+    def _enlist(self, on_done: OnDone | None) -> int:
+        if self._thread is None or self._is_stopping:
+            raise QueueError("the manager does not run", hint="submit between `start` and `stop`")
+        task_id = self._manager.reserve_id()
+        if on_done is not None:
+            self._callbacks[task_id] = on_done
+        else:
+            with self._changed:
+                self._unclaimed += 1
+        return task_id
+
+    def cancel(self, task_id: int) -> None:
+        """End a task wherever it is, as cancelled; nothing happens if it has ended or never was."""
+        self._inbox.append(task_id)
+        self._wake()
+
+    def wait(self, timeout: float | None = None) -> TaskResult | None:
+        """Wait for the next result of a task without `on_done`; `None` when the time is over or none is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._results or not self._unclaimed or self._has_ended(), timeout)
+            if not self._results:
+                return None
+            self._unclaimed -= 1
+            return self._results.popleft()
+
+    def _has_ended(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
+    def statistics(self) -> Statistics:
+        """Count everything; a snapshot that may be a moment old."""
+        return self._ask(self._manager.statistics)
+
+    def count_hungry(self) -> int:
+        """Count how many more tasks would be of use now."""
+        return self._ask(self._manager.count_hungry)
+
+    def _ask(self, question: Callable[[], _T]) -> _T:
+        """Ask in the manager's thread, or here when there is none any more."""
+        if self._has_ended():
+            return question()
+        assert self._loop is not None
+
+        async def ask() -> _T:
+            return question()
+
+        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
+
+    # -- in the manager's thread ------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Let the loop look at the inbox, once for everything that is put there before it does."""
+        if not self._is_woken and self._loop is not None:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._take_inbox)
+
+    def _take_inbox(self) -> None:
+        self._is_woken = False  # before looking: what is put there from now on wakes us again
+        inbox, manager = self._inbox, self._manager
+        while inbox:
+            item = inbox.popleft()
+            if isinstance(item, int):
+                manager.cancel(item)
+            else:
+                manager.submit_checked(item[1], item[0])
+
+    def _deliver(self, result: TaskResult) -> None:
+        on_done = self._callbacks.pop(result.task_id, None)
+        if on_done is None:
+            with self._changed:
+                self._results.append(result)
+                self._changed.notify()
+            return
+        try:
+            on_done(result)
+        except Exception:
+            _logger.exception("the callback of task %d failed", result.task_id)

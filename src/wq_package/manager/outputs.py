@@ -1,0 +1,151 @@
+"""Stores what a worker sends back, out of sight until it is complete (shell module).
+
+An output is written beside its destination and renamed when its last byte is there. The paths that a worker sends are
+not trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.errors import RemoteProtocolError
+from wq_package.manager.state.actions import Fetch
+from wq_package.manager.state.events import OutputFetched
+
+LARGEST_ANSWER = 2**30
+
+
+class OutputWriter:
+    """Takes in the answer to one `Get`."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._is_missing = False
+        self._message = ""
+        self._pieces: list[bytes] = []
+        self._gathered = 0
+        self._file: BinaryIO | None = None
+        self._partial: Path | None = None
+        if fetch.path is not None:
+            destination = Path(fetch.path)
+            self._partial = destination.parent / f".{destination.name}.{secrets.token_hex(6)}.partial"
+
+    def open_file(self, name: str) -> None:
+        """Begin a file."""
+        inner = self._find_inner(name)
+        if self._partial is not None:
+            self._guard(self._open, self._partial / inner if inner else self._partial)
+
+    def _open(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "xb", opener=_open_executable)  # noqa: SIM115 - closed by `close_file`
+
+    def write(self, data: bytes) -> None:
+        """Take in a piece of the file."""
+        if self._partial is None:
+            self._gathered += len(data)
+            if self._gathered > LARGEST_ANSWER:
+                raise RemoteProtocolError(f"the worker sent an answer of more than {LARGEST_ANSWER} bytes")
+            self._pieces.append(data)
+        elif self._file is not None:
+            self._guard(self._file.write, data)
+
+    def close_file(self) -> None:
+        """End the file."""
+        if self._file is not None:
+            self._guard(self._file.close)
+            self._file = None
+
+    def add_folder(self, name: str) -> None:
+        """Make a folder."""
+        inner = self._find_inner(name)
+        if self._partial is not None:
+            partial = self._partial
+            self._guard(lambda: (partial / inner).mkdir(parents=True, exist_ok=True))
+
+    def add_missing(self, name: str) -> None:
+        """Note that the worker could not read something."""
+        self._find_inner(name)
+        self._is_missing = True
+
+    def finish(self) -> OutputFetched:
+        """Publish what came, and tell how it went."""
+        fetch = self._fetch
+        if self._partial is not None and not self._message and os.path.lexists(self._partial):
+            assert fetch.path is not None
+            self._guard(_publish, self._partial, Path(fetch.path))
+        self.discard()
+        return OutputFetched(
+            fetch.worker,
+            fetch.task_id,
+            fetch.sandbox_name,
+            self._is_missing or bool(self._message),
+            b"".join(self._pieces),
+            self._message,
+        )
+
+    def discard(self) -> None:
+        """Leave nothing half written behind."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._partial is not None:
+            with contextlib.suppress(FileNotFoundError):
+                _remove(self._partial)
+
+    def _find_inner(self, name: str) -> str:
+        """Tell the path below the output itself.
+
+        Raises:
+            RemoteProtocolError: the worker sent something else than what was asked for.
+        """
+        root = self._fetch.cache_name
+        if name == root:
+            return ""
+        inner = name.removeprefix(f"{root}/")
+        parts = inner.split("/")
+        if inner == name or "" in parts or "." in parts or ".." in parts or "\0" in inner:
+            raise RemoteProtocolError(f"the worker sent `{name}` where `{root}` was asked for")
+        return inner
+
+    def _guard(self, act: Callable[..., object], *arguments: object) -> None:
+        if self._message:
+            return
+        try:
+            act(*arguments)
+        except OSError as error:
+            where = self._fetch.path
+            self._message = f"output file `{where}` cannot be stored: {error.strerror or error}"
+
+
+def _publish(partial: Path, destination: Path) -> None:
+    if not partial.is_dir():
+        partial.replace(destination)
+        return
+    if not os.path.lexists(destination):
+        partial.rename(destination)
+        return
+    for folder, folders, files in os.walk(partial):
+        target = destination / Path(folder).relative_to(partial)
+        for name in folders:
+            (target / name).mkdir(exist_ok=True)
+        for name in files:
+            (Path(folder) / name).replace(target / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _open_executable(path: str, flags: int) -> int:
+    # The wire carries no modes; as with the original manager, everything may be executable.
+    return os.open(path, flags, 0o777)

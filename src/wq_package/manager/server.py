@@ -1,0 +1,338 @@
+"""The manager: an asyncio shell round the state machine (shell module).
+
+Accepts workers, feeds what happens to `ManagerState`, and carries out what it decides. Decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterable
+from importlib import resources
+from types import TracebackType
+from typing import Any, Self
+
+from wq_package.archive.launcher import render_launcher
+from wq_package.errors import QueueError, WQPackageError
+from wq_package.link import Link, Server, serve
+from wq_package.manager.archives import Archives
+from wq_package.manager.options import ManagerOptions
+from wq_package.manager.session import Session
+from wq_package.manager.staging import DigestCache, stage_inputs
+from wq_package.manager.state import ManagerState, StateOptions, Statistics
+from wq_package.manager.state import actions as a
+from wq_package.manager.state import events as e
+from wq_package.manager.status import QueueFacts, render_status
+from wq_package.manager.validation import check_task
+from wq_package.protocol import messages as m
+from wq_package.task import ResultCode, Task, TaskResult
+
+_logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+SWEEP_SECONDS = 1.0
+PARTING_SECONDS = 2.0
+
+
+class Manager:
+    """Runs tasks on the workers that connect to it. Belongs to one event loop."""
+
+    def __init__(self, options: ManagerOptions | None = None) -> None:
+        self._options = options or ManagerOptions()
+        self._state = ManagerState(_make_state_options(self._options))
+        self._ids = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, Session] = {}
+        self._archives = Archives()
+        self._digests = DigestCache()
+        self._posted: list[e.Event] = []
+        self._is_pump_planned = False
+        self._results: deque[TaskResult] = deque()
+        self._deliver = self._options.on_result or self._keep_result
+        self._waiter: asyncio.Future[None] | None = None
+        self._staging: dict[int, asyncio.Task[None]] = {}
+        self._server: Server | None = None
+        self._clock: asyncio.Task[None] | None = None
+        self._started = time.time()
+        self._left = 0
+        self._bytes_sent = 0
+        self._bytes_received = 0
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen for workers.
+
+        Raises:
+            QueueError: the port cannot be had.
+        """
+        options = self._options
+        self._server = await serve(
+            self._attend, options.host, options.port, password=options.password, tls=options.tls
+        )
+        self._clock = asyncio.get_running_loop().create_task(self._tell_time())
+        _logger.info("listening on %s:%d", options.host, self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that workers connect to."""
+        if self._server is None:
+            raise QueueError("the manager has not been started", hint="call `start` first")
+        return self._server.port
+
+    async def stop(self, *, release_workers: bool = True) -> None:
+        """End every task as cancelled, part from the workers and close everything."""
+        self._handle([])
+        self._handle([e.Cancelled(task_id) for task_id in self._state.tasks])
+        if self._server is not None:
+            self._server.close()
+        if release_workers:
+            await self._part(m.Release())
+        if self._clock is not None:
+            self._clock.cancel()
+        for task_id, staging in list(self._staging.items()):
+            staging.cancel()
+            self._finish(TaskResult(task_id, ResultCode.CANCELLED, message="the manager has stopped"))
+        if self._server is not None:
+            await self._server.aclose()
+        self._archives.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def shut_down_workers(self, count: int = 0) -> None:
+        """Let this many workers end themselves; 0 means all. They end what they run first only if they are idle."""
+        idle_first = sorted(self._state.placement.workers.values(), key=lambda worker: len(worker.tasks))
+        for worker in idle_first[: count or None]:
+            self._sessions[worker.number].carry_out(a.Send(worker.number, m.Exit()))
+
+    async def _part(self, message: m.Release | m.Exit) -> None:
+        sessions = [self._sessions[number] for number in self._state.placement.workers]
+        for session in sessions:
+            session.carry_out(a.Send(session.number, message))
+        try:
+            async with asyncio.timeout(PARTING_SECONDS):
+                await asyncio.gather(*(session.link.drain() for session in sessions))
+        except TimeoutError:
+            _logger.info("some workers did not take their leave")
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    def submit(self, task: Task) -> int:
+        """Queue a task and return its id.
+
+        Raises:
+            QueueError: it can never run.
+        """
+        check_task(task)
+        task_id = next(self._ids)
+        self.submit_checked(task, task_id)
+        return task_id
+
+    def submit_checked(self, task: Task, task_id: int) -> None:
+        """Queue a task that has passed `check_task`, under an id that was reserved."""
+        self._left += 1
+        if task.inputs:
+            loop = asyncio.get_running_loop()
+            self._staging[task_id] = loop.create_task(self._stage(task_id, task))
+        else:
+            self._post_one(e.Submitted(task_id, task))
+
+    def reserve_id(self) -> int:
+        """Take a task id for a later `submit_checked`; safe to call from any thread."""
+        return next(self._ids)
+
+    async def _stage(self, task_id: int, task: Task) -> None:
+        try:
+            inputs = await asyncio.to_thread(stage_inputs, task.inputs, self._digests)
+        except WQPackageError as error:
+            self._post_one(e.Refused(task_id, task, ResultCode.INPUT_MISSING, str(error)))
+        else:
+            self._post_one(e.Submitted(task_id, task, inputs))
+        finally:
+            del self._staging[task_id]
+
+    def cancel(self, task_id: int) -> None:
+        """End a task wherever it is, as cancelled; nothing happens if it has ended or never was."""
+        staging = self._staging.get(task_id)
+        if staging is not None:
+            staging.add_done_callback(lambda _: self._post_one(e.Cancelled(task_id)))
+        else:
+            self._post_one(e.Cancelled(task_id))
+
+    async def wait(self, timeout: float | None = None) -> TaskResult | None:  # noqa: ASYNC109 - as queues do
+        """Wait for the next result; `None` when the time is over or no task is left."""
+        if self._options.on_result is not None:
+            raise QueueError(
+                "results go to `on_result`", hint="give the manager no `on_result`, or do not wait"
+            )
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._results:
+                    if not self._left:
+                        return None
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
+        except TimeoutError:
+            return None
+        return self._results.popleft()
+
+    def statistics(self) -> Statistics:
+        """Count everything."""
+        sent = self._bytes_sent + sum(session.bytes_sent for session in self._sessions.values())
+        received = self._bytes_received + sum(session.bytes_received for session in self._sessions.values())
+        return self._state.summarise(bytes_sent=sent, bytes_received=received)
+
+    def count_hungry(self) -> int:
+        """Count how many more tasks would be of use now."""
+        return self._state.count_hungry()
+
+    def _keep_result(self, result: TaskResult) -> None:
+        self._results.append(result)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- events in, actions out -----------------------------------------------------------------------------------------
+
+    def _post_one(self, event: e.Event) -> None:
+        self._posted.append(event)
+        self._plan_pump()
+
+    def _post(self, events: Iterable[e.Event]) -> None:
+        self._posted.extend(events)
+        self._plan_pump()
+
+    def _plan_pump(self) -> None:
+        if not self._is_pump_planned:
+            self._is_pump_planned = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._is_pump_planned = False
+        self._handle([])
+
+    def _handle(self, events: list[e.Event]) -> None:
+        if self._posted:
+            events = [*self._posted, *events]
+            self._posted = []
+        self._carry_out(self._state.handle(e.Tick(time.monotonic(), time.time()), *events))
+
+    def _carry_out(self, actions: list[a.Action]) -> None:
+        for action in actions:
+            kind = type(action)
+            if kind is a.Finish:
+                self._finish(action.result)  # type: ignore[union-attr]  # its type was just compared
+            elif kind is a.Drop:
+                self._drop(action)  # type: ignore[arg-type]  # its type was just compared
+            elif kind is a.Warn:
+                _logger.warning("%s", action.text)  # type: ignore[union-attr]  # its type was just compared
+            else:
+                session = self._sessions.get(action.worker)  # type: ignore[union-attr]  # the others have one
+                if session is not None:
+                    session.carry_out(action)  # type: ignore[arg-type]  # see above
+
+    def _finish(self, result: TaskResult) -> None:
+        self._left -= 1
+        self._deliver(result)
+
+    def _drop(self, action: a.Drop) -> None:
+        session = self._sessions.get(action.worker)
+        if session is not None:
+            _logger.warning("dropped worker %s: %s", session.link.peer_address, action.reason)
+            session.link.abort()
+
+    async def _tell_time(self) -> None:
+        next_sweep = 0.0
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                self._handle([])
+                if time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + SWEEP_SECONDS
+                    self._carry_out(self._state.sweep())
+            except Exception:
+                _logger.exception("the manager's clock stumbled")
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    async def _attend(self, link: Link) -> None:
+        number = next(self._numbers)
+        session = Session(number, link, self._archives, self._post)
+        self._sessions[number] = session
+        reason = "it closed the connection"
+        self._handle([e.WorkerConnected(number, link.peer_address)])
+        try:
+            await self._converse(session)
+        except WQPackageError as error:
+            reason = str(error)
+            raise
+        finally:
+            session.discard()
+            del self._sessions[number]
+            self._bytes_sent += session.bytes_sent
+            self._bytes_received += session.bytes_received
+            self._handle([e.WorkerGone(number, reason)])
+
+    async def _converse(self, session: Session) -> None:
+        while True:
+            events = await session.link.receive()
+            is_closed = type(events[-1]) is m.ConnectionClosed
+            if any(type(event) is m.StatusQuery for event in events):
+                self._answer_queries(session, events)
+                return
+            self._handle(list(session.translate(events)))
+            if is_closed:
+                return
+
+    def _answer_queries(self, session: Session, events: list[m.Event]) -> None:
+        for event in events:
+            if isinstance(event, m.StatusQuery):
+                session.link.send(self._render_answer(event))
+                session.link.close()
+                return
+
+    def _render_answer(self, query: m.StatusQuery) -> m.StatusAnswer:
+        facts = QueueFacts(
+            project=self._options.name or "",
+            port=self.port,
+            started=self._started,
+            now=time.time(),
+            host=self._options.host,
+            statistics=self.statistics(),
+        )
+        if query.is_http and query.kind == "":
+            return m.StatusAnswer(_INDEX, is_http=True, content_type="text/html")
+        body: Any = render_status(query.kind, self._state, facts)
+        return m.StatusAnswer(json.dumps(body), is_http=query.is_http)
+
+
+_INDEX = """<h1>wq-package manager</h1>
+<ul><li><a href="/queue_status">queue</a></li><li><a href="/task_status">tasks</a></li>
+<li><a href="/worker_status">workers</a></li><li><a href="/wable_status">categories</a></li>
+<li><a href="/resources_status">resources</a></li></ul>
+"""
+
+
+def _make_state_options(options: ManagerOptions) -> StateOptions:
+    scripts = resources.files("wq_package.archive.scripts")
+    return StateOptions(
+        session=secrets.token_hex(16),
+        name=options.name or "",
+        rule=options.rule,
+        look_ahead=options.look_ahead,
+        keepalive_interval=options.keepalive_interval,
+        keepalive_timeout=options.keepalive_timeout,
+        launcher=render_launcher().encode(),
+        run_call=scripts.joinpath("run_call.py").read_bytes(),
+    )

@@ -1,0 +1,368 @@
+"""One worker's connection, from the manager's side (shell module).
+
+Turns protocol events into the state machine's events, gathering small bodies and storing outputs, and carries out the
+actions that concern this worker, in order: at once where nothing is in the way, else from a queue, so that a large
+transfer to one worker holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.errors import ArchiveError, LocalProtocolError, QueueError, RemoteProtocolError
+from wq_package.link import Link
+from wq_package.manager.archives import Archives
+from wq_package.manager.outputs import OutputWriter
+from wq_package.manager.state import actions as a
+from wq_package.manager.state import events as e
+from wq_package.protocol import messages as m
+from wq_package.task import ResultCode
+
+_logger = logging.getLogger(__name__)
+
+LARGEST_BODY = 2**30
+"""More of a task's output or answer than this is thrown away."""
+SMALL = 64 * 1024
+"""Bodies up to this size are sent in one piece with their message."""
+SLOWEST_RATE = 100 * 1024
+"""Bytes a second below which a transfer is given up; everything has a minute anyway."""
+SHORTEST_TRANSFER = 60.0
+
+SessionAction = a.Send | a.Dispatch | a.Fetch | a.OfferEnvironment | a.SendLayers
+Poster = Callable[[Iterable[e.Event]], None]
+
+
+class Session:
+    """One connection and what is on its way over it."""
+
+    def __init__(self, number: int, link: Link, archives: Archives, post: Poster) -> None:
+        self.number = number
+        self.link = link
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._archives = archives
+        self._post = post
+        self._outbox: deque[SessionAction] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._failed_names: set[str] = set()
+        self._asked: deque[OutputWriter | None] = deque()
+        self._header: m.Result | m.CallResult | None = None
+        self._pieces: list[bytes] = []
+        self._gathered = 0
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def translate(self, events: Iterable[m.Event]) -> Iterator[e.Event]:
+        """Make the state machine's events of a batch of the protocol's.
+
+        Raises:
+            RemoteProtocolError: the worker sent what was not asked for.
+        """
+        for event in events:
+            kind = type(event)
+            if kind is m.Data:
+                self._take_data(event.body)  # type: ignore[union-attr,arg-type]  # its type was just compared
+            elif kind is m.EndOfBody:
+                if self._header is not None:
+                    yield self._end_body(self._header)
+                elif self._asked and self._asked[0] is not None:
+                    self._asked[0].close_file()
+            elif kind is m.CallResult or kind is m.Result:
+                self._header = event  # type: ignore[assignment]  # its type was just compared
+            elif kind in _OF_FILES:
+                yield from self._take_file_event(event)
+            else:
+                yield e.Received(self.number, event)  # type: ignore[arg-type]  # the link has checked who says what
+
+    def _take_data(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        if self._header is not None:
+            self._gathered += len(data)
+            if self._gathered <= LARGEST_BODY:
+                self._pieces.append(data)
+        elif self._asked and self._asked[0] is not None:
+            self._asked[0].write(data)
+
+    def _end_body(self, header: m.Result | m.CallResult) -> e.Received:
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        is_truncated = self._gathered > LARGEST_BODY
+        self._header, self._pieces, self._gathered = None, [], 0
+        return e.Received(self.number, header, body, is_truncated)
+
+    def _take_file_event(self, event: m.Event) -> Iterator[e.Event]:
+        writer = self._asked[0] if self._asked else None
+        match event:
+            case m.End():
+                if not self._asked:
+                    raise RemoteProtocolError("the worker ended an answer that was not asked for")
+                self._asked.popleft()
+                if writer is not None:
+                    yield writer.finish()
+            case m.Dir(name):
+                if writer is not None:
+                    writer.add_folder(name)
+            case m.File(name):
+                if writer is not None:
+                    writer.open_file(name)
+            case m.Missing(name):
+                if writer is not None:
+                    writer.add_missing(name)
+            case _:
+                pass
+
+    def discard(self) -> None:
+        """Give up what was being received and sent."""
+        for writer in self._asked:
+            if writer is not None:
+                writer.discard()
+        self._asked.clear()
+        self._outbox.clear()
+        if self._sender is not None:
+            self._sender.cancel()
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def carry_out(self, action: SessionAction) -> None:
+        """Do what the state machine wants done on this connection, now or after what is already waiting."""
+        if self._sender is None and self._is_quick(action):
+            self._send_quickly(action)
+            return
+        self._outbox.append(action)
+        if self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send_waiting())
+
+    def _is_quick(self, action: SessionAction) -> bool:
+        kind = type(action)
+        if kind is a.Dispatch:
+            assert isinstance(action, a.Dispatch)
+            is_small = len(action.body) <= SMALL and (
+                action.function is None or len(action.function.body) <= SMALL
+            )
+            return is_small and not action.puts and not self._failed_names
+        return kind is a.Send or kind is a.Fetch
+
+    def _send_quickly(self, action: SessionAction) -> None:
+        if self.link.is_closed:
+            return
+        if type(action) is a.Dispatch:
+            self._send_task(action)
+        elif type(action) is a.Send:
+            self._send_message(action.message)
+        elif type(action) is a.Fetch:
+            self._asked.append(OutputWriter(action))
+            self.link.send(m.Get(action.cache_name))
+
+    def _send_message(self, message: m.ToWorker) -> None:
+        if type(message) is m.SendResults:
+            self._asked.append(None)
+        self.link.send(message)
+
+    def _send_task(self, action: a.Dispatch) -> None:
+        link = self.link
+        try:
+            if action.function is not None:
+                link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
+                link.send_body(action.function.body)
+            link.send(action.message)
+            if action.body:
+                link.send_body(action.body)
+        except LocalProtocolError as error:
+            self._refuse(action, "", str(error), ResultCode.UNKNOWN)
+
+    def _refuse(self, action: a.Dispatch, name: str, message: str, code: ResultCode) -> None:
+        self._post([e.DispatchFailed(self.number, action.message.task_id, name, message, code)])
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._outbox:
+                action = self._outbox.popleft()
+                if self._is_quick(action):
+                    self._send_quickly(action)
+                    if self.link.buffered > SMALL:
+                        await self.link.drain()
+                else:
+                    await self._send_slowly(action)
+            self._sender = None
+        except TimeoutError:
+            self._lose("it took in too little in too long a time")
+        except QueueError as error:
+            self._lose(str(error))
+        except Exception:
+            _logger.exception("sending to %s failed", self.link.peer_address)
+            self._lose("sending to it failed")
+
+    def _lose(self, reason: str) -> None:
+        self.link.abort()
+        self._post([e.WorkerGone(self.number, reason)])
+
+    async def _send_slowly(self, action: SessionAction) -> None:
+        match action:
+            case a.Dispatch():
+                await self._send_with_inputs(action)
+            case a.OfferEnvironment():
+                await self._offer(action)
+            case a.SendLayers():
+                await self._send_layers(action)
+            case a.Send() | a.Fetch():
+                self._send_quickly(action)
+
+    async def _send_with_inputs(self, action: a.Dispatch) -> None:
+        for staged in action.puts:
+            problem = await self._put(staged)
+            if problem:
+                self._failed_names.add(staged.cache_name)
+                self._refuse(action, staged.cache_name, problem, ResultCode.INPUT_MISSING)
+                return
+            self._failed_names.discard(staged.cache_name)
+        for file in action.message.inputs:
+            if file.cache_name in self._failed_names:
+                self._refuse(
+                    action, file.cache_name, "an input file could not be read", ResultCode.INPUT_MISSING
+                )
+                return
+        if len(action.body) > SMALL or (action.function is not None and len(action.function.body) > SMALL):
+            await self._send_large_call(action)
+        else:
+            self._send_task(action)
+        if action.puts:
+            self._post([e.DispatchSent(self.number, action.message.task_id)])
+
+    async def _send_large_call(self, action: a.Dispatch) -> None:
+        link = self.link
+        if action.function is not None:
+            link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
+            await self._send_large(action.function.body)
+        link.send(action.message)
+        await self._send_large(action.body)
+
+    async def _send_large(self, body: bytes) -> None:
+        view = memoryview(body)
+        async with asyncio.timeout(_find_time(len(body))):
+            for start in range(0, len(body), SMALL * 4):
+                self.link.send_body(view[start : start + SMALL * 4])
+                await self.link.drain()
+        self.bytes_sent += len(body)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    async def _put(self, staged: e.StagedInput) -> str:
+        """Send one input; return why it could not be, or an empty text."""
+        if staged.entries is not None:
+            return await self._put_folder(staged, staged.entries)
+        if staged.content is not None:
+            self.link.send(m.Put(staged.cache_name, len(staged.content), staged.mode))
+            await self._send_large(staged.content)
+            return ""
+        assert staged.path is not None
+        try:
+            file = await asyncio.to_thread(_open_unchanged, staged.path, staged.size, staged.stamp)
+        except OSError as error:
+            return f"input file `{staged.path}` cannot be read: {error.strerror or error}"
+        with file:
+            await self._put_file(file, staged.cache_name, staged.mode)
+        return ""
+
+    async def _put_file(self, file: BinaryIO, name: str, mode: int) -> None:
+        size = os.fstat(file.fileno()).st_size
+        self.link.send(m.Put(name, size, mode))
+        if size <= SMALL:
+            self._send_whole(file, size)
+        else:
+            async with asyncio.timeout(_find_time(size)):
+                await self.link.send_file(file, 0, size)
+        self.bytes_sent += size
+
+    def _send_whole(self, file: BinaryIO, size: int) -> None:
+        data = os.pread(file.fileno(), size, 0) if size else b""
+        if len(data) != size:
+            raise QueueError("an input file changed while it was sent")
+        self.link.send_body(data)
+
+    async def _put_folder(self, staged: e.StagedInput, entries: tuple[e.FolderEntry, ...]) -> str:
+        problem = await asyncio.to_thread(_find_folder_problem, entries)
+        if problem:
+            return problem
+        self.link.send(m.Dir(staged.cache_name))
+        inside: list[str] = []
+        for entry in entries:
+            parent, _, base = entry.name.rpartition("/")
+            while inside and parent != inside[-1]:
+                self.link.send(m.End())
+                inside.pop()
+            if entry.is_folder:
+                self.link.send(m.Dir(base))
+                inside.append(entry.name)
+            else:
+                with _open_unchanged(entry.path, entry.size, 0) as file:
+                    await self._put_file(file, base, entry.mode)
+            if self.link.buffered > SMALL:
+                await self.link.drain()
+        self.link.send(*[m.End()] * (len(inside) + 1))
+        return ""
+
+    # -- environments -------------------------------------------------------------------------------------------------
+
+    async def _offer(self, action: a.OfferEnvironment) -> None:
+        try:
+            archive = await self._archives.open(action.environment)
+        except ArchiveError as error:
+            self._post([e.OfferFailed(action.environment.digest, str(error))])
+            return
+        self.link.send(archive.offer)
+
+    async def _send_layers(self, action: a.SendLayers) -> None:
+        """Send one layer, and line up again for the others, so that tasks are not held up by all of them."""
+        archive = await self._archives.open(action.environment)
+        digest = action.digests[0]
+        if not archive.has_layer(digest):
+            raise RemoteProtocolError(f"the worker asked for layer {digest[:12]}, which it was not offered")
+        offset, size = archive.find_range(digest)
+        self.link.send(m.Layer(digest, size))
+        async with asyncio.timeout(_find_time(size)):
+            await self.link.send_file(archive.file, offset, size)
+        self.bytes_sent += size
+        if len(action.digests) > 1:
+            self._outbox.append(a.SendLayers(action.worker, action.environment, action.digests[1:]))
+        else:
+            self._post([e.TransferEnded(self.number)])
+
+    async def close(self) -> None:
+        """Stop sending."""
+        if self._sender is not None:
+            self._sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sender
+
+
+_OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})
+
+
+def _find_time(size: int) -> float:
+    return max(SHORTEST_TRANSFER, size / SLOWEST_RATE)
+
+
+def _open_unchanged(path: str, size: int, stamp: int) -> BinaryIO:
+    file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    found = os.fstat(file.fileno())
+    if stamp and (found.st_size != size or found.st_mtime_ns != stamp):
+        file.close()
+        raise OSError(0, "it has changed since the task was submitted")
+    return file
+
+
+def _find_folder_problem(entries: tuple[e.FolderEntry, ...]) -> str:
+    for entry in entries:
+        try:
+            size = Path(entry.path).stat().st_size
+        except OSError as error:
+            return f"input file `{entry.path}` cannot be read: {error.strerror}"
+        if not entry.is_folder and (size != entry.size or not os.access(entry.path, os.R_OK)):
+            return f"input file `{entry.path}` cannot be read as it was when the task was submitted"
+    return ""

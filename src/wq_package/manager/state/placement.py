@@ -1,0 +1,280 @@
+"""Which ready task goes to which worker next (logic module).
+
+Knows lanes, boxes and workers, and nothing of messages. It keeps one promise between two calls of `place`: no ready
+task could be placed on any worker. So there is something to do only when a worker has gained room or when a lane that
+was empty has a task, and the length of the queue costs nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+
+from wq_package.manager.state.options import StateOptions
+from wq_package.manager.state.records import (
+    Box,
+    EnvironmentRecord,
+    EnvironmentStage,
+    Lane,
+    LaneKey,
+    TaskRecord,
+    WorkerRecord,
+    box_fits,
+    decode_box,
+    encode_box,
+)
+from wq_package.resources import compute_box
+from wq_package.task import Task
+
+LANES_TRIED = 256
+"""How many lanes that do not fit are tried in one pass; a `Tick` tries them all."""
+LANES_KEPT = 10_000
+"""How many lanes are remembered before the empty ones are forgotten, with what they have learnt."""
+BOXES_KEPT = 256
+WORKERS_COMPARED = 32
+"""Among how many workers with room the one that holds most of a task's inputs is looked for."""
+SECONDS_AHEAD = 0.02
+"""How much work is kept waiting at a worker: some round trips, so that it never idles between two short tasks."""
+SHORT_SECONDS = 0.25
+"""Tasks that run longer on average never wait at a worker while another may become free."""
+
+Dispatcher = Callable[[TaskRecord, WorkerRecord, Box], None]
+Offerer = Callable[[WorkerRecord, EnvironmentRecord], None]
+
+
+class Placement:
+    """The ready tasks and the workers that may take them."""
+
+    def __init__(self, options: StateOptions) -> None:
+        self._options = options
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.environments: dict[str, EnvironmentRecord] = {}
+        self.workers: dict[int, WorkerRecord] = {}
+        self._dialect_workers = 0
+        self._waiting: dict[LaneKey, Lane] = {}
+        self._freed: dict[int, WorkerRecord] = {}
+        self._grown: dict[LaneKey, Lane] = {}
+        self._hungry: dict[LaneKey, Lane] = {}
+
+    # -- what changes -------------------------------------------------------------------------------------------------
+
+    def find_lane(self, task: Task) -> Lane:
+        """Find the lane of a task, or open it."""
+        environment = task.environment
+        key = (
+            environment.digest if environment else "",
+            task.call is not None,
+            task.wall_time is None,
+            task.category,
+            task.resources,
+        )
+        lane = self.lanes.get(key)
+        if lane is None:
+            if len(self.lanes) >= LANES_KEPT:
+                self._forget_idle_lanes()
+            lane = self.lanes[key] = Lane(key, self._find_environment(task), *key[1:])
+            if lane.environment:
+                lane.environment.lanes.append(lane)
+        return lane
+
+    def _forget_idle_lanes(self) -> None:
+        for key in [key for key, lane in self.lanes.items() if not lane.count]:
+            lane = self.lanes.pop(key)
+            if lane.environment is not None:
+                lane.environment.lanes.remove(lane)
+
+    def _find_environment(self, task: Task) -> EnvironmentRecord | None:
+        if task.environment is None:
+            return None
+        return self.environments.setdefault(task.environment.digest, EnvironmentRecord(task.environment))
+
+    def add(self, record: TaskRecord, *, at_front: bool = False) -> None:
+        """Put a ready task into its lane."""
+        lane = record.lane
+        if not lane.count:
+            self._waiting[lane.key] = self._grown[lane.key] = lane
+            lane.is_warned = False
+        if lane.environment is not None and lane.is_call:
+            self._hungry[lane.key] = lane
+        lane.push(record, at_front=at_front)
+
+    def add_worker(self, worker: WorkerRecord) -> None:
+        """Let a worker take tasks."""
+        self.workers[worker.number] = self._freed[worker.number] = worker
+        self._dialect_workers += worker.is_dialect
+
+    def remove_worker(self, worker: WorkerRecord) -> None:
+        """Let a worker take nothing more."""
+        if self.workers.pop(worker.number, None) is not None:
+            self._dialect_workers -= worker.is_dialect
+        self._freed.pop(worker.number, None)
+
+    def free(self, worker: WorkerRecord) -> None:
+        """Note that a worker has gained room, or an environment."""
+        if worker.number in self.workers:
+            self._freed[worker.number] = worker
+
+    def want_environment(self, lane: Lane) -> None:
+        """Note that more workers may have to prepare the environment of a lane."""
+        self._hungry[lane.key] = lane
+
+    def reconsider(self) -> None:
+        """Try every lane on every worker next time."""
+        self._freed.update(self.workers)
+
+    # -- what follows -------------------------------------------------------------------------------------------------
+
+    def place(self, dispatch: Dispatcher, offer: Offerer, *, all_lanes: bool = False) -> None:
+        """Place every ready task that can be placed, oldest and most urgent first."""
+        if not self._freed and not self._grown and not self._hungry:
+            return
+        lanes = self._waiting if self._freed else self._grown
+        heap = [self._rank(lane) for lane in lanes.values() if lane.find_head() is not None]
+        heapq.heapify(heap)
+        tries = len(heap) if all_lanes else LANES_TRIED
+        while heap and tries > 0:
+            lane = heap[0][2]
+            if not self._place_lane(lane, min(heap[1:3], default=None), dispatch):
+                tries -= 1
+                heapq.heappop(heap)
+                continue
+            heapq.heapreplace(heap, self._rank(lane))
+        self._offer_environments(offer)
+        self._forget_empty_lanes()
+        self._freed.clear()
+        self._grown.clear()
+
+    @staticmethod
+    def _rank(lane: Lane) -> tuple[float, int, Lane]:
+        head = lane.find_head()
+        assert head is not None
+        return (-head.task.priority, head.task_id, lane)
+
+    def _place_lane(self, lane: Lane, rival: tuple[float, int, Lane] | None, dispatch: Dispatcher) -> bool:
+        """Place tasks of one lane until it has nothing more, no room, or a more urgent rival; tell whether it may go on."""
+        times = 1
+        limit = 1 + self._count_ahead(lane)
+        while (head := lane.find_head()) is not None:
+            if rival is not None and (-head.task.priority, head.task_id) > rival[:2]:
+                return True
+            chosen = self._choose(lane, head, times)
+            if chosen is None:
+                if times >= limit:
+                    return False
+                times += 1
+                continue
+            lane.pop(head)
+            dispatch(head, chosen, self._find_box(lane, chosen))
+            self._rotate(chosen)
+        return False
+
+    def _rotate(self, worker: WorkerRecord) -> None:
+        number = worker.number
+        if self.workers.pop(number, None) is not None:
+            self.workers[number] = worker
+        if self._freed.pop(number, None) is not None:
+            self._freed[number] = worker
+
+    def _choose(self, lane: Lane, head: TaskRecord, times: int) -> WorkerRecord | None:
+        best: WorkerRecord | None = None
+        best_score = -1
+        compared = 0
+        for worker in self._iter_candidates(lane):
+            if not self._may_run(lane, worker) or not box_fits(
+                self._find_box(lane, worker), worker.used, worker.total, times
+            ):
+                continue
+            if not head.inputs:
+                return worker
+            score = sum(staged.size + 1 for staged in head.inputs if staged.cache_name in worker.files)
+            if score > best_score:
+                best, best_score = worker, score
+            compared += 1
+            if compared >= WORKERS_COMPARED:
+                break
+        return best
+
+    def _iter_candidates(self, lane: Lane) -> Iterable[WorkerRecord]:
+        return (self.workers if lane.key in self._grown else self._freed).values()
+
+    def _may_run(self, lane: Lane, worker: WorkerRecord) -> bool:
+        if worker.refused and lane.key in worker.refused:
+            return False
+        environment = lane.environment
+        if environment is None or not lane.is_call or not worker.is_dialect:
+            return True
+        return environment.told.get(worker.number) is EnvironmentStage.READY
+
+    def _find_box(self, lane: Lane, worker: WorkerRecord) -> Box:
+        box = lane.boxes.get(worker.total)
+        if box is None:
+            if len(lane.boxes) >= BOXES_KEPT:  # a worker's free disk changes all the time
+                lane.boxes.clear()
+            resources = compute_box(lane.declared, decode_box(worker.total), rule=self._options.rule)
+            box = lane.boxes[worker.total] = encode_box(resources)
+        return box
+
+    def _count_ahead(self, lane: Lane) -> int:
+        mean = lane.mean_seconds
+        if mean is None or not lane.may_wait or mean > SHORT_SECONDS:
+            return 0
+        return min(self._options.look_ahead, 1 + int(SECONDS_AHEAD / max(mean, 0.0001)))
+
+    def _forget_empty_lanes(self) -> None:
+        for key in [key for key, lane in self._waiting.items() if not lane.count]:
+            del self._waiting[key]
+
+    # -- environments ---------------------------------------------------------------------------------------------------
+
+    def _offer_environments(self, offer: Offerer) -> None:
+        for lane in [*self._hungry.values(), *(self._waiting.values() if self._freed else ())]:
+            if lane.environment is not None and lane.is_call and lane.count:
+                self._offer(lane, lane.environment, offer)
+        self._hungry.clear()
+
+    def _offer(self, lane: Lane, environment: EnvironmentRecord, offer: Offerer) -> None:
+        """Let as many workers prepare the environment as its waiting tasks can fill."""
+        if len(environment.told) >= self._dialect_workers:
+            return
+        expected = sum(
+            self._count_slots(lane, self.workers[number])
+            for number, stage in environment.told.items()
+            if stage is EnvironmentStage.STAGING and number in self.workers
+        )
+        for worker in self._iter_untold(lane, environment):
+            if expected >= environment.count_ready():
+                return
+            expected += self._count_slots(lane, worker)
+            environment.told[worker.number] = EnvironmentStage.STAGING
+            worker.environments[environment.environment.digest] = environment
+            offer(worker, environment)
+
+    def _iter_untold(self, lane: Lane, environment: EnvironmentRecord) -> Iterator[WorkerRecord]:
+        untold = [
+            worker
+            for worker in self.workers.values()
+            if worker.is_dialect and worker.number not in environment.told and self.could_fit(lane, worker)
+        ]
+        yield from sorted(untold, key=lambda worker: len(worker.tasks))
+
+    def _count_slots(self, lane: Lane, worker: WorkerRecord) -> int:
+        box = self._find_box(lane, worker)
+        return min((have // need for need, have in zip(box, worker.total, strict=True) if need), default=1)
+
+    def could_fit(self, lane: Lane, worker: WorkerRecord) -> bool:
+        """Tell whether the worker could run a task of this lane if it were idle."""
+        return box_fits(self._find_box(lane, worker), [0, 0, 0, 0], worker.total)
+
+    def is_hopeless(self, environment: EnvironmentRecord) -> bool:
+        """Tell whether every connected worker has failed to use this environment."""
+        return bool(self.workers) and all(
+            environment.told.get(worker.number) is EnvironmentStage.FAILED for worker in self.workers.values()
+        )
+
+    def iter_waiting(self) -> Iterator[Lane]:
+        """Go over the lanes that have ready tasks."""
+        yield from [lane for lane in self._waiting.values() if lane.count]
+
+    def count_waiting(self) -> int:
+        """Count the ready tasks."""
+        return sum(lane.count for lane in self._waiting.values())

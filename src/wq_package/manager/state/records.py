@@ -1,0 +1,270 @@
+"""What the manager's state machine remembers of tasks, workers and environments (logic module).
+
+These records change and never leave the state machine. A box is held as four whole numbers, cores in thousandths, so
+that adding and taking away never drifts.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from wq_package.manager.state.events import StagedInput
+from wq_package.protocol.messages import DIALECT_FEATURE
+from wq_package.task import Environment, Resources, Task, TaskResult
+
+Box = tuple[int, int, int, int]
+"""Thousandths of a core, MB of memory, MB of disk, gpus."""
+
+NO_BOX: Box = (0, 0, 0, 0)
+KILLED_REMEMBERED = 4096
+"""How many killed task ids are remembered per worker, so that their late results are not taken for lies."""
+
+
+def encode_box(resources: Resources) -> Box:
+    """Turn resources into whole numbers; what is not declared counts as nothing."""
+    return (
+        round((resources.cores or 0) * 1000),
+        int(resources.memory_mb or 0),
+        int(resources.disk_mb or 0),
+        int(resources.gpus or 0),
+    )
+
+
+def decode_box(box: Box) -> Resources:
+    """Turn whole numbers back into resources."""
+    return Resources(box[0] / 1000, box[1], box[2], box[3])
+
+
+def box_fits(box: Box, used: list[int], total: Box, times: int = 1) -> bool:
+    """Tell whether a box fits beside what is used into `times` this total."""
+    return (
+        used[0] + box[0] <= total[0] * times
+        and used[1] + box[1] <= total[1] * times
+        and used[2] + box[2] <= total[2] * times
+        and used[3] + box[3] <= total[3] * times
+    )
+
+
+class TaskState(enum.Enum):
+    """Where a task is."""
+
+    READY = "waiting"
+    """In the queue."""
+    RUNNING = "running"
+    """At a worker, which may still be waiting for its inputs or for room."""
+    FETCHING = "waiting retrieval"
+    """It has ended; its outputs are on their way."""
+    DONE = "done"
+    """It has a result. Its record may still stand in the queue, where it is passed over."""
+
+
+@dataclass(slots=True, eq=False)
+class TaskRecord:
+    """A task and what has become of it so far."""
+
+    task_id: int
+    task: Task
+    lane: Lane
+    inputs: tuple[StagedInput, ...] = ()
+    state: TaskState = TaskState.READY
+    losses: int = 0
+    box: Box = NO_BOX
+    worker: WorkerRecord | None = None
+    run: RunRecord | None = None
+
+
+@dataclass(slots=True, eq=False)
+class RunRecord:
+    """One attempt to run a task that has files; a plain call has none of this."""
+
+    inputs: tuple[StagedInput, ...] = ()
+    outputs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """Sandbox name → (cache name, path or `None`)."""
+    missing: list[str] = field(default_factory=list)
+    answer: bytes = b""
+    message: str = ""
+    started: float | None = None
+    result: TaskResult | None = None
+    awaited: int = 0
+
+
+LaneKey = tuple[str, bool, bool, str, Resources]
+"""Environment, is it a call, may it wait at a worker, category, declared resources."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Ready tasks that can take each other's place: same environment, same kind, same declared resources.
+
+    Oldest first within a priority. Tasks that lost their worker come back to the front.
+    """
+
+    key: LaneKey
+    environment: EnvironmentRecord | None
+    is_call: bool
+    may_wait: bool
+    category: str
+    declared: Resources
+    queues: dict[float, deque[TaskRecord]] = field(default_factory=dict)
+    order: list[float] = field(default_factory=list)
+    """A heap of the negated priorities that have a queue."""
+    count: int = 0
+    boxes: dict[Box, Box] = field(default_factory=dict)
+    mean_seconds: float | None = None
+    is_warned: bool = False
+    unservable_since: float | None = None
+
+    def push(self, record: TaskRecord, *, at_front: bool = False) -> None:
+        """Add a ready task."""
+        priority = record.task.priority
+        queue = self.queues.get(priority)
+        if queue is None:
+            queue = self.queues[priority] = deque()
+            heapq.heappush(self.order, -priority)
+        if at_front:
+            queue.appendleft(record)
+        else:
+            queue.append(record)
+        self.count += 1
+
+    def find_head(self) -> TaskRecord | None:
+        """Find the next task to run; forget those that were cancelled meanwhile."""
+        while self.order:
+            priority = -self.order[0]
+            queue = self.queues[priority]
+            while queue:
+                if queue[0].state is TaskState.READY:
+                    return queue[0]
+                queue.popleft()
+            del self.queues[priority]
+            heapq.heappop(self.order)
+        return None
+
+    def pop(self, record: TaskRecord) -> None:
+        """Take the task that `find_head` has found."""
+        self.queues[record.task.priority].popleft()
+        self.count -= 1
+
+    def forget_one(self) -> None:
+        """Note that one of the ready tasks has been cancelled; sweep when most of them have."""
+        self.count -= 1
+        if sum(map(len, self.queues.values())) > 2 * self.count + 64:
+            for queue in self.queues.values():
+                ready = [record for record in queue if record.state is TaskState.READY]
+                queue.clear()
+                queue.extend(ready)
+
+    def drain(self) -> Iterator[TaskRecord]:
+        """Take every ready task."""
+        while (record := self.find_head()) is not None:
+            self.pop(record)
+            yield record
+
+    def note_duration(self, seconds: float) -> None:
+        """Learn how long such tasks run."""
+        mean = self.mean_seconds
+        self.mean_seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
+
+
+class EnvironmentStage(enum.Enum):
+    """How far an environment has come on one worker."""
+
+    STAGING = "staging"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(slots=True, eq=False)
+class EnvironmentRecord:
+    """An environment that tasks need, and the workers that have been told of it."""
+
+    environment: Environment
+    lanes: list[Lane] = field(default_factory=list)
+    failure: str = ""
+    told: dict[int, EnvironmentStage] = field(default_factory=dict)
+    """Worker number → how far it is."""
+
+    def count_ready(self) -> int:
+        """Count the tasks that wait for it."""
+        return sum(lane.count for lane in self.lanes)
+
+
+@dataclass(slots=True, eq=False)
+class WorkerRecord:
+    """A connected peer; a worker once its greeting is complete (`is_ready`)."""
+
+    number: int
+    address: str
+    connected: float
+    version: int = 0
+    hostname: str = "unknown"
+    system: str = ""
+    machine: str = ""
+    software: str = ""
+    worker_id: str = ""
+    features: set[str] = field(default_factory=set)
+    totals: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    has_tag: bool = False
+    end_time: float | None = None
+    is_ready: bool = False
+    is_leaving: bool = False
+    total: Box = NO_BOX
+    used: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    tasks: dict[int, TaskRecord] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
+    environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
+    refused: set[LaneKey] = field(default_factory=set)
+    killed: dict[int, None] = field(default_factory=dict)
+    transfers: int = 0
+    last_heard: float = 0.0
+    last_check: float = 0.0
+    tasks_done: int = 0
+    joined_epoch: float = 0.0
+
+    @property
+    def is_dialect(self) -> bool:
+        """Whether the worker is one of ours."""
+        return DIALECT_FEATURE in self.features
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"{self.hostname}:{self.worker_id or self.address}"
+
+    def take(self, box: Box) -> None:
+        """Count a box as used."""
+        used = self.used
+        used[0] += box[0]
+        used[1] += box[1]
+        used[2] += box[2]
+        used[3] += box[3]
+
+    def give_back(self, box: Box) -> None:
+        """Count a box as free."""
+        used = self.used
+        used[0] -= box[0]
+        used[1] -= box[1]
+        used[2] -= box[2]
+        used[3] -= box[3]
+
+    def remember_kill(self, task_id: int) -> None:
+        """Remember that a result of this task may still come, and means nothing."""
+        self.killed[task_id] = None
+        if len(self.killed) > KILLED_REMEMBERED:
+            del self.killed[next(iter(self.killed))]
+
+    def find_suspects(self) -> set[int]:
+        """Find the tasks that may have been running, as opposed to waiting for room at the worker."""
+        used, suspects = [0, 0, 0, 0], set[int]()
+        for task_id, record in self.tasks.items():
+            if record.state is not TaskState.RUNNING or not box_fits(record.box, used, self.total):
+                continue
+            suspects.add(task_id)
+            for position, amount in enumerate(record.box):
+                used[position] += amount
+        return suspects

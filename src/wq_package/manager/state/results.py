@@ -1,0 +1,129 @@
+"""From what a worker answered to the result of a task (logic module).
+
+The one place that knows Work Queue's result numbers, and what the scripts of a call in command form mean by their exit
+codes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from wq_package.manager.state.descriptions import ANSWER
+from wq_package.manager.state.records import TaskRecord
+from wq_package.protocol.messages import CallResult, Result
+from wq_package.task import Measurement, ResultCode, TaskResult
+
+_CODES = {
+    0: ResultCode.SUCCESS,
+    1: ResultCode.INPUT_MISSING,
+    2: ResultCode.OUTPUT_MISSING,
+    4: ResultCode.STDOUT_MISSING,
+    16: ResultCode.RESOURCE_EXHAUSTION,
+    24: ResultCode.END_TIME,
+    32: ResultCode.UNKNOWN,
+    40: ResultCode.FORSAKEN,
+    48: ResultCode.MAX_RETRIES,
+    56: ResultCode.WALL_TIME,
+    64: ResultCode.DISK_FULL,
+    72: ResultCode.MONITOR_ERROR,
+}
+_SENTENCES = {
+    ResultCode.RESOURCE_EXHAUSTION: "the task used more than it was given",
+    ResultCode.END_TIME: "the task was still running at its end time",
+    ResultCode.WALL_TIME: "the task ran longer than its wall time",
+    ResultCode.DISK_FULL: "the worker's disk is full",
+    ResultCode.INPUT_MISSING: "the worker could not read an input file",
+    ResultCode.STDOUT_MISSING: "the task's output is too large and was cut",
+}
+_CODES_BY_VALUE = {code.value: code for code in ResultCode}
+LAST_OUTPUT = 400
+
+
+def find_code(status: int) -> ResultCode:
+    """Decode the status of a `Result`."""
+    return _CODES.get(status, ResultCode.UNKNOWN)
+
+
+def find_call_code(status: str) -> ResultCode | None:
+    """Decode the status of a `CallResult`."""
+    return _CODES_BY_VALUE.get(status)
+
+
+def make_command_result(
+    record: TaskRecord, message: Result, body: bytes, *, is_truncated: bool, worker: str
+) -> TaskResult:
+    """Make the result of a task that ran as a command; its outputs are still to come."""
+    code = ResultCode.STDOUT_MISSING if is_truncated else find_code(message.status)
+    return TaskResult(
+        record.task_id,
+        code,
+        message.exit_code,
+        None,
+        body,
+        b"",
+        _SENTENCES.get(code, ""),
+        (),
+        Measurement(message.usec / 1_000_000),
+        worker,
+        record.task.tag,
+    )
+
+
+def make_call_result(
+    record: TaskRecord, message: CallResult, code: ResultCode, body: bytes, worker: str
+) -> TaskResult:
+    """Make the result of a call."""
+    size = message.output_size
+    return TaskResult(
+        record.task_id,
+        code,
+        message.exit_code,
+        message.signal or None,
+        body[:size] if size else b"",
+        body[size:] if size else body,
+        message.message,
+        message.missing,
+        Measurement(
+            message.usec / 1_000_000,
+            message.cpu_usec / 1_000_000 if message.cpu_usec >= 0 else None,
+            message.memory_mb if message.memory_mb >= 0 else None,
+            message.disk_mb if message.disk_mb >= 0 else None,
+        ),
+        worker,
+        record.task.tag,
+    )
+
+
+def make_result(record: TaskRecord, code: ResultCode, message: str) -> TaskResult:
+    """Make the result of a task that the queue itself has ended."""
+    worker = record.worker.label if record.worker else ""
+    return TaskResult(record.task_id, code, message=message, worker=worker, tag=record.task.tag)
+
+
+def add_outputs(record: TaskRecord, result: TaskResult) -> TaskResult:
+    """Complete a result with what came of fetching the outputs."""
+    run = record.run
+    if run is None:
+        return result
+    missing = tuple(name for name in run.missing if name != ANSWER)
+    if record.task.call is not None and ANSWER in run.outputs:
+        result = _add_answer(result, run.answer)
+    if not missing and not run.message:
+        return result
+    names = ", ".join(f"`{name}`" for name in missing)
+    sentence = run.message or f"the task did not leave {names}"
+    code = ResultCode.OUTPUT_MISSING if result.code is ResultCode.SUCCESS else result.code
+    return dataclasses.replace(result, code=code, missing_outputs=missing, message=result.message or sentence)
+
+
+def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
+    """Decode a call that ran as a command: its answer is a file, and without one it did not get to its end."""
+    if result.code is not ResultCode.SUCCESS:
+        return result
+    if answer:
+        return dataclasses.replace(result, value=answer)
+    said = result.output[-LAST_OUTPUT:].decode(errors="replace").strip()
+    message = f"the call ended with exit code {result.exit_code} and left no answer"
+    return dataclasses.replace(
+        result, code=ResultCode.INTERPRETER_LOST, message=f"{message}: {said}" if said else message
+    )
