@@ -1,0 +1,353 @@
+"""The store: layers unpacked once, environments composed of them (shell module).
+
+    root/layers/<digest>/      a layer's members; read only
+    root/layers/<digest>.json  what is known of it; its time is that of the layer's last use
+    root/envs/<digest>/        an environment at its prefix
+    root/envs/<digest>.json    which layers it is made of; its time is that of its last use
+    root/files/                for the worker's input files
+    root/tmp/                  what is not finished yet
+    root/locks/                empty files to lock
+
+Any number of processes may use one store. A folder below `layers` or `envs` appears by rename when it is complete. Knows nothing
+of managers, messages or tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.archive.index_text import compute_environment_digest, is_digest, parse_manifest
+from wq_package.archive.launcher import PREFIX_NOTE
+from wq_package.archive.layer import (
+    INDEX_PATH,
+    LayerManifest,
+    Member,
+    MemberKind,
+    Relocation,
+    make_manifest_path,
+)
+from wq_package.archive.reader import ArchiveReader
+from wq_package.archive.unpack import unpack_layer
+from wq_package.errors import ArchiveError
+from wq_package.worker.store.eviction import Kept, choose_evictions
+from wq_package.worker.store.locks import Lease, hold_lock, try_lock
+from wq_package.worker.store.scratch import open_scratch, remove_abandoned
+from wq_package.worker.store.tree import READ_ONLY_FOLDER, Composer, find_damage
+
+_log = logging.getLogger(__name__)
+
+_BLOCK = 4096
+_FOLDERS = ("layers", "envs", "files", "tmp", "locks")
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedLayer:
+    digest: str
+    size: int
+
+
+class Store:
+    """Layers and environments below one folder.
+
+    Methods block; call them in a thread where that matters. All of them are safe from several threads and processes.
+
+    Args:
+        root: the folder; created if it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        for name in _FOLDERS:
+            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_abandoned(self.root / "tmp")
+
+    @property
+    def files(self) -> Path:
+        """The folder for the worker's input files."""
+        return self.root / "files"
+
+    def find_missing_layers(self, digests: Sequence[str]) -> tuple[str, ...]:
+        """Tell which layers are not here; one that is found damaged is dropped, and missing from then on."""
+        return tuple(digest for digest in dict.fromkeys(digests) if not self._check_layer(digest))
+
+    def add_layer(self, digest: str, size_hint: int, stream: BinaryIO) -> None:
+        """Unpack a layer as it arrives; it is there when this returns, and else as if nothing had happened.
+
+        Args:
+            digest: the layer's name.
+            size_hint: its uncompressed size.
+            stream: gives its stored bytes, and is read to its end even when the layer is here already.
+
+        Raises:
+            CorruptArchiveError: the bytes are not that layer.
+            UnsafeMemberError: the layer has a member that is never unpacked.
+        """
+        place = self._place("layers", digest)
+        if place.is_dir():
+            _drain(stream)
+            return
+        with open_scratch(self.root / "tmp") as scratch:
+            tree = scratch / "layer"
+            tree.mkdir()
+            manifest = unpack_layer(stream, _NamedLayer(digest, size_hint), tree, read_only=True)
+            record = {"manifest": make_manifest_path(manifest.header), "size": _measure(manifest)}
+            self._publish(tree, place, record, scratch)
+
+    def compose(self, environment: str, layers: Sequence[str], index_text: str) -> Path:
+        """Make an environment out of layers that are here, by hard links, and return its prefix.
+
+        An environment that is here is checked, and repaired if somebody changed it.
+
+        Args:
+            environment: its name, which must be that of these layers.
+            layers: their digests, in order.
+            index_text: text of the archive's index, kept in the environment.
+
+        Raises:
+            ArchiveError: a layer is missing, or the name is not that of the layers.
+        """
+        place = self._place("envs", environment)
+        if compute_environment_digest(layers) != environment:
+            raise ArchiveError(
+                f"environment {environment[:12]} is not made of the layers that it is offered with"
+            )
+        with hold_lock(self._lock("compose", environment)):
+            manifests = [self._load_manifest(digest) for digest in layers]
+            plan = _plan(layers, manifests)
+            if place.is_dir():
+                self._repair(place, plan)
+            else:
+                self._compose(place, plan, index_text)
+        self._touch(place, layers)
+        return place
+
+    def lease(self, environment: str, layers: Sequence[str] = ()) -> Lease:
+        """Keep an environment from eviction until the lease is closed or this process ends, whether it is here yet or not.
+
+        Args:
+            environment: its name.
+            layers: layers to keep as well, while the environment is not composed of them yet.
+        """
+        lease = Lease(
+            [self._lock("env", environment), *(self._lock("layer", digest) for digest in sorted(set(layers)))]
+        )
+        with suppress(OSError):
+            os.utime(_record_path(self._place("envs", environment)))
+        return lease
+
+    def find_environment(self, environment: str) -> Path | None:
+        """Find an environment's prefix; `None` if it is not here."""
+        place = self._place("envs", environment)
+        return place if place.is_dir() else None
+
+    def unpack(self, archive: Path) -> Path:
+        """Add the layers of an archive that are missing, compose its environment and return the prefix."""
+        with ArchiveReader(archive) as reader:
+            index = reader.index
+            with self.lease(index.environment, index.digests):
+                for digest in self.find_missing_layers(index.digests):
+                    layer = reader.find_layer(digest)
+                    assert layer is not None
+                    with reader.open_layer(digest) as stream:
+                        self.add_layer(digest, layer.size, stream)
+                return self.compose(index.environment, index.digests, reader.index_text)
+
+    def size(self) -> int:
+        """Tell how many bytes the layers and environments take, what they share counted once."""
+        return sum(item.size for item in self._iter_kept())
+
+    def evict(self, limit_bytes: int, *, free_bytes: int = 0) -> int:
+        """Remove what was least recently used and is not leased, until the store is small enough.
+
+        Args:
+            limit_bytes: what the store may take.
+            free_bytes: what the disk should have free besides.
+
+        Returns:
+            How many bytes were freed.
+        """
+        kept = list(self._iter_kept())
+        status = os.statvfs(self.root)
+        lacking = free_bytes - status.f_bavail * status.f_frsize
+        excess = max(sum(item.size for item in kept) - limit_bytes, lacking)
+        return sum(item.size for item in choose_evictions(kept, excess) if self._evict(item))
+
+    def _place(self, kind: str, digest: str) -> Path:
+        if not is_digest(digest):  # digests come from the network, and become names here
+            raise ArchiveError(f"`{digest[:80]}` is not a digest")
+        return self.root / kind / digest
+
+    def _lock(self, kind: str, digest: str) -> Path:
+        return self._place("locks", digest).with_suffix(f".{kind}")
+
+    def _check_layer(self, digest: str) -> bool:
+        place = self._place("layers", digest)
+        if not place.is_dir():
+            return False
+        try:
+            manifest = self._load_manifest(digest)
+            damage = find_damage(place, manifest.members)
+        except ArchiveError as error:
+            _log.warning("layer %s is dropped: %s", digest[:12], error)
+        else:
+            if not damage:
+                return True
+            _log.warning("layer %s is dropped: `%s` was changed", digest[:12], damage[0].path)
+        self._remove(place)
+        return False
+
+    def _load_manifest(self, digest: str) -> LayerManifest:
+        place = self._place("layers", digest)
+        try:
+            record = json.loads(_record_path(place).read_bytes())
+            return parse_manifest((place / record["manifest"]).read_bytes())
+        except FileNotFoundError:
+            raise ArchiveError(f"layer {digest[:12]} is not in the store") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(f"layer {digest[:12]} is damaged in the store") from error
+
+    def _compose(self, place: Path, plan: _Plan, index_text: str) -> None:
+        with open_scratch(self.root / "tmp") as scratch:
+            tree = scratch / "env"
+            tree.mkdir()
+            composer = Composer(tree, str(place))
+            try:
+                for digest, members in plan.members.items():
+                    composer.add_members(self._place("layers", digest), members, plan.relocations)
+                composer.write_file(INDEX_PATH, index_text.encode("utf-8"))
+                composer.write_file(PREFIX_NOTE, os.fsencode(place) + b"\n")
+                composer.protect()
+            finally:
+                composer.close()
+            record = {"layers": list(plan.members), "size": _measure_own(plan)}
+            self._publish(tree, place, record, scratch)
+        with suppress(OSError):
+            place.chmod(READ_ONLY_FOLDER)
+
+    def _repair(self, place: Path, plan: _Plan) -> None:
+        for digest, members in plan.members.items():
+            damaged = find_damage(place, members, relocated=plan.resized)
+            if damaged:
+                _log.warning("`%s` was changed and is repaired", place / damaged[0].path)
+                composer = Composer(place, str(place))
+                try:
+                    composer.unprotect(damaged)
+                    composer.add_members(self._place("layers", digest), damaged, plan.relocations)
+                    composer.protect()
+                finally:
+                    composer.close()
+
+    def _publish(self, tree: Path, place: Path, record: Mapping[str, object], scratch: Path) -> None:
+        """Put a finished tree in its place; whoever comes second has made the same, and throws it away."""
+        note = scratch / f"record-{secrets.token_hex(4)}"
+        note.write_text(json.dumps(record, sort_keys=True))
+        note.replace(_record_path(place))
+        try:
+            tree.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+
+    def _touch(self, place: Path, layers: Sequence[str]) -> None:
+        for path in (place, *(self._place("layers", digest) for digest in layers)):
+            with suppress(OSError):
+                os.utime(_record_path(path))
+
+    def _iter_kept(self) -> Iterator[Kept]:
+        for kind, lock in (("envs", "env"), ("layers", "layer")):
+            for path in sorted((self.root / kind).glob("*.json")):
+                kept = self._load_kept(path, lock)
+                if kept is not None:
+                    yield kept
+
+    def _load_kept(self, path: Path, lock: str) -> Kept | None:
+        try:
+            if not path.with_suffix("").is_dir():
+                return None
+            record = json.loads(path.read_bytes())
+            used = path.stat().st_mtime
+            with try_lock(self._lock(lock, path.stem)) as is_free:
+                layers = tuple(record.get("layers", ()))
+                return Kept(path.stem, int(record["size"]), used, layers, lock == "env", not is_free)
+        except (OSError, ValueError, KeyError, TypeError, ArchiveError):
+            return None
+
+    def _evict(self, item: Kept) -> bool:
+        kind, lock = ("envs", "env") if item.is_environment else ("layers", "layer")
+        with try_lock(self._lock(lock, item.digest)) as is_free:
+            if is_free:
+                self._remove(self._place(kind, item.digest))
+        return is_free
+
+    def _remove(self, place: Path) -> None:
+        """Take a tree away in one step, then remove it and what is known of it."""
+        with open_scratch(self.root / "tmp") as scratch:
+            # Without its record a tree counts as damaged, should this end here.
+            _record_path(place).unlink(missing_ok=True)
+            with suppress(OSError):
+                place.chmod(0o700)
+            with suppress(FileNotFoundError):
+                place.rename(scratch / "removed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which members of which layer make an environment."""
+
+    members: Mapping[str, Sequence[Member]]
+    relocations: Mapping[str, Sequence[Relocation]]
+
+    @property
+    def resized(self) -> frozenset[str]:
+        """Paths whose size no manifest tells: relocated files, and the manifests themselves."""
+        manifests = [members[-1].path for members in self.members.values()]
+        return frozenset([*self.relocations, *manifests])
+
+
+def _plan(digests: Sequence[str], manifests: Sequence[LayerManifest]) -> _Plan:
+    """Decide for each path which layer it comes from: the last that has it, as with `tar -xf`."""
+    owners: dict[str, int] = {}
+    for number, manifest in enumerate(manifests):
+        owners.update(dict.fromkeys((member.path for member in manifest.members), number))
+    members: dict[str, list[Member]] = {}
+    relocations: dict[str, list[Relocation]] = {}
+    for number, (digest, manifest) in enumerate(zip(digests, manifests, strict=True)):
+        members[digest] = [member for member in manifest.members if owners[member.path] == number]
+        members[digest].append(Member(make_manifest_path(manifest.header), MemberKind.FILE, 0o644))
+        for relocation in manifest.relocations:
+            if owners[relocation.path] == number:
+                relocations.setdefault(relocation.path, []).append(relocation)
+    return _Plan(members, relocations)
+
+
+def _measure(manifest: LayerManifest) -> int:
+    return sum(_count_blocks(member.size) for member in manifest.members)
+
+
+def _measure_own(plan: _Plan) -> int:
+    """Count what an environment does not share with its layers."""
+    members = [member for some in plan.members.values() for member in some]
+    folders = {member.path.rpartition("/")[0] for member in members}
+    own = sum(_count_blocks(member.size) for member in members if member.path in plan.relocations)
+    return own + len(folders) * _BLOCK
+
+
+def _count_blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _record_path(place: Path) -> Path:
+    return place.with_suffix(".json")
+
+
+def _drain(stream: BinaryIO) -> None:
+    while stream.read(2**20):
+        pass
