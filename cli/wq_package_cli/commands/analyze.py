@@ -1,0 +1,134 @@
+"""`wq-package analyze`: find what a program imports and write an environment spec."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.output import Printer
+
+if TYPE_CHECKING:
+    from wq_package.analyze import Analysis, AnalyzeOptions
+    from wq_package_cli.main import Subparsers
+
+FORMATS = ("conda", "poncho", "poncho-old", "requirements", "pylock", "json")
+
+_DESCRIPTION = """\
+Find what a program imports, name the exact distributions that provide it here, and write an environment spec. The
+program is read, never imported or run.
+"""
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "analyze", help="find what a program imports and write a spec", description=_DESCRIPTION
+    )
+    add = parser.add_argument
+    add(
+        "source",
+        metavar="SOURCE",
+        nargs="+",
+        help="file, notebook, package or folder; `-` for standard input",
+    )
+    add("-o", "--output", metavar="FILE", help="write the spec here instead of standard output")
+    add("--app", metavar="NAME", help="analyse this Parsl app only")
+    add("--no-optional", action="store_true", help="leave out imports that the program can do without")
+    add(
+        "--map",
+        metavar="IMPORT=DIST",
+        action="append",
+        default=[],
+        type=_parse_pair,
+        help="say what provides an import",
+    )
+    add(
+        "--extra",
+        metavar="DIST",
+        action="append",
+        default=[],
+        help="add a distribution with what it requires",
+    )
+    add("--python", metavar="X.Y", help="analyse for this version of Python")
+    add(
+        "--path",
+        metavar="DIR",
+        action="append",
+        help="resolve in these folders of installed packages instead",
+    )
+    add("--name", metavar="NAME", help="name of the environment")
+    add("--format", choices=FORMATS, default="conda", help="what to write (default: conda)")
+    add("--json", action="store_const", dest="format", const="json", help="short for `--format json`")
+    add("--explain", action="store_true", help="show a table of who needs what, instead of the spec")
+    add("--keep-going", action="store_true", help="write what could be resolved even if something is missing")
+
+
+def _parse_pair(text: str) -> tuple[str, str]:
+    name, separator, distribution = text.partition("=")
+    if not separator or not name.strip() or not distribution.strip():
+        raise argparse.ArgumentTypeError(f"`{text}` is not IMPORT=DIST, for example `yaml=PyYAML`")
+    return name.strip(), distribution.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What was asked for."""
+
+    sources: tuple[str, ...]
+    options: AnalyzeOptions
+    output: str | None
+    form: str
+    explain: bool
+
+
+def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
+    """Carry the command out."""
+    from wq_package.analyze import AnalyzeOptions, Severity
+
+    options = AnalyzeOptions(
+        app=args.app,
+        include_optional=not args.no_optional,
+        mapping=tuple(args.map),
+        python=args.python,
+        keep_going=args.keep_going,
+        extra=tuple(args.extra),
+        search_path=tuple(args.path) if args.path else None,
+        name=args.name,
+    )
+    request = _Request(tuple(args.source), options, args.output, args.format, args.explain)
+    analysis = _analyze(request)
+    _print_problems(analysis, printer)
+    _write(analysis, request, printer)
+    is_complete = all(problem.severity is not Severity.ERROR for problem in analysis.problems)
+    return ExitCode.DONE if is_complete else ExitCode.ANALYSIS
+
+
+def _analyze(request: _Request) -> Analysis:
+    from wq_package.analyze import analyze_file, analyze_source
+
+    if request.sources == ("-",):
+        return analyze_source(sys.stdin.buffer.read(), "<stdin>", request.options)
+    return analyze_file(Path(request.sources[0]), request.options)
+
+
+def _print_problems(analysis: Analysis, printer: Printer) -> None:
+    for problem in analysis.problems:
+        printer.print_words(f"{problem.severity.value}: {problem}")
+        if problem.hint:
+            printer.print_words(f"hint: {problem.hint}")
+
+
+def _write(analysis: Analysis, request: _Request, printer: Printer) -> None:
+    from wq_package.analyze.report import render_analysis
+
+    if request.output in (None, "-"):
+        printer.print_data(render_analysis(analysis, request.form, Path.cwd()))
+        return
+    from wq_package.spec.files import save_text
+
+    output = Path(str(request.output))
+    save_text(render_analysis(analysis, request.form, output.absolute().parent), output)

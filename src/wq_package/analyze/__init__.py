@@ -1,0 +1,44 @@
+"""Source text → imports → apps → distributions → environment spec, with the reason for each.
+
+This room reads programs and installed metadata. It never imports or runs what it reads, and knows nothing of archives,
+queues or Parsl's own code.
+"""
+
+from __future__ import annotations
+
+from wq_package.analyze.analysis import (
+    Analysis,
+    AnalyzeOptions,
+    App,
+    AppKind,
+    Distribution,
+    ImportKind,
+    ImportUse,
+    Location,
+    Origin,
+    Problem,
+    Resolver,
+    Severity,
+    Suggestion,
+)
+from wq_package.analyze.analyzer import analyze_app, analyze_file, analyze_imports, analyze_source
+
+__all__ = [
+    "Analysis",
+    "AnalyzeOptions",
+    "App",
+    "AppKind",
+    "Distribution",
+    "ImportKind",
+    "ImportUse",
+    "Location",
+    "Origin",
+    "Problem",
+    "Resolver",
+    "Severity",
+    "Suggestion",
+    "analyze_app",
+    "analyze_file",
+    "analyze_imports",
+    "analyze_source",
+]

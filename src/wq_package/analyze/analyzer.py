@@ -1,0 +1,368 @@
+"""The analysis from end to end: source → imports → whose they are → pins (shell module: reads sources).
+
+Ties the other modules of this room together; each step's rules stand in the module of that step. Never imports or runs
+what it analyses.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from wq_package.analyze.analysis import (
+    Analysis,
+    AnalyzeOptions,
+    App,
+    AppKind,
+    Distribution,
+    ImportKind,
+    ImportUse,
+    Location,
+    Origin,
+    Problem,
+    Resolver,
+    Severity,
+)
+from wq_package.analyze.apps import AppNode, find_apps, find_function
+from wq_package.analyze.closure import Closure, Pin
+from wq_package.analyze.extract import Extraction, FoundImport, Note, extract_imports
+from wq_package.analyze.finder import FoundModule
+from wq_package.analyze.installed import load_installed
+from wq_package.analyze.local import LocalCollector
+from wq_package.analyze.metadata import Need, parse_need
+from wq_package.analyze.parsing import parse_loosely, parse_source
+from wq_package.analyze.resolve import Answer, Chain
+from wq_package.analyze.slices import Slice, slice_program
+from wq_package.analyze.sources import SourceFile, locate_source, read_source
+from wq_package.analyze.target import make_target
+from wq_package.errors import AnalysisError, AppNotFoundError, SourceSyntaxError, UnresolvedImportsError
+from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
+
+__all__ = ["analyze_app", "analyze_file", "analyze_imports", "analyze_source"]
+
+_DEFAULT = AnalyzeOptions()
+
+
+def analyze_file(path: Path, options: AnalyzeOptions = _DEFAULT) -> Analysis:
+    """Analyse a program: all of it, or one of its apps.
+
+    Raises:
+        AnalysisError: it cannot be read or parsed, has no such app, or required imports belong to nothing that can be
+            found; the last of these names all of them. With `keep_going` only the first two are raised.
+    """
+    return analyze_source(read_source(path), str(path), options)
+
+
+def analyze_source(text: str | bytes, path: str, options: AnalyzeOptions = _DEFAULT) -> Analysis:
+    """Analyse the text of a program; `path` names it in messages and tells which local modules are beside it.
+
+    Raises:
+        AnalysisError: see `analyze_file`.
+    """
+    analyzer = _Analyzer(options)
+    unit = analyzer.open(locate_source(Path(path), text, path))
+    apps = find_apps(unit.extraction.tree, unit.extraction.aliases)
+    analyzer.apps = tuple(_describe_app(app, path) for app in apps)
+    if options.app is None:
+        analyzer.take_all(unit)
+    else:
+        analyzer.take_app(unit, _choose_app(apps, options.app, path))
+    return analyzer.finish()
+
+
+def analyze_app(path: Path, line: int, name: str, options: AnalyzeOptions = _DEFAULT) -> Analysis:
+    """Analyse one function of a file.
+
+    Args:
+        path: the file.
+        line: 1-based line of its `def`, or of its first decorator.
+        name: its name; `<lambda>` for a lambda.
+        options: how to analyse.
+
+    Raises:
+        AnalysisError: see `analyze_file`.
+    """
+    analyzer = _Analyzer(options)
+    unit = analyzer.open(locate_source(path, read_source(path), str(path)))
+    found = find_function(unit.extraction.tree, line, name)
+    if found is None:
+        apps = find_apps(unit.extraction.tree, unit.extraction.aliases)
+        raise AppNotFoundError(str(path), name, tuple(app.name for app in apps))
+    analyzer.take_slice(unit, slice_program(unit.extraction, *found))
+    return analyzer.finish()
+
+
+def analyze_imports(names: Iterable[str], options: AnalyzeOptions = _DEFAULT) -> Analysis:
+    """Analyse bare import names, for functions that have no source.
+
+    Raises:
+        AnalysisError: names belong to nothing that can be found.
+    """
+    analyzer = _Analyzer(options)
+    source = SourceFile("<names>", "", first=(str(Path.cwd()),))
+    extraction = extract_imports(parse_source("", "<names>"), analyzer.target)
+    imports = [FoundImport(name, ImportKind.REQUIRED, 0, 0) for name in dict.fromkeys(names)]
+    analyzer.take_imports(_Unit(source, extraction), imports)
+    return analyzer.finish()
+
+
+def _describe_app(app: AppNode, path: str) -> App:
+    return App(app.name, app.kind, Location(path, app.node.lineno, app.node.col_offset))
+
+
+def _choose_app(apps: Sequence[AppNode], name: str, path: str) -> AppNode:
+    exact = [app for app in apps if app.name == name]
+    matching = exact or [app for app in apps if app.is_named(name)]
+    if not matching:
+        raise AppNotFoundError(path, name, tuple(dict.fromkeys(app.name for app in apps)))
+    return matching[-1]  # a later definition of the same name replaces an earlier one
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """One source with its imports."""
+
+    source: SourceFile
+    extraction: Extraction
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """One distribution that the code wants, and where."""
+
+    need: Need
+    resolver: Resolver
+    detail: str
+    locations: list[Location] = field(default_factory=list)
+
+
+class _Analyzer:
+    """Gathers what one analysis finds."""
+
+    def __init__(self, options: AnalyzeOptions) -> None:
+        self.options = options
+        self.target = make_target(options.python)
+        self.chain = Chain(load_installed(options.search_path), self.target)
+        self.chain.mapping = {name: _parse_given(text, "--map") for name, text in options.mapping}
+        self.local = LocalCollector()
+        self.apps: tuple[App, ...] = ()
+        self.uses: list[ImportUse] = []
+        self.problems: list[Problem] = []
+        self.wanted: dict[str, _Wanted] = {}
+        self.seen_files: set[str] = set()
+        self.work: deque[tuple[FoundModule, SourceFile]] = deque()
+        for text in options.extra:
+            need = _parse_given(text, "--extra")
+            self.wanted[need.key] = _Wanted(need, Resolver.EXTRA, f"`{text}`")
+
+    def open(self, source: SourceFile) -> _Unit:
+        """Parse a source."""
+        try:
+            tree = parse_source(source.text, source.path)
+        except SourceSyntaxError as error:
+            if not self.options.keep_going and self.target.is_running:
+                raise
+            text = source.text if isinstance(source.text, str) else source.text.decode("utf-8", "replace")
+            tree = parse_loosely(text)
+            problem = "cannot be parsed; only its plain import statements are taken"
+            severity = Severity.ERROR if self.target.is_running else Severity.WARNING
+            self.problems.append(
+                Problem(severity, f"{problem} ({error.text})", Location(source.path, error.line))
+            )
+        return _Unit(source, extract_imports(tree, self.target, source=source.text))
+
+    def take_all(self, unit: _Unit) -> None:
+        """Take everything that a source imports."""
+        self.take_notes(unit, list(unit.extraction.notes.values()))
+        self.take_imports(unit, unit.extraction.imports)
+
+    def take_app(self, unit: _Unit, app: AppNode) -> None:
+        """Take what one app needs."""
+        stop = app.kind is AppKind.JOIN
+        self.take_slice(unit, slice_program(unit.extraction, app.node, app.owners, stop_at_apps=stop))
+
+    def take_slice(self, unit: _Unit, part: Slice) -> None:
+        """Take what a part of a source imports."""
+        self.take_notes(unit, part.notes)
+        self.take_imports(unit, part.imports)
+
+    def take_notes(self, unit: _Unit, notes: Iterable[Note]) -> None:
+        """Report what cannot be followed."""
+        for note in notes:
+            place = Location(unit.source.path, note.line, note.column)
+            self.problems.append(Problem(Severity.WARNING, note.text, place, note.hint))
+
+    def take_imports(self, unit: _Unit, imports: Iterable[FoundImport]) -> None:
+        """Resolve the imports of a source, then those of the local modules that they reach."""
+        self.resolve_imports(unit, imports)
+        while self.work:
+            found, importer = self.work.popleft()
+            self.enter(found, importer)
+
+    def resolve_imports(self, unit: _Unit, imports: Iterable[FoundImport]) -> None:
+        """Resolve imports in the order of the source, keeping track of which `try` succeeded."""
+        failed: set[int] = set()
+        for found in imports:
+            use = self.resolve_import(unit, found, failed)
+            if not use.is_used and use.kind is ImportKind.OPTIONAL and not use.note.startswith("not reached"):
+                failed.update(found.tries)
+            self.uses.append(use)
+
+    def resolve_import(self, unit: _Unit, found: FoundImport, failed: set[int]) -> ImportUse:
+        """Resolve one import and take what it needs."""
+        location = Location(unit.source.path, found.line, found.column)
+        module = _make_absolute(unit.source, found)
+        if module is None:
+            text = f"`{'.' * found.level}{found.module}` is relative, but the source is in no package"
+            self.problems.append(Problem(Severity.ERROR, text, location, "import it by its name"))
+            return ImportUse(found.module, found.kind, location, found.name, is_used=False, note="relative")
+        answer = self.chain.resolve(module, found.name, unit.source.first, unit.source.last)
+        names = tuple(claim.name for claim in answer.claims)
+        use = ImportUse(module, found.kind, location, found.name, answer.origin, names)
+        note = self.judge(found, answer, failed)
+        if note:
+            return replace(use, is_used=False, note=note)
+        return self.take(unit, use, answer)
+
+    def judge(self, found: FoundImport, answer: Answer, failed: set[int]) -> str:
+        """Say why an import does not count, or nothing if it does."""
+        if found.kind not in (ImportKind.REQUIRED, ImportKind.OPTIONAL):
+            return found.kind.value
+        if any(group not in failed for group in found.fallbacks):
+            return "not reached: what it stands in for is there"
+        if any(group in failed for group in (*found.sequels, *found.tries)):
+            return "not reached: an import before it is missing"
+        if found.tries and not answer.is_present:
+            return "not installed here"
+        if found.tries and answer.origin is Origin.THIRD_PARTY and not self.options.include_optional:
+            return "optional"
+        return ""
+
+    def take(self, unit: _Unit, use: ImportUse, answer: Answer) -> ImportUse:
+        """Take what an import needs: local source, distributions, or a problem."""
+        if answer.warning:
+            text = f"`{use.module}` {answer.warning}"
+            self.problems.append(
+                Problem(Severity.WARNING, text, use.location, "check it, or say it with `--map`")
+            )
+        if answer.origin is Origin.LOCAL and answer.found is not None:
+            self.local.add(answer.found)
+            self.work.append((answer.found, unit.source))
+        elif answer.origin is Origin.UNKNOWN:
+            self.problems.append(_explain_unknown(use, answer))
+            return replace(use, is_used=False, note="unresolved")
+        for claim in answer.claims:
+            need = parse_need(claim.name) or Need(claim.name)
+            wanted = self.wanted.setdefault(need.key, _Wanted(need, claim.resolver, claim.detail))
+            wanted.need = replace(wanted.need, extras=wanted.need.extras | claim.extras)
+            wanted.locations.append(use.location)
+        return use
+
+    def enter(self, found: FoundModule, importer: SourceFile) -> None:
+        """Read a local module, and the packages that importing it runs."""
+        names = found.name.split(".")
+        files = [*found.parents, found.file]
+        for depth, file in enumerate(files, len(names) - len(files) + 1):
+            if file in self.seen_files or not file.endswith((".py", ".pyw")):
+                continue
+            self.seen_files.add(file)
+            module = ".".join(names[:depth])
+            package = module if "/__init__." in file else module.rpartition(".")[0]
+            first = (found.root, *importer.first)
+            try:
+                source = SourceFile(
+                    file, read_source(Path(file)), module, package, tuple(dict.fromkeys(first)), importer.last
+                )
+                unit = self.open(source)
+            except AnalysisError as error:
+                self.problems.append(Problem(Severity.ERROR, str(error), hint=error.hint))
+                continue
+            self.take_notes(unit, list(unit.extraction.notes.values()))
+            self.resolve_imports(unit, unit.extraction.imports)
+
+    def finish(self) -> Analysis:
+        """Pin what was wanted and make the analysis.
+
+        Raises:
+            UnresolvedImportsError: something is missing, and the options do not say to keep going.
+        """
+        closure = Closure(self.chain.installed, self.target)
+        for wanted in self.wanted.values():
+            closure.add(wanted.need)
+        closure.close()
+        self.problems += closure.problems
+        self.raise_errors()
+        distributions = tuple(self.describe(key, pin) for key, pin in sorted(closure.pins.items()))
+        return Analysis(
+            spec=self.make_spec(distributions),
+            imports=tuple(self.uses),
+            apps=self.apps,
+            distributions=distributions,
+            problems=tuple(self.problems),
+        )
+
+    def raise_errors(self) -> None:
+        errors = [problem for problem in self.problems if problem.severity is Severity.ERROR]
+        if not errors or self.options.keep_going:
+            return
+        hints = dict.fromkeys(problem.hint for problem in errors if problem.hint)
+        raise UnresolvedImportsError(tuple(dict.fromkeys(map(str, errors))), hint="; ".join(hints) or None)
+
+    def describe(self, key: str, pin: Pin) -> Distribution:
+        wanted = self.wanted.get(key)
+        resolver = pin.resolver or (wanted.resolver if wanted else Resolver.REQUIRED)
+        return Distribution(
+            name=pin.name,
+            version=pin.version,
+            requirement=pin.requirement,
+            resolver=resolver,
+            detail=wanted.detail if wanted else "",
+            imported_at=tuple(dict.fromkeys(wanted.locations)) if wanted else (),
+            required_by=tuple(sorted(pin.required_by)),
+            conda=pin.conda,
+        )
+
+    def make_spec(self, distributions: Sequence[Distribution]) -> EnvironmentSpec:
+        conda = {entry.conda for entry in distributions if entry.conda is not None}
+        wheels = [WheelRequirement(entry.requirement) for entry in distributions if entry.conda is None]
+        return EnvironmentSpec(
+            name=self.options.name,
+            python=self.target.python,
+            conda=tuple(sorted(conda)),
+            wheels=tuple(sorted(wheels, key=lambda wheel: wheel.canonical_name)),
+            local=self.local.list_sources(),
+        )
+
+
+def _parse_given(text: str, option: str) -> Need:
+    need = parse_need(text)
+    if need is None:
+        raise AnalysisError(
+            f"`{text}` is not a requirement", hint=f"`{option}` takes a distribution such as `numpy`"
+        )
+    return need
+
+
+def _make_absolute(source: SourceFile, found: FoundImport) -> str | None:
+    """Spell out a relative import."""
+    if not found.level:
+        return found.module
+    base = (found.package or source.package).split(".") if found.package or source.package else []
+    if found.level > len(base):
+        return None
+    parts = [*base[: len(base) - found.level + 1], *([found.module] if found.module else [])]
+    return ".".join(parts)
+
+
+def _explain_unknown(use: ImportUse, answer: Answer) -> Problem:
+    name = use.module.partition(".")[0]
+    if answer.candidates:
+        names = ", ".join(f"`{candidate}`" for candidate in answer.candidates[:8])
+        text = f"`{use.module}` may come from several distributions: {names}"
+        hint = f"choose with `--map {name}={answer.candidates[0]}`"
+    else:
+        text = f"nothing here provides `{use.module}`"
+        hint = "install what provides it, name it with `--map IMPORT=DISTRIBUTION`, or use `--keep-going`"
+    return Problem(Severity.ERROR, text, use.location, hint)

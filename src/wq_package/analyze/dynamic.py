@@ -1,0 +1,146 @@
+"""Calls that import: `importlib.import_module("x")` and its many relatives (logic module).
+
+Knows which functions import what their arguments name. A computed name is told, never guessed.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+__all__ = ["CALL_MARKERS", "CallTarget", "read_call"]
+
+CALL_MARKERS = (
+    "import_module",
+    "__import__",
+    "find_spec",
+    "find_loader",
+    "importorskip",
+    "resolve_name",
+    "lazy",
+    "Lazy",
+    "import_string",
+    "import_optional",
+    "run_module",
+    "importlib",
+    "exec",
+    "sys.path",
+)
+"""Words of which a source has at least one if it has a call that this module reads."""
+
+_REQUIRED = frozenset(
+    {
+        "importlib.import_module",
+        "importlib.__import__",
+        "builtins.__import__",
+        "__import__",
+        "runpy.run_module",
+        "lazy_loader.load",
+        "lazy_import.lazy_module",
+        "importlib.resources.files",
+        "importlib.resources.path",
+        "importlib.resources.open_text",
+        "importlib.resources.open_binary",
+        "importlib.resources.read_text",
+        "importlib.resources.read_binary",
+        "importlib_resources.files",
+    }
+)
+_OPTIONAL = frozenset(
+    {
+        "importlib.util.find_spec",
+        "importlib.find_loader",
+        "pkgutil.find_loader",
+        "pkgutil.get_loader",
+        "pytest.importorskip",
+        "pandas.compat._optional.import_optional_dependency",
+    }
+)
+_WITH_OBJECT = frozenset(
+    {
+        "pkgutil.resolve_name",
+        "lazy_import.lazy_callable",
+        "lazy_import.lazy_class",
+        "lazy_import.lazy_function",
+        "werkzeug.utils.import_string",
+        "django.utils.module_loading.import_string",
+    }
+)
+_LAZY_LOADERS = ("LazyLoader",)
+_RESOURCES = frozenset(name for name in _REQUIRED if "resources" in name)
+
+
+@dataclass(frozen=True, slots=True)
+class CallTarget:
+    """What a call imports."""
+
+    module: str
+    level: int = 0
+    package: str | None = None
+    is_optional: bool = False
+
+
+def read_call(called: str, node: ast.Call) -> list[CallTarget] | str | None:
+    """Tell what a call imports.
+
+    Args:
+        called: the dotted name of the function, with import aliases spelled out.
+        node: the call.
+
+    Returns:
+        What it imports; a text if it imports something that the source does not say; `None` if it imports nothing.
+    """
+    if called == "exec":
+        return _read_exec(node)
+    if called.rpartition(".")[2] in _LAZY_LOADERS and len(node.args) == 3:
+        return _read_name(node.args[2], node, called)
+    if called in _RESOURCES and not (node.args and isinstance(node.args[0], ast.Constant)):
+        return None
+    if called in _REQUIRED | _OPTIONAL | _WITH_OBJECT:
+        name = (
+            node.args[0]
+            if node.args
+            else _find_keyword(node, ("name", "fullname", "modname", "mod_name", "package"))
+        )
+        return None if name is None else _read_name(name, node, called)
+    return None
+
+
+def _find_keyword(node: ast.Call, names: tuple[str, ...]) -> ast.expr | None:
+    return next((keyword.value for keyword in node.keywords if keyword.arg in names), None)
+
+
+def _read_name(name: ast.expr, node: ast.Call, called: str) -> list[CallTarget] | str | None:
+    if not isinstance(name, ast.Constant):
+        return f"`{called}` imports a module whose name is computed when the program runs"
+    if not isinstance(name.value, str):
+        return None
+    text = name.value.partition(":")[0] if called in _WITH_OBJECT else name.value
+    module = text.lstrip(".")
+    level = len(text) - len(module)
+    if module and not all(part.isidentifier() for part in module.split(".")):
+        return None
+    package = _read_package(node) if level else None
+    return [CallTarget(module, level, package, called in _OPTIONAL)]
+
+
+def _read_package(node: ast.Call) -> str | None:
+    given = node.args[1] if len(node.args) > 1 else _find_keyword(node, ("package",))
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else None
+
+
+def _read_exec(node: ast.Call) -> list[CallTarget] | str | None:
+    code = node.args[0] if node.args else None
+    if not isinstance(code, ast.Constant) or not isinstance(code.value, str | bytes):
+        return "`exec` runs code that is made when the program runs"
+    try:
+        tree = ast.parse(code.value)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    targets = []
+    for inner in ast.walk(tree):
+        if isinstance(inner, ast.Import):
+            targets += [CallTarget(alias.name) for alias in inner.names]
+        elif isinstance(inner, ast.ImportFrom) and inner.module and not inner.level:
+            targets.append(CallTarget(inner.module))
+    return targets

@@ -1,0 +1,332 @@
+"""Syntax tree → imports, each with its kind and place (logic module).
+
+Knows every way in which Python source names a module: statements, and calls such as `importlib.import_module("x")`.
+Does not know who provides a module or what an app is.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from wq_package.analyze.analysis import ImportKind
+from wq_package.analyze.conditions import Cause, find_dotted_name, judge_test
+from wq_package.analyze.dynamic import CALL_MARKERS, read_call
+from wq_package.analyze.target import Target
+
+__all__ = ["Extraction", "FoundImport", "Note", "extract_imports", "find_aliases", "iter_child_statements"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImport:
+    """One import as written.
+
+    Attributes:
+        module: dotted name without leading dots; empty for `from . import x`.
+        name: for `from module import name`; `*` for all.
+        level: number of leading dots.
+        bound: the name that it binds, or `None`.
+        tries: groups whose failure is caught: it may be missing.
+        fallbacks: groups that have to fail before this is reached.
+        sequels: groups that have to succeed before this is reached.
+        package: for `import_module(".x", package="p")`, the `p`.
+        is_call: it is a call, not a statement.
+        in_function: it happens when a function is called, not when the module is imported.
+    """
+
+    module: str
+    kind: ImportKind
+    line: int
+    column: int
+    name: str | None = None
+    level: int = 0
+    bound: str | None = None
+    tries: tuple[int, ...] = ()
+    fallbacks: tuple[int, ...] = ()
+    sequels: tuple[int, ...] = ()
+    package: str | None = None
+    is_call: bool = False
+    in_function: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something in the source that an analysis cannot follow."""
+
+    line: int
+    column: int
+    text: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Extraction:
+    """The imports of one source.
+
+    Attributes:
+        by_node: the imports by the identity of the syntax node (an alias or a call) that makes them.
+        aliases: what imported names stand for.
+        paths: literal folders that the source adds to `sys.path`, as written.
+    """
+
+    tree: ast.Module
+    aliases: dict[str, str]
+    by_node: dict[int, list[FoundImport]] = field(default_factory=dict)
+    notes: dict[int, Note] = field(default_factory=dict)
+    paths: list[ast.Call] = field(default_factory=list)
+
+    @property
+    def imports(self) -> list[FoundImport]:
+        """All imports in the order of the source."""
+        return [found for group in self.by_node.values() for found in group]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    kind: ImportKind = ImportKind.REQUIRED
+    tries: tuple[int, ...] = ()
+    fallbacks: tuple[int, ...] = ()
+    sequels: tuple[int, ...] = ()
+    in_function: bool = False
+
+
+_DEAD = {
+    Cause.TYPE_CHECKING: ImportKind.TYPE_ONLY,
+    Cause.PLATFORM: ImportKind.OTHER_PLATFORM,
+    Cause.CONSTANT: ImportKind.NEVER,
+}
+_CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_ENDING = frozenset({"sys.exit", "exit", "quit", "os._exit", "pytest.skip", "pytest.exit"})
+
+
+def find_aliases(tree: ast.AST) -> dict[str, str]:
+    """Tell what imported names stand for: `import numpy as np` gives `{"np": "numpy"}`."""
+    aliases: dict[str, str] = {}
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                aliases[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                aliases[alias.asname or alias.name] = f"{'.' * node.level}{node.module or ''}.{alias.name}"
+        else:
+            stack.extend(iter_child_statements(node))
+    return aliases
+
+
+def iter_child_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements directly inside a statement, with the handlers and cases between them."""
+    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+        children = getattr(node, name, None)
+        if isinstance(children, list):
+            yield from children
+
+
+def extract_imports(tree: ast.Module, target: Target, *, source: str | bytes | None = None) -> Extraction:
+    """Find the imports of a program.
+
+    Args:
+        tree: the program.
+        target: the Python it will run on.
+        source: its text; if given, expressions are only searched when the text has a word that a call needs.
+    """
+    extraction = Extraction(tree, find_aliases(tree))
+    _Extractor(extraction, target, with_calls=source is None or _has_call_marker(source)).run()
+    return extraction
+
+
+def _has_call_marker(source: str | bytes) -> bool:
+    if isinstance(source, bytes):
+        return any(marker.encode() in source for marker in CALL_MARKERS)
+    return any(marker in source for marker in CALL_MARKERS)
+
+
+class _Extractor:
+    """Walks a tree with a stack of its own, so that no depth of nesting ends the walk."""
+
+    def __init__(self, extraction: Extraction, target: Target, *, with_calls: bool) -> None:
+        self.extraction = extraction
+        self.target = target
+        self.with_calls = with_calls
+        self.groups = 0
+        self.stack: list[tuple[ast.AST, _Context]] = []
+
+    def run(self) -> None:
+        self.push(self.extraction.tree.body, _Context())
+        while self.stack:
+            node, context = self.stack.pop()
+            self.visit(node, context)
+
+    def push(self, nodes: list[ast.stmt] | list[ast.AST], context: _Context) -> None:
+        self.stack.extend((node, context) for node in reversed(nodes))
+
+    def visit(self, node: ast.AST, context: _Context) -> None:
+        match node:
+            case ast.Import():
+                self.add_import(node, context)
+            case ast.ImportFrom():
+                self.add_import_from(node, context)
+            case ast.If() | ast.While():
+                self.visit_test(node, context)
+            case ast.Try() | ast.TryStar():
+                self.visit_try(node, context)
+            case ast.With() | ast.AsyncWith():
+                self.visit_with(node, context)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self.visit_function(node, context)
+            case _:
+                self.visit_other(node, context)
+
+    def visit_other(self, node: ast.AST, context: _Context) -> None:
+        """Go down into whatever has no rule of its own."""
+        statements = [] if isinstance(node, ast.expr) else list(iter_child_statements(node))
+        self.push(statements, context)
+        if self.with_calls:
+            seen = {id(statement) for statement in statements}
+            self.search_calls(
+                [child for child in ast.iter_child_nodes(node) if id(child) not in seen], context
+            )
+
+    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, context: _Context) -> None:
+        # A `try` around a definition does not catch what happens when the function is called.
+        inside = replace(context, tries=(), in_function=True)
+        self.push(node.body, inside)
+        if self.with_calls:
+            self.search_calls([*node.decorator_list, node.args], context)
+
+    def visit_test(self, node: ast.If | ast.While, context: _Context) -> None:
+        if self.with_calls:
+            self.search_calls([node.test], context)
+        verdict = judge_test(node.test, self.extraction.aliases, self.target)
+        body = orelse = context
+        if verdict.cause is Cause.PRESENCE and verdict.value is None:
+            body = replace(context, tries=(*context.tries, self.next_group()))
+            orelse = replace(context, tries=(*context.tries, self.next_group()))
+        elif verdict.value is False:
+            body = _weaken(context, _DEAD.get(verdict.cause, ImportKind.NEVER))
+        elif verdict.value is True and isinstance(node, ast.If):
+            orelse = _weaken(context, _DEAD.get(verdict.cause, ImportKind.NEVER))
+        self.push(node.orelse, orelse)
+        self.push(node.body, body)
+
+    def visit_try(self, node: ast.Try | ast.TryStar, context: _Context) -> None:
+        caught = [handler for handler in node.handlers if self.catches_import(handler.type)]
+        is_guard = bool(caught) and not self.ends(caught[0].body)
+        group = self.next_group()
+        self.push(node.finalbody, context)
+        inner = replace(context, sequels=(*context.sequels, group)) if is_guard else context
+        self.push(node.orelse, inner)
+        for handler in reversed(node.handlers):
+            reached = (
+                replace(context, fallbacks=(*context.fallbacks, group)) if handler in caught else context
+            )
+            self.push(handler.body, reached)
+        self.push(node.body, replace(context, tries=(*context.tries, group)) if is_guard else context)
+
+    def visit_with(self, node: ast.With | ast.AsyncWith, context: _Context) -> None:
+        if self.with_calls:
+            self.search_calls(list(node.items), context)
+        suppresses = any(self.suppresses_import(item.context_expr) for item in node.items)
+        inner = replace(context, tries=(*context.tries, self.next_group())) if suppresses else context
+        self.push(node.body, inner)
+
+    def suppresses_import(self, expression: ast.expr) -> bool:
+        if not isinstance(expression, ast.Call):
+            return False
+        called = find_dotted_name(expression.func, self.extraction.aliases)
+        return called == "contextlib.suppress" and any(map(self.catches_import, expression.args))
+
+    def catches_import(self, kind: ast.expr | None) -> bool:
+        if kind is None:
+            return True
+        if isinstance(kind, ast.Tuple):
+            return any(map(self.catches_import, kind.elts))
+        name = find_dotted_name(kind, self.extraction.aliases) or ""
+        return name.removeprefix("builtins.") in _CATCHING
+
+    def ends(self, body: list[ast.stmt]) -> bool:
+        """Whether a handler always ends in an error: then what it guards is required after all."""
+        last = body[-1]
+        if isinstance(last, ast.Raise):
+            return True
+        if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+            return find_dotted_name(last.value.func, self.extraction.aliases) in _ENDING
+        return False
+
+    def next_group(self) -> int:
+        self.groups += 1
+        return self.groups
+
+    def add_import(self, node: ast.Import, context: _Context) -> None:
+        for alias in node.names:
+            bound = alias.asname or alias.name.partition(".")[0]
+            self.add(
+                alias,
+                FoundImport(alias.name, context.kind, alias.lineno, alias.col_offset, bound=bound),
+                context,
+            )
+
+    def add_import_from(self, node: ast.ImportFrom, context: _Context) -> None:
+        for alias in node.names:
+            bound = None if alias.name == "*" else alias.asname or alias.name
+            found = FoundImport(
+                node.module or "", context.kind, alias.lineno, alias.col_offset, alias.name, node.level, bound
+            )
+            self.add(alias, found, context)
+
+    def add(self, node: ast.AST, found: FoundImport, context: _Context) -> None:
+        kind = found.kind
+        if kind is ImportKind.REQUIRED and (context.tries or context.fallbacks):
+            kind = ImportKind.OPTIONAL
+        complete = replace(
+            found,
+            kind=kind,
+            tries=context.tries,
+            fallbacks=context.fallbacks,
+            sequels=context.sequels,
+            in_function=context.in_function,
+        )
+        self.extraction.by_node.setdefault(id(node), []).append(complete)
+
+    def search_calls(self, nodes: list[ast.AST], context: _Context) -> None:
+        """Look for calls that import, anywhere in expressions."""
+        stack = list(reversed(nodes))
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Call):
+                self.visit_call(node, context)
+            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+
+    def visit_call(self, node: ast.Call, context: _Context) -> None:
+        called = find_dotted_name(node.func, self.extraction.aliases)
+        if called is None:
+            return
+        if called in ("sys.path.insert", "sys.path.append"):
+            self.extraction.paths.append(node)
+            return
+        meaning = read_call(called, node)
+        if isinstance(meaning, str):
+            hint = "name what it imports with `--extra DISTRIBUTION`"
+            self.extraction.notes[id(node)] = Note(node.lineno, node.col_offset, meaning, hint)
+        for target in meaning if isinstance(meaning, list) else []:
+            weak = target.is_optional and context.kind is ImportKind.REQUIRED
+            found = FoundImport(
+                target.module,
+                context.kind,
+                node.lineno,
+                node.col_offset,
+                level=target.level,
+                package=target.package,
+                is_call=True,
+            )
+            inner = replace(context, tries=(*context.tries, self.next_group())) if weak else context
+            self.add(node, found, inner)
+
+
+def _weaken(context: _Context, kind: ImportKind) -> _Context:
+    return context if context.kind is not ImportKind.REQUIRED else replace(context, kind=kind)

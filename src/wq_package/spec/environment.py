@@ -1,0 +1,104 @@
+"""The environment spec and the requirements it is made of (value module).
+
+Knows how a requirement is written as text. Knows nothing of files, of imports or of what is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["CondaRequirement", "EnvironmentSpec", "LocalSource", "WheelRequirement", "canonicalize_name"]
+
+_SEPARATORS = re.compile(r"[-_.]+")
+_NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_PIN = re.compile(
+    r"^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*\(?\s*={2,3}\s*([^\s;,*)]+)\s*\)?\s*(?:;.*)?$"
+)
+
+
+def canonicalize_name(name: str) -> str:
+    """Write a distribution's name as the index does (PEP 503): `Foo.Bar_baz` is `foo-bar-baz`."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CondaRequirement:
+    """One conda package.
+
+    Attributes:
+        version: an exact version, or a constraint that starts with an operator or has a wildcard; empty for any.
+        build: an exact build string; empty for any.
+    """
+
+    name: str
+    version: str = ""
+    build: str = ""
+    channel: str = ""
+
+    @property
+    def text(self) -> str:
+        """The requirement as conda writes it: `channel::name=version=build`."""
+        prefix = f"{self.channel}::" if self.channel else ""
+        if self.version[:1] in ("<", ">", "=", "!", "~"):
+            return f"{prefix}{self.name}{self.version}" + (f"={self.build}" if self.build else "")
+        version = self.version or ("*" if self.build else "")
+        return prefix + "=".join(part for part in (self.name, version, self.build) if part)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WheelRequirement:
+    """One distribution of the Python package index, as a PEP 508 requirement."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The distribution's name as written."""
+        found = _NAME.match(self.text)
+        return found.group(1) if found else self.text
+
+    @property
+    def canonical_name(self) -> str:
+        """The distribution's name as the index writes it."""
+        return canonicalize_name(self.name)
+
+    @property
+    def version(self) -> str | None:
+        """The exact version if the requirement pins one with `==`, else `None`."""
+        found = _PIN.match(self.text)
+        return found.group(1) if found else None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LocalSource:
+    """The user's own code: it travels as source and can be imported in the environment.
+
+    Attributes:
+        import_name: the name it is imported by, top level or dotted: `helpers`, `mypkg`, `pkg.sub`.
+        path: its file or folder; absolute once loaded.
+        digest: hex sha256 over the names and contents of its files.
+    """
+
+    import_name: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """What is to be in an environment.
+
+    Attributes:
+        python: the interpreter's version, `3.11.7`, or a constraint.
+        conda: conda packages, without `python` and `pip` themselves.
+        wheels: distributions of the Python package index.
+        local: the user's own code.
+    """
+
+    name: str | None = None
+    python: str | None = None
+    channels: tuple[str, ...] = ()
+    conda: tuple[CondaRequirement, ...] = ()
+    wheels: tuple[WheelRequirement, ...] = ()
+    local: tuple[LocalSource, ...] = ()

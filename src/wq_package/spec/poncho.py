@@ -1,0 +1,62 @@
+"""Poncho's JSON: text ⇄ `EnvironmentSpec`, both generations of it (logic module: no files).
+
+The newer one keeps everything under `conda.dependencies`, with `pip` as a mapping in the list; the older one has
+`conda.packages` and `pip` beside it. Poncho has no field for local source: it goes under `wq-package`, as in our
+environment.yml, and poncho ignores it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from wq_package.errors import InvalidSpecError
+from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
+from wq_package.spec.environment_yml import parse_environment_document
+
+__all__ = ["parse_poncho", "render_poncho"]
+
+
+def render_poncho(spec: EnvironmentSpec, *, old: bool = False) -> str:
+    """Write a spec as poncho's JSON; `old` for the generation with `conda.packages`."""
+    python = [CondaRequirement("python", spec.python).text] if spec.python else []
+    conda: list[object] = [*python, "pip", *(requirement.text for requirement in spec.conda)]
+    pip = [wheel.text for wheel in spec.wheels]
+    channels = list(spec.channels or ("conda-forge",))
+    document: dict[str, object]
+    if old:
+        document = {"conda": {"channels": channels, "packages": conda}, "pip": pip}
+    else:
+        document = {"conda": {"channels": channels, "dependencies": [*conda, {"pip": pip}] if pip else conda}}
+    if spec.name:
+        document["name"] = spec.name
+    if spec.local:
+        local = [{"import": s.import_name, "path": s.path, "digest": s.digest} for s in spec.local]
+        document["wq-package"] = {"local": local}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def parse_poncho(text: str, path: str) -> EnvironmentSpec:
+    """Read a spec from poncho's JSON of either generation.
+
+    Raises:
+        InvalidSpecError: it is not JSON, or entries are malformed; every issue is named.
+    """
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidSpecError(path, (f"it is not JSON: {error}",)) from error
+    if not isinstance(document, dict) or not isinstance(document.get("conda", {}), dict):
+        raise InvalidSpecError(path, ("the top level has to be a mapping with the key `conda`",))
+    conda = document.get("conda", {})
+    dependencies = conda.get("dependencies", conda.get("packages", []))
+    if not isinstance(dependencies, list):
+        raise InvalidSpecError(path, ("`conda.dependencies` has to be a list",))
+    if document.get("pip"):
+        dependencies = [*dependencies, {"pip": document["pip"]}]
+    unsupported = tuple(f"`{key}` is not supported" for key in ("git", "http", "pinned") if document.get(key))
+    if unsupported:
+        raise InvalidSpecError(path, unsupported, hint="leave the key out and stage such data as task inputs")
+    known = {"name": document.get("name"), "channels": conda.get("channels"), "dependencies": dependencies}
+    if "wq-package" in document:
+        known["wq-package"] = document["wq-package"]
+    return parse_environment_document(known, path)
