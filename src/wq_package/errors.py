@@ -7,7 +7,7 @@ exception, it is a `wq_package.task.TaskResult`.
     WQPackageError
     ├── AnalysisError      SourceSyntaxError · AppNotFoundError · UnresolvedImportsError
     ├── SpecError          InvalidSpecError
-    ├── BuildError         BackendNotFoundError · BackendFailedError · NotRelocatableError · DiskFullError
+    ├── BuildError         BackendNotFoundError · BackendFailedError · NotRelocatableError · DiskFullError · AlteredDistributionError
     ├── ArchiveError       CorruptArchiveError · UnsafeMemberError · IncompatibleEnvironmentError
     ├── ProtocolError      LocalProtocolError · RemoteProtocolError
     └── QueueError         WorkerLostError · ManagerUnreachableError · AuthenticationError
@@ -143,6 +143,20 @@ class NotRelocatableError(BuildError):
 
 class DiskFullError(BuildError):
     """There was no room left while writing."""
+
+
+class AlteredDistributionError(BuildError):
+    """The installed files of a distribution are not what its RECORD says; all of them are named."""
+
+    def __init__(self, name: str, version: str, issues: tuple[str, ...]) -> None:
+        what = f"the installed `{name}` {version} is not as it was released"
+        super().__init__(
+            _list_issues(what, issues),
+            hint=f"reinstall it: `python -m pip install --force-reinstall {name}=={version}`",
+        )
+        self.name = name
+        self.version = version
+        self.issues = issues
 
 
 class ArchiveError(WQPackageError):

@@ -1,0 +1,110 @@
+"""Build an environment archive from a spec (shell module).
+
+The order of a build: choose the interpreter; find every pin installed, cached or on the index; let a resolver complete
+pins that are not complete; make the missing layers; join all of them. Nothing is solved and nothing is asked of a network
+when every pin is exact, complete, and installed or cached.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wq_package.archive.layer import ArchiveIndex
+from wq_package.archive.writer import write_archive
+from wq_package.build.interpreter import Interpreter, find_interpreter
+from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
+from wq_package.build.layer_maker import LayerMaker
+from wq_package.build.lock_text import render_lock
+from wq_package.build.options import BuildOptions, BuiltEnvironment, Reporter, SilentReporter
+from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
+from wq_package.build.wheels import WheelSource
+from wq_package.errors import BuildError, CorruptArchiveError
+from wq_package.spec.environment import EnvironmentSpec
+
+__all__ = ["build_environment"]
+
+
+def build_environment(
+    spec: EnvironmentSpec, output: Path, options: BuildOptions | None = None, reporter: Reporter | None = None
+) -> BuiltEnvironment:
+    """Build the archive of an environment; it appears at `output` complete, or not at all.
+
+    Args:
+        spec: what is to be in it. Wheels without an exact version are resolved first.
+        output: the archive file; replaced if it is there.
+        options: how to build it.
+        reporter: is told how it goes on.
+
+    Raises:
+        BuildError: in one of its kinds, with a hint.
+    """
+    options, reporter = options or BuildOptions(), reporter or SilentReporter()
+    started = time.monotonic()
+    _check(spec, output)
+    cache = LayerCache(options.cache or default_cache_root())
+    interpreter = find_interpreter(spec.python, options.interpreter)
+    with cache.use(), cache.make_staging() as staging:
+        try:
+            built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
+        except CorruptArchiveError as error:
+            if not cache.drop(Path(error.path)):
+                raise
+            # A damaged layer of the cache has just been removed; it is made again.
+            built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
+    return replace(built, seconds=time.monotonic() - started)
+
+
+def _check(spec: EnvironmentSpec, output: Path) -> None:
+    if spec.conda:
+        names = ", ".join(f"`{requirement.text}`" for requirement in spec.conda)
+        hint = "move them to the spec's `pip:` list, under their names on the Python package index"
+        raise BuildError(f"conda packages cannot be built yet: {names}", hint=hint)
+    if output.is_dir():
+        raise BuildError(f"`{output}` is a folder", hint="name a file, for example `-o env.tar.zst`")
+    if not output.absolute().parent.is_dir():
+        raise BuildError(
+            f"the folder `{output.absolute().parent}` does not exist",
+            hint="make it first, or name another one",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What all steps of one build need."""
+
+    cache: LayerCache
+    interpreter: Interpreter
+    options: BuildOptions
+    staging: Path
+    reporter: Reporter
+
+
+def _build(spec: EnvironmentSpec, output: Path, build: _Build) -> BuiltEnvironment:
+    interpreter, bytecode = build.interpreter, build.options.bytecode
+    base = [make_interpreter_recipe(interpreter, bytecode=bytecode), make_launcher_recipe(interpreter)]
+    local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
+    with LayerMaker(build.cache, interpreter, build.options, build.staging, build.reporter) as maker:
+        source = WheelSource(build.cache, interpreter, build.options, build.staging, maker)
+        wheels, made = source.provide([requirement.text for requirement in spec.wheels], [*base, *local])
+        layers = [made[base[0].key], made[base[1].key], *wheels, *(made[recipe.key] for recipe in local)]
+        counts = maker.built, maker.reused
+    index = _join(layers, output, interpreter, build.reporter)
+    return BuiltEnvironment(output, index.environment, index, *counts, seconds=0.0)
+
+
+def _join(
+    layers: Sequence[CachedLayer], output: Path, interpreter: Interpreter, reporter: Reporter
+) -> ArchiveIndex:
+    reporter.start("writing the archive", None)
+    lock = render_lock([layer.stored for layer in layers])
+    index = write_archive(
+        [(layer.stored, layer.path) for layer in layers],
+        output.absolute(),
+        lock=lock,
+        python=interpreter.version,
+    )
+    reporter.done()
+    return index

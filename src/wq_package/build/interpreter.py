@@ -1,0 +1,183 @@
+"""The base interpreter that goes into an environment: what it is and how it is found (value and shell module).
+
+Knows how to ask a Python where its parts are. Knows nothing of layers or of how its files are copied: see
+`wq_package.build.interpreter_tree`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from wq_package.build.scripts import describe_python
+from wq_package.build.uv import find_python
+from wq_package.errors import BackendFailedError, BackendNotFoundError, NotRelocatableError
+
+__all__ = ["Interpreter", "describe_interpreter", "describe_running_interpreter", "find_interpreter"]
+
+_SCRIPT = Path(describe_python.__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A base interpreter: no virtual environment, nothing but Python itself.
+
+    Attributes:
+        executable: its program, links resolved.
+        version: `3.11.7`.
+        name: of its library folder: `python3.11`.
+        prefix: where it was installed.
+        stdlib: folder of the standard library.
+        dynload: folder of its extension modules.
+        include: folder of its headers, which may be missing.
+        lib_folder: where its shared library was installed, or "".
+        platlibdir: `lib`, or `lib64` where extension modules live apart.
+        cache_tag: of its bytecode files: `cpython-311`.
+        magic: of its bytecode, in hex.
+        sees_site_packages: whether `site-packages` is on its path by itself.
+    """
+
+    executable: str
+    version: str
+    name: str
+    prefix: str
+    stdlib: str
+    dynload: str
+    include: str
+    lib_folder: str
+    platlibdir: str
+    cache_tag: str
+    magic: str
+    sees_site_packages: bool
+
+    @property
+    def short_version(self) -> str:
+        """Major and minor: `3.11`."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def site_packages(self) -> str:
+        """Where distributions go, relative to the prefix of an environment."""
+        return f"lib/{self.name}/site-packages"
+
+    def satisfies(self, version: str | None) -> bool:
+        """Tell whether this is the Python of a spec: `3.11.7`, `3.11`, `3.11.*`, `>=3.11,<3.13`, or any for `None`."""
+        if version is None:
+            return True
+        if version[:1] in "<>!~":
+            return _contains(version, self.version)
+        wanted = version.lstrip("=").removesuffix(".*").split(".")
+        return self.version.split(".")[: len(wanted)] == wanted
+
+
+def _contains(specifier: str, version: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # most specs name one version
+
+    try:
+        return SpecifierSet(specifier).contains(version)
+    except InvalidSpecifier:
+        return False
+
+
+def describe_running_interpreter() -> Interpreter:
+    """Describe the base interpreter of this process."""
+    return _make(describe_python.describe(), sys.executable)
+
+
+def describe_interpreter(executable: str) -> Interpreter:
+    """Describe the base interpreter behind a program, by running it.
+
+    Raises:
+        BackendNotFoundError: there is no such program.
+        BackendFailedError: it ran and is no Python of ours.
+        NotRelocatableError: it is a Python, but not CPython.
+    """
+    program = shutil.which(executable)
+    if program is None:
+        hint = "name a Python with --interpreter, for example `--interpreter /usr/bin/python3`"
+        raise BackendNotFoundError(executable, ("--interpreter",), hint=hint)
+    command = (program, "-I", str(_SCRIPT))
+    asked = _run(command)
+    try:
+        return _make(json.loads(asked.stdout), executable)
+    except (ValueError, KeyError, TypeError) as error:
+        summary = f"`{executable}` does not behave like a Python interpreter"
+        raise BackendFailedError(
+            command, asked.returncode, (asked.stderr or asked.stdout)[-2000:], summary=summary, hint=_HINT
+        ) from error
+
+
+_HINT = "an interpreter is needed that runs on this machine, CPython 3.8 or later"
+
+
+def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=60, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        summary = f"`{command[0]}` could not be run: {error}"
+        raise BackendFailedError(command, -1, str(error), summary=summary, hint=_HINT) from error
+
+
+def find_interpreter(version: str | None, named: str | None) -> Interpreter:
+    """Choose the interpreter of an environment.
+
+    Args:
+        version: what the spec asks for, or `None`.
+        named: a program that the user named: it wins, if its version fits.
+
+    Raises:
+        BackendNotFoundError: no interpreter of that version is installed.
+    """
+    if named is not None:
+        return _check_version(describe_interpreter(named), version, named)
+    running = describe_running_interpreter()
+    if running.satisfies(version):
+        return running
+    assert version is not None
+    return _find_installed(version, running)
+
+
+def _find_installed(version: str, running: Interpreter) -> Interpreter:
+    short = ".".join(version.split(".")[:2])
+    # Asked one after another: each costs a process, and the first nearly always fits.
+    for program in (f"python{version}", f"python{short}", find_python(version)):
+        if program is None or shutil.which(program) is None:
+            continue
+        try:
+            found = describe_interpreter(program)
+        except (BackendFailedError, NotRelocatableError):
+            continue  # e.g. a pyenv shim of a version that is not active
+        if found.satisfies(version):
+            return found
+    hint = f"install Python {version}, name one with --interpreter, or change `python=` in the spec to {running.version}"
+    raise BackendNotFoundError(
+        f"Python {version}", (f"this Python {running.version}", "PATH", "uv"), hint=hint
+    )
+
+
+def _check_version(found: Interpreter, version: str | None, named: str) -> Interpreter:
+    if found.satisfies(version):
+        return found
+    hint = f"name another interpreter, or change `python=` in the spec to {found.version}"
+    raise BackendNotFoundError(
+        f"Python {version}", (f"`{named}`, which is Python {found.version}",), hint=hint
+    )
+
+
+def _make(described: dict[str, object], executable: str) -> Interpreter:
+    if described["implementation"] != "cpython":
+        what = described["implementation"]
+        raise NotRelocatableError(f"`{executable}` is {what}, and only CPython can be packed", hint=_HINT)
+    values: dict[str, Any] = {field.name: described[field.name] for field in fields(Interpreter)}
+    made = Interpreter(**values)
+    if not re.fullmatch(r"\d+\.\d+\.\d+", made.version) or not Path(made.stdlib).is_dir():
+        raise ValueError("not a description of a Python")
+    return made

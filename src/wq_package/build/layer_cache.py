@@ -1,0 +1,211 @@
+"""Keeps finished layers, so that each is made once on a machine (shell module).
+
+    root/layers/<digest>.<zst|gz>     the stored bytes
+    root/layers/<digest>.<zst|gz>.json  what they are
+    root/keys/<key>.json              which layer came of what; the key is a digest of everything that decided it
+    root/locks/, root/tmp/
+
+Everything appears by rename. Several builders may work at once: one lock for each key, so that nothing is made twice, and
+one lock that builders share and `prune` has alone. Knows nothing of what layers are made from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.archive.index_text import TextError, parse_stored_layer, render_stored_layer
+from wq_package.archive.layer import Compression, StoredLayer
+from wq_package.errors import BuildError, DiskFullError
+
+__all__ = ["CachedLayer", "LayerCache", "compute_key", "default_cache_root"]
+
+_SUFFIXES = {Compression.ZSTD: "zst", Compression.GZIP: "gz"}
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLayer:
+    """A layer in the cache.
+
+    Attributes:
+        path: the file with its stored bytes.
+        requires: what the distribution in it requires.
+    """
+
+    stored: StoredLayer
+    path: Path
+    requires: tuple[str, ...] = ()
+
+
+def default_cache_root() -> Path:
+    """Where layers are kept: `$WQ_PACKAGE_CACHE`, else below the user's cache folder."""
+    named = os.environ.get("WQ_PACKAGE_CACHE")
+    if named:
+        return Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "wq-package" / "build"
+
+
+def compute_key(*parts: object) -> str:
+    """Make a key from everything that decides what a layer will be."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class LayerCache:
+    """The layers of one folder.
+
+    Args:
+        root: made if it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            for name in ("layers", "keys", "locks", "tmp"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "set WQ_PACKAGE_CACHE, or --cache, to a folder that can be written"
+            raise BuildError(
+                f"the layer cache `{root}` cannot be made ({error.strerror})", hint=hint
+            ) from error
+
+    def find(self, key: str, compression: Compression) -> CachedLayer | None:
+        """Find the layer of a key; `None` if it was never made, or what it was made from has changed."""
+        try:
+            record = json.loads((self.root / "keys" / f"{key}.json").read_bytes())
+            if any(_stat(Path(path)) != state for path, state in record["watched"]):
+                return None
+            path = self._name(record["digest"], compression)
+            stored = parse_stored_layer(path.with_name(path.name + ".json").read_bytes())
+            if path.stat().st_size != stored.stored_size:
+                return None
+            os.utime(path)  # so that `prune` knows what is in use
+            return CachedLayer(stored, path, tuple(record["requires"]))
+        except (OSError, ValueError, KeyError, TypeError, TextError):
+            return None
+
+    def add(
+        self,
+        key: str,
+        write: Callable[[BinaryIO], StoredLayer],
+        *,
+        requires: tuple[str, ...] = (),
+        watched: tuple[Path, ...] = (),
+    ) -> CachedLayer:
+        """Keep a layer that `write` writes, under a key."""
+        states = [(str(path), _stat(path)) for path in watched]
+        temporary = self.root / "tmp" / f"{secrets.token_hex(8)}.layer"
+        try:
+            with temporary.open("xb") as file:
+                stored = write(file)
+            path = self._name(stored.digest, stored.compression)
+            self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
+            temporary.replace(path)
+            record = {"digest": stored.digest, "requires": requires, "watched": states}
+            self._write(self.root / "keys" / f"{key}.json", json.dumps(record))
+        except OSError as error:
+            hint = "free some space, or set WQ_PACKAGE_CACHE to another disk"
+            raise DiskFullError(
+                f"the layer cache `{self.root}` cannot be written ({error.strerror})", hint=hint
+            ) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return CachedLayer(stored, path, requires)
+
+    def link(self, key: str, layer: CachedLayer) -> None:
+        """Let another key lead to a layer that is already there."""
+        self._write(
+            self.root / "keys" / f"{key}.json",
+            json.dumps({"digest": layer.stored.digest, "requires": layer.requires, "watched": []}),
+        )
+
+    def has_key(self, key: str) -> bool:
+        """Tell whether something was ever kept under a key."""
+        return (self.root / "keys" / f"{key}.json").exists()
+
+    def has_note(self, note: str) -> bool:
+        """Tell whether a fact, known by its key, was noted before."""
+        return (self.root / "keys" / f"{note}.note").exists()
+
+    def add_note(self, note: str) -> None:
+        """Note a fact, so that it need not be found out again."""
+        self._write(self.root / "keys" / f"{note}.note", "")
+
+    def drop(self, path: Path) -> bool:
+        """Remove a layer that turned out damaged; tell whether it was one of this cache."""
+        if path.parent != self.root / "layers":
+            return False
+        with suppress(OSError):
+            path.unlink()
+        return True
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Have a key alone."""
+        with _locked(self.root / "locks" / key, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Keep `prune` away while layers are in use."""
+        with _locked(self.root / "locks" / "use", fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def make_staging(self) -> Iterator[Path]:
+        """Make a folder for a build's own files; it goes away, even if the builder is killed, with the next build."""
+        self._remove_abandoned()
+        folder = self.root / "tmp" / secrets.token_hex(8)
+        with _locked(self.root / "locks" / f"staging-{folder.name}", fcntl.LOCK_EX) as lock:
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink()
+
+    def _remove_abandoned(self) -> None:
+        for lock in (self.root / "locks").glob("staging-*"):
+            with suppress(OSError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(self.root / "tmp" / lock.name.removeprefix("staging-"), ignore_errors=True)
+                lock.unlink()
+
+    def _name(self, digest: str, compression: Compression) -> Path:
+        return self.root / "layers" / f"{digest}.{_SUFFIXES[compression]}"
+
+    def _write(self, path: Path, text: str) -> None:
+        temporary = self.root / "tmp" / f"{secrets.token_hex(8)}.json"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _stat(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[Path]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+        yield path
+    finally:
+        os.close(descriptor)

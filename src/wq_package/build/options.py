@@ -1,0 +1,76 @@
+"""What a build is asked for and what comes of it (value module)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wq_package.archive.layer import ArchiveIndex, Compression
+
+__all__ = ["BuildOptions", "BuiltEnvironment", "Reporter", "SilentReporter"]
+
+
+class Reporter(Protocol):
+    """Is told how a build goes on; one thing at a time, from any thread."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """Begin something that has `total` steps, or an unknown number."""
+
+    def advance(self, steps: int) -> None:
+        """Some steps are done."""
+
+    def done(self) -> None:
+        """It is finished."""
+
+
+class SilentReporter:
+    """Tells nobody."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """Begin something."""
+
+    def advance(self, steps: int) -> None:
+        """Some steps are done."""
+
+    def done(self) -> None:
+        """It is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build an environment.
+
+    Attributes:
+        cache: where layers are kept; `None` for `default_cache_root()`.
+        fresh: take every wheel from the index, whatever is installed or cached.
+        bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
+        interpreter: a Python program to copy; `None` to find one that fits the spec.
+        offline: never ask an index.
+    """
+
+    compression: Compression = Compression.ZSTD
+    cache: Path | None = None
+    fresh: bool = False
+    bytecode: bool = True
+    interpreter: str | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltEnvironment:
+    """An environment archive that has just been written.
+
+    Attributes:
+        digest: of the environment: of its ordered layers.
+        layers_built: how many layers had to be made.
+        layers_reused: how many were there already.
+        seconds: how long it took.
+    """
+
+    path: Path
+    digest: str
+    index: ArchiveIndex
+    layers_built: int
+    layers_reused: int
+    seconds: float

@@ -1,0 +1,183 @@
+"""Run uv: find it, resolve, install, and say in one sentence what went wrong (shell module).
+
+Knows uv's command line and the words of its errors. Knows nothing of layers. Indexes, credentials, proxies and the cache
+are uv's own business: its settings and environment variables hold here as anywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, DiskFullError
+
+__all__ = ["explain_failure", "find_python", "find_uv", "install_wheels", "resolve_requirements"]
+
+_NO_NETWORK = re.compile(
+    r"Failed to fetch|error sending request|dns error|tcp connect error|timed out|network was disabled|tls handshake",
+    re.IGNORECASE,
+)
+_NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+?)(?:,| and)")
+_NO_PROJECT = re.compile(r"Because (\S+) was not found in the package registry")
+_NO_WHEEL = re.compile(r"Because (\S+) has no (?:usable )?wheels|has no wheels with a matching")
+_URL = re.compile(r"https?://[^\s`]+")
+
+
+def find_uv() -> str:
+    """Find uv: the one that was installed with this package, else the one on PATH."""
+    try:
+        import uv  # may be missing where a distributor has left it to the system
+
+        return os.fspath(uv.find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        return _find_uv_on_path()
+
+
+def _find_uv_on_path() -> str:
+    program = shutil.which("uv")
+    if program is None:
+        tried = ("the Python package `uv`", "PATH")
+        raise BackendNotFoundError("uv", tried, hint="install it: `python -m pip install uv`")
+    return program
+
+
+def find_python(version: str) -> str | None:
+    """Ask uv for an installed Python of a version; `None` if it knows none."""
+    try:
+        command = (find_uv(), "python", "find", "--offline", "--no-project", "--system", version)
+    except BackendNotFoundError:
+        return None
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    return asked.stdout.strip() if asked.returncode == 0 else None
+
+
+def resolve_requirements(
+    requirements: Sequence[str],
+    python: str,
+    staging: Path,
+    *,
+    preferred: Sequence[str] = (),
+    offline: bool = False,
+) -> tuple[str, ...]:
+    """Resolve requirements to exact pins of everything that they need.
+
+    Args:
+        requirements: PEP 508 texts.
+        python: the interpreter that they are for.
+        staging: an existing folder for the resolver's files.
+        preferred: pins to keep where they fit, for example what is installed.
+        offline: use uv's cache only.
+    """
+    asked, answer = staging / "requirements.in", staging / "requirements.txt"
+    asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    answer.write_text("".join(f"{pin}\n" for pin in preferred), encoding="utf-8")
+    options = (
+        "--no-header",
+        "--no-annotate",
+        "--no-strip-extras",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+    )
+    where = ("--python", python, "--output-file", str(answer), *(("--offline",) if offline else ()))
+    _run((find_uv(), "pip", "compile", "--quiet", *options, *where, str(asked)))
+    lines = (line.strip() for line in answer.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line and not line.startswith(("#", "-")))
+
+
+def install_wheels(
+    requirements: Sequence[str], python: str, prefix: Path, *, offline: bool = False, fresh: bool = False
+) -> None:
+    """Install exactly these distributions, without what they require, below a folder of its own.
+
+    Args:
+        requirements: pins.
+        python: the interpreter that they are for.
+        prefix: a folder that becomes a prefix (`lib/pythonX.Y/site-packages`, `bin`).
+        offline: use uv's cache only.
+        fresh: ask the index again, whatever the cache says.
+    """
+    options = ("--no-deps", "--link-mode", "hardlink", "--no-compile-bytecode", "--break-system-packages")
+    where = ("--python", python, "--prefix", str(prefix))
+    more = (*(("--offline",) if offline else ()), *(("--refresh",) if fresh else ()))
+    _run((find_uv(), "pip", "install", "--quiet", *options, *where, *more, *requirements))
+
+
+def _run(command: tuple[str, ...]) -> None:
+    # Without a network, uv's own three retries take 13 s to say so.
+    variables = {"UV_HTTP_RETRIES": "1", **os.environ, "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    try:
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=variables,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise BackendFailedError(command, -1, str(error), hint="check that uv can be run") from error
+    if ended.returncode:
+        raise explain_failure(command, ended.returncode, ended.stderr)
+
+
+def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> BuildError:
+    """Turn what uv printed into an error of one sentence with a hint."""
+    words = _find_reason(output)
+    if os.strerror(errno.ENOSPC) in output:
+        return DiskFullError(
+            f"no room left on the disk: {words}",
+            hint="free some space, or set WQ_PACKAGE_CACHE and UV_CACHE_DIR",
+        )
+    summary, hint = _explain(output, words)
+    return BackendFailedError(command, exit_code, output, summary=summary, hint=hint)
+
+
+def _explain(output: str, words: str) -> tuple[str, str]:
+    if _NO_NETWORK.search(output):
+        where = _URL.search(output)
+        target = f" at `{where[0]}`" if where else ""
+        offline = "network was disabled" in output
+        return (
+            f"a distribution is neither installed nor cached: {words}"
+            if offline
+            else f"the package index{target} could not be reached"
+        ), (
+            "build without --offline once"
+            if offline
+            else "check the network, proxy and index settings (UV_INDEX_URL)"
+        )
+    if found := _NO_PROJECT.search(output):
+        return (
+            f"the package index has no distribution named `{found[1]}`",
+            "check the name in the spec; import names often differ",
+        )
+    if found := _NO_VERSION.search(output):
+        return (
+            f"the package index has no version that fits `{found[1]}`",
+            "check the version in the spec, or leave it out to take the newest",
+        )
+    if found := _NO_WHEEL.search(output):
+        return f"no wheel fits this Python and platform: {words}", "choose another version of it or of Python"
+    if "unsatisfiable" in output:
+        return (
+            f"the requirements contradict each other: {words}",
+            "loosen one of the versions named in this sentence",
+        )
+    return f"uv failed: {words}", "run the command again with -v for all that uv printed"
+
+
+def _find_reason(output: str) -> str:
+    """Find uv's own reason: its `cause:` lines if it gives any, else its error, in one line."""
+    text = " ".join(
+        line.strip(" \u2570\u2500\u25b6\u2502\xd7") for line in output.splitlines() if line.strip()
+    )
+    text = text.partition(" hint:")[0]
+    causes = re.split(r"\s*\bcause:\s*", text)[1:]
+    chosen = " ".join(causes) if causes else re.split(r"\berror:\s*", text)[-1]
+    return chosen.strip().rstrip(".")[:1500]

@@ -1,0 +1,186 @@
+"""Make the layer of one distribution from its installed files (shell module).
+
+The files may be those of the running environment or of a folder that uv has just filled: after normalising, both give the
+same layer. What every RECORD says is verified; nothing of the installer, of the scripts' old home or of old bytecode gets in.
+Knows nothing of how layers are stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
+from wq_package.build.elf import ElfFacts, is_elf, read_elf
+from wq_package.build.installed import InstalledDistribution
+from wq_package.build.interpreter import Interpreter
+from wq_package.build.layer_plan import LayerPlan
+from wq_package.build.record import (
+    RecordRow,
+    encode_digest,
+    is_installer_trace,
+    map_path,
+    parse_record,
+    render_record,
+)
+from wq_package.build.script_text import normalize_script, parse_entry_points, render_entry_point
+from wq_package.errors import AlteredDistributionError
+
+__all__ = ["plan_wheel_layer"]
+
+_KEPT_IN_MEMORY = 2**16
+# pip adds names of its own choosing to what the wheel of pip or of an old setuptools asks for.
+_VERSIONED_SCRIPT = re.compile(r"(pip|easy_install)-?[\d.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    origin: Path | None
+    source: Path | bytes
+    mode: int
+    digest: str
+    size: int
+    facts: ElfFacts | None
+
+
+def plan_wheel_layer(distribution: InstalledDistribution, interpreter: Interpreter) -> LayerPlan:
+    """Collect and verify the files of a distribution.
+
+    Raises:
+        AlteredDistributionError: files are missing or differ from RECORD, or RECORD itself is missing; all are named.
+    """
+    files = _collect(distribution, interpreter.site_packages)
+    record = f"{interpreter.site_packages}/{distribution.info}/RECORD"
+    entries = [LayerEntry(file.path, file.mode, file.source) for file in files]
+    entries.append(LayerEntry(record, 0o644, _render_record(files, interpreter.site_packages, record)))
+    return LayerPlan(
+        header=_make_header(distribution, files, interpreter.site_packages),
+        entries=tuple(entries),
+        sources=tuple(_iter_sources(files, interpreter.site_packages)),
+        requires=distribution.requires,
+    )
+
+
+def _collect(distribution: InstalledDistribution, site_packages: str) -> list[_File]:
+    record = distribution.read("RECORD")
+    if record is None:
+        raise _make_error(distribution, ("RECORD is missing",))
+    entry_points = parse_entry_points(
+        (distribution.read("entry_points.txt") or b"").decode("utf-8", "replace")
+    )
+    issues: list[str] = []
+    files = [_make_script(name, target) for name, target in entry_points.items()]
+    for row in parse_record(record.decode("utf-8", "replace")):
+        if is_installer_trace(row.path):
+            continue
+        path = map_path(row.path, distribution.site_folder, site_packages)
+        if path is None:
+            issues.append(f"`{row.path}` lies outside the environment")
+        elif not _is_generated(path, entry_points):
+            file = _read_file(row, path, distribution.site_folder)
+            files.append(file) if isinstance(file, _File) else issues.append(file)
+    if issues:
+        raise _make_error(distribution, tuple(issues))
+    return files
+
+
+def _make_error(distribution: InstalledDistribution, issues: tuple[str, ...]) -> AlteredDistributionError:
+    return AlteredDistributionError(distribution.name, distribution.version, issues)
+
+
+def _is_generated(path: str, entry_points: Iterable[str]) -> bool:
+    folder, _, name = path.rpartition("/")
+    return folder == "bin" and (name in entry_points or _VERSIONED_SCRIPT.fullmatch(name) is not None)
+
+
+def _make_script(name: str, target: str) -> _File:
+    return _describe(f"bin/{name}", render_entry_point(target).encode(), 0o755)
+
+
+def _read_file(row: RecordRow, path: str, site_folder: str) -> _File | str:
+    """Read and verify one file; a string says what is wrong with it."""
+    source = Path(site_folder, row.path)
+    try:
+        with source.open("rb", buffering=0) as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            data = opened.read()
+    except OSError as error:
+        return f"`{row.path}` cannot be read ({error.strerror})"
+    if row.digest and not _matches(row.digest, data):
+        return f"`{row.path}` was edited"
+    if path.startswith("bin/"):
+        data = normalize_script(data)
+        return _describe(path, data, mode)
+    facts = read_elf(data) if is_elf(data) else None
+    kept: Path | bytes = data if len(data) <= _KEPT_IN_MEMORY else source
+    digest = row.digest if row.digest.startswith("sha256=") else encode_digest(hashlib.sha256(data).digest())
+    return _File(path, source, kept, mode, digest, len(data), facts)
+
+
+def _matches(recorded: str, data: bytes) -> bool:
+    algorithm, _, digest = recorded.partition("=")
+    if algorithm == "sha256":
+        return encode_digest(hashlib.sha256(data).digest()) == recorded
+    if algorithm not in hashlib.algorithms_guaranteed:
+        return False
+    return encode_digest(hashlib.new(algorithm, data).digest()).partition("=")[2] == digest
+
+
+def _describe(path: str, data: bytes, mode: int) -> _File:
+    facts = read_elf(data) if is_elf(data) else None
+    return _File(path, None, data, mode, encode_digest(hashlib.sha256(data).digest()), len(data), facts)
+
+
+def _render_record(files: Sequence[_File], site_packages: str, record: str) -> bytes:
+    rows = ((_relate(file.path, site_packages), file.digest, file.size) for file in files)
+    return render_record(rows, _relate(record, site_packages)).encode()
+
+
+def _relate(path: str, site_packages: str) -> str:
+    if path.startswith(site_packages + "/"):
+        return path[len(site_packages) + 1 :]
+    return "../" * (site_packages.count("/") + 1) + path
+
+
+def _make_header(
+    distribution: InstalledDistribution, files: Sequence[_File], site_packages: str
+) -> LayerHeader:
+    facts = [file.facts for file in files if file.facts]
+    machines = [each.machine for each in facts]
+    return LayerHeader(
+        kind=LayerKind.WHEEL,
+        name=distribution.name,
+        version=distribution.version,
+        machine=max(set(machines), key=machines.count) if machines else "",
+        glibc=max((each.glibc for each in facts if each.glibc), default=None),
+        imports=tuple(sorted(set(_iter_import_names(files, site_packages)))),
+    )
+
+
+def _iter_import_names(files: Iterable[_File], site_packages: str) -> Iterator[str]:
+    for file in files:
+        if not file.path.startswith(site_packages + "/") or not file.path.endswith((".py", ".so", ".pyi")):
+            continue
+        name = file.path[len(site_packages) + 1 :].split("/")[0].split(".")[0]
+        if name.isidentifier():
+            yield name
+
+
+def _iter_sources(files: Iterable[_File], site_packages: str) -> Iterator[tuple[Path, str]]:
+    for file in sorted(files, key=lambda file: file.path):
+        if (
+            file.origin is None
+            or not file.path.endswith(".py")
+            or not file.path.startswith(site_packages + "/")
+        ):
+            continue
+        relative = PurePosixPath(file.path).relative_to(site_packages)
+        if not {"test", "tests"} & set(
+            relative.parts[1:-1]
+        ):  # a third of pandas, and never imported by a task
+            yield file.origin, file.path

@@ -1,0 +1,227 @@
+"""Provide the layers of all distributions of a spec: from the cache, from what is installed, from an index (shell module).
+
+Knows the order of these sources and when a resolver is needed. How a layer is made is in `wq_package.build.wheel_layer`, how
+uv is asked in `wq_package.build.uv`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wq_package.build.installed import InstalledDistribution, find_distributions, find_running_distributions
+from wq_package.build.interpreter import Interpreter, describe_running_interpreter
+from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
+from wq_package.build.layer_maker import LayerMaker
+from wq_package.build.layer_plan import LayerPlan
+from wq_package.build.options import BuildOptions
+from wq_package.build.recipes import Recipe, make_installed_recipe, make_pin_key
+from wq_package.build.uv import install_wheels, resolve_requirements
+from wq_package.build.wheel_layer import plan_wheel_layer
+from wq_package.errors import AlteredDistributionError, BuildError
+from wq_package.spec.environment import WheelRequirement
+
+__all__ = ["WheelSource"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pin:
+    """An exact requirement, and what is installed of it."""
+
+    text: str
+    name: str
+    version: str | None
+    installed: InstalledDistribution | None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.name} {self.version}" if self.version else self.text
+
+
+class WheelSource:
+    """Provides the distributions of one build.
+
+    Args:
+        staging: folder for what uv installs; it must stay until the layers are made.
+        maker: makes the layers.
+    """
+
+    def __init__(
+        self,
+        cache: LayerCache,
+        interpreter: Interpreter,
+        options: BuildOptions,
+        staging: Path,
+        maker: LayerMaker,
+    ) -> None:
+        self._cache = cache
+        self._interpreter = interpreter
+        self._options = options
+        self._staging = staging
+        self._maker = maker
+        self._installed = _find_usable_distributions(interpreter)
+
+    def provide(
+        self, requirements: Sequence[str], others: Sequence[Recipe]
+    ) -> tuple[list[CachedLayer], Mapping[str, CachedLayer]]:
+        """Make the layers of some requirements and all that they require, and other layers with them.
+
+        Returns:
+            The layers of the distributions, sorted by name; and the other layers, by the key of their recipe.
+        """
+        wanted = self._select(requirements)
+        is_exact = all(WheelRequirement(text).version for text in wanted)
+        pins = wanted if is_exact else self._resolve(wanted)
+        layers, made = self._make(pins, others)
+        if is_exact and self._is_incomplete(pins, layers):
+            layers, made = self._make(self._resolve(wanted), others)
+        return [layers[name] for name in sorted(layers)], made
+
+    def _select(self, requirements: Sequence[str]) -> list[str]:
+        """Leave out what a marker excludes on this Python."""
+        if not any(";" in text for text in requirements):
+            return list(requirements)
+        from wq_package.build.closure import is_wanted  # costs 20 ms, and markers are rare
+
+        version = self._interpreter.version
+        return [text.partition(";")[0].strip() for text in requirements if is_wanted(text, version)]
+
+    def _resolve(self, requirements: Sequence[str]) -> list[str]:
+        preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
+        return list(
+            resolve_requirements(
+                requirements,
+                self._interpreter.executable,
+                self._staging,
+                preferred=() if self._options.fresh else preferred,
+                offline=self._options.offline,
+            )
+        )
+
+    def _is_incomplete(self, pins: Sequence[str], layers: Mapping[str, CachedLayer]) -> bool:
+        digests = sorted(layer.stored.digest for layer in layers.values())
+        note = compute_key("complete", sorted(pins), digests, self._interpreter.version)
+        if self._cache.has_note(note):
+            return False
+        from wq_package.build.closure import find_missing  # costs 20 ms; the note saves it
+
+        requires = {name: layer.requires for name, layer in layers.items()}
+        missing = find_missing(pins, requires, self._interpreter.version)
+        if missing:
+            _LOG.info("resolving, because the pins lack %s", ", ".join(missing))
+            return True
+        self._cache.add_note(note)
+        return False
+
+    def _make(
+        self, texts: Sequence[str], others: Sequence[Recipe]
+    ) -> tuple[dict[str, CachedLayer], Mapping[str, CachedLayer]]:
+        pins = [self._read_pin(text) for text in texts]
+        recipes = self._make_recipes(pins)
+        made = self._maker.make_all([*others, *recipes.values()])
+        layers = {name: made[recipe.key] for name, recipe in recipes.items()}
+        for pin in pins:
+            key = self._make_pin_key(pin)
+            if recipes[pin.name].key != key and not self._cache.has_key(key):
+                self._cache.link(key, layers[pin.name])
+        return layers, made
+
+    def _read_pin(self, text: str) -> _Pin:
+        requirement = WheelRequirement(text)
+        installed = self._installed.get(requirement.canonical_name)
+        if installed is not None and (installed.version != requirement.version or installed.is_editable):
+            installed = None
+        return _Pin(text, requirement.canonical_name, requirement.version, installed)
+
+    def _make_pin_key(self, pin: _Pin) -> str:
+        # What a URL leads to may change: such a layer is made again by every build.
+        identity = f"{pin.name}=={pin.version}" if pin.version else f"{pin.text} {self._staging.name}"
+        return make_pin_key(identity, self._interpreter, bytecode=self._options.bytecode)
+
+    def _make_recipes(self, pins: Sequence[_Pin]) -> dict[str, Recipe]:
+        absent = [pin for pin in pins if pin.installed is None or self._options.fresh]
+        fetched = _Fetched(
+            [pin.text for pin in absent], self._interpreter, self._options, self._staging / "index"
+        )
+        recipes = {pin.name: self._make_fetched_recipe(pin, fetched) for pin in absent}
+        for pin in pins:
+            if pin.name not in recipes and pin.installed is not None:
+                recipes[pin.name] = self._make_installed_recipe(pin, pin.installed)
+        fetched.pins = [pin.text for pin in absent if not self._cache.has_key(recipes[pin.name].key)]
+        return recipes
+
+    def _make_fetched_recipe(self, pin: _Pin, fetched: _Fetched) -> Recipe:
+        key = self._make_pin_key(pin)
+        if self._options.fresh:
+            key = compute_key(key, self._staging.name)  # never found, so always made
+        return Recipe(
+            pin.title, key, -1, lambda _: plan_wheel_layer(fetched.get(pin.name), self._interpreter)
+        )
+
+    def _make_installed_recipe(self, pin: _Pin, installed: InstalledDistribution) -> Recipe:
+        recipe = make_installed_recipe(installed, self._interpreter, bytecode=self._options.bytecode)
+
+        def plan(staging: Path) -> LayerPlan:
+            try:
+                return recipe.plan(staging)
+            except AlteredDistributionError as altered:
+                return self._plan_from_index(pin, altered, staging)
+
+        return replace(recipe, plan=plan)
+
+    def _plan_from_index(self, pin: _Pin, altered: AlteredDistributionError, staging: Path) -> LayerPlan:
+        """Take the released files where the installed ones were edited; say so."""
+        _LOG.warning("%s: taking it from the index", altered)
+        fetched = _Fetched([pin.text], self._interpreter, self._options, staging)
+        try:
+            return plan_wheel_layer(fetched.get(pin.name), self._interpreter)
+        except BuildError as error:
+            raise altered from error
+
+
+class _Fetched:
+    """Distributions that uv installs into a folder, all at once when the first is asked for."""
+
+    def __init__(
+        self, pins: Sequence[str], interpreter: Interpreter, options: BuildOptions, folder: Path
+    ) -> None:
+        self.pins = pins
+        self._interpreter = interpreter
+        self._options = options
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._found: dict[str, InstalledDistribution] | None = None
+
+    def get(self, name: str) -> InstalledDistribution:
+        """Give one of the distributions."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._fetch()
+        if name not in self._found:
+            raise BuildError(
+                f"the index gave no distribution named `{name}`", hint="check its name in the spec"
+            )
+        return self._found[name]
+
+    def _fetch(self) -> dict[str, InstalledDistribution]:
+        install_wheels(
+            self.pins,
+            self._interpreter.executable,
+            self._folder,
+            offline=self._options.offline,
+            fresh=self._options.fresh,
+        )
+        return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
+
+
+def _find_usable_distributions(interpreter: Interpreter) -> dict[str, InstalledDistribution]:
+    """Find what is installed for the interpreter; nothing if the running Python is of another kind."""
+    if describe_running_interpreter().cache_tag != interpreter.cache_tag:
+        return {}
+    return find_running_distributions()
