@@ -1,0 +1,158 @@
+"""Runs one pickled call and pickles its answer (script and logic module; standard library only, Python 3.8 or newer).
+
+Knows how a function and its arguments are pickled and what an answer looks like; knows nothing of queues, sockets or
+how it got here. It runs in the environment's own Python, which has no `wq_package`. On a worker that is not ours it is
+a command, `python3 run_call.py FUNCTION ARGUMENTS ANSWER`; `host.py` beside it uses the same functions.
+
+An answer is a pickle of `(True, value)`, or of `(False, bundle)` where the bundle is a dictionary:
+
+    pickle      the pickled exception, or None if it cannot be pickled
+    type        the name of its class
+    text        what `str` makes of it
+    traceback   the formatted traceback, from the user's own frames on
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+import types
+from typing import Any
+
+PICKLE_PROTOCOL = 5
+"""The newest that Python 3.8 knows."""
+
+
+def make_clean_main() -> None:
+    """Put an empty `__main__` in place of this script, for functions that were pickled from `__main__`."""
+    sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def load_callable(body: bytes) -> Any:
+    """Unpickle a function.
+
+    Raises:
+        Exception: whatever the function's own modules raise while they are imported.
+    """
+    return pickle.loads(body)
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode the answer of a call that returned.
+
+    Raises:
+        Exception: if neither pickle nor cloudpickle can.
+    """
+    try:
+        return pickle.dumps((True, value), PICKLE_PROTOCOL)
+    except Exception:  # noqa: BLE001 - pickle raises nearly anything; cloudpickle has the last word
+        import cloudpickle
+
+        body: bytes = cloudpickle.dumps((True, value), PICKLE_PROTOCOL)
+        return body
+
+
+def encode_error(error: BaseException) -> bytes:
+    """Encode the answer of a call that raised; never fails."""
+    bundle = {
+        "pickle": _pickle_error(error),
+        "type": type(error).__name__,
+        "text": _describe(error),
+        "traceback": _format(error),
+    }
+    return pickle.dumps((False, bundle), PICKLE_PROTOCOL)
+
+
+def encode_unpicklable(value: Any, error: BaseException) -> bytes:
+    """Encode the answer of a call whose value cannot travel."""
+    text = f"the result, a `{type(value).__qualname__}`, cannot be pickled: {_describe(error)}"
+    bundle = {"pickle": None, "type": "PicklingError", "text": text, "traceback": text + "\n"}
+    return pickle.dumps((False, bundle), PICKLE_PROTOCOL)
+
+
+def run_callable(function: Any, arguments: Any) -> tuple[bool, bytes]:
+    """Call a function with its pickled `(args, kwargs)`.
+
+    Returns:
+        Whether it returned, and the encoded answer.
+    """
+    try:
+        args, kwargs = pickle.loads(arguments)
+        value = function(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - SystemExit too is the call's own answer
+        return False, encode_error(error)
+    try:
+        return True, encode_value(value)
+    except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
+        return False, encode_unpicklable(value, error)
+
+
+def _pickle_error(error: BaseException) -> bytes | None:
+    try:
+        body = pickle.dumps(error, PICKLE_PROTOCOL)
+        pickle.loads(body)  # many exceptions pickle well and cannot be loaded again
+        return body
+    except Exception:  # noqa: BLE001 - the bundle's text is enough then
+        return _cloudpickle_error(error)
+
+
+def _cloudpickle_error(error: BaseException) -> bytes | None:
+    try:
+        import cloudpickle
+
+        body: bytes = cloudpickle.dumps(error, PICKLE_PROTOCOL)
+        pickle.loads(body)
+        return body
+    except Exception:  # noqa: BLE001 - the bundle's text is enough then
+        return None
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not lose the answer
+        return "<no text>"
+
+
+def _format(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception:  # noqa: BLE001 - a broken __str__ must not lose the answer
+        return type(error).__name__ + "\n"
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _answer(function_path: str, arguments_path: str) -> tuple[bool, bytes]:
+    try:
+        function = load_callable(_read(function_path))
+    except BaseException as error:  # noqa: BLE001 - a missing module is the call's answer
+        return False, encode_error(error)
+    return run_callable(function, _read(arguments_path))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command `FUNCTION ARGUMENTS ANSWER`; 0 if the call returned, 1 if it raised."""
+    function_path, arguments_path, answer_path = map(
+        os.path.abspath, arguments
+    )  # the call may change directory
+    make_clean_main()
+    sys.path.insert(0, os.getcwd())
+    is_returned, answer = _answer(function_path, arguments_path)
+    partial = answer_path + ".partial"
+    with open(partial, "wb") as file:
+        file.write(answer)
+    os.replace(partial, answer_path)
+    return 0 if is_returned else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

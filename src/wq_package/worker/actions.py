@@ -1,0 +1,181 @@
+"""What a worker can be told to do, and what it has to do it with (value module).
+
+Knows what `wq_package.worker.state` decides; knows nothing of how it is carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wq_package.protocol import messages as wire
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What a worker has, or what a task holds of it."""
+
+    cores: float = 0
+    memory_mb: float = 0
+    disk_mb: float = 0
+    gpus: float = 0
+
+    def __add__(self, other: Box) -> Box:
+        return Box(
+            self.cores + other.cores,
+            self.memory_mb + other.memory_mb,
+            self.disk_mb + other.disk_mb,
+            self.gpus + other.gpus,
+        )
+
+    def __sub__(self, other: Box) -> Box:
+        return Box(
+            self.cores - other.cores,
+            self.memory_mb - other.memory_mb,
+            self.disk_mb - other.disk_mb,
+            self.gpus - other.gpus,
+        )
+
+    def fits(self, room: Box) -> bool:
+        """Whether this much can be taken out of `room`; a thousandth is forgiven, for sums of fractions."""
+        return (
+            self.cores <= room.cores + 0.001
+            and self.memory_mb <= room.memory_mb
+            and self.disk_mb <= room.disk_mb
+            and self.gpus <= room.gpus
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """An input of a task: the cache entry's key, its place in the sandbox, and whether nobody else will read it."""
+
+    key: int
+    sandbox_name: str
+    is_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message that has no body."""
+
+    message: wire.Message
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Make a sandbox and run a command task in it; answer with `RunEnded`."""
+
+    serial: int
+    task: wire.TaskDescription
+    inputs: tuple[StagedFile, ...]
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class StartCall:
+    """Run a call; answer with `CallEnded`. `is_ahead` says that it may wait behind one that runs."""
+
+    serial: int
+    call: wire.CallTask
+    arguments: bytes = field(repr=False)
+    path: str
+    inputs: tuple[StagedFile, ...]
+    is_ahead: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KillRun:
+    """Kill a command task's processes; `RunEnded` follows."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillCall:
+    """End a call; `CallEnded` follows."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropCall:
+    """Forget the arguments of a call that will not run."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveEntry:
+    """Remove a cache entry's files."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendEntry:
+    """Answer `Get`; `key` is `None` if there is no such entry."""
+
+    name: str
+    key: int | None
+    is_recursive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """An ended command task as `SendResults` tells it."""
+
+    result: wire.Result
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendResults:
+    """Answer `SendResults`: each result with its output, then `running`, then the end."""
+
+    ended: tuple[EndedTask, ...]
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendCallResult:
+    """Push the result of a call; the body is `body` or stands in the file `path`."""
+
+    result: wire.CallResult
+    body: bytes = field(repr=False)
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExamineEnvironment:
+    """Ask the store which layers it lacks; answer with `EnvironmentExamined`."""
+
+    offer: wire.EnvironmentOffer
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeEnvironment:
+    """Compose, check and warm up; answer with `EnvironmentComposed` or `EnvironmentBroken`."""
+
+    offer: wire.EnvironmentOffer
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Drop the manager: it broke the rules."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Part from this manager; `is_final` says not to look for another one."""
+
+    reason: str
+    is_final: bool
+
+
+Action = (
+    Send | StartRun | StartCall | KillRun | KillCall | DropCall | RemoveEntry | SendEntry | SendResults
+    | SendCallResult | ExamineEnvironment | ComposeEnvironment | Disconnect | Leave
+)  # fmt: skip
+"""Everything that the shell can be told to do."""

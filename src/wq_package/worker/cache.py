@@ -1,0 +1,197 @@
+"""The files that a manager has put on a worker, and those that its tasks leave for it (shell module).
+
+Knows how an entry is written, read back and removed. Knows nothing of tasks; which entries exist under which name, and
+when one may go, is decided by `wq_package.worker.state`. An entry stands under its key, a number, so no name that a
+manager chooses is ever a file name here, except inside a folder that it puts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.errors import RemoteProtocolError
+from wq_package.protocol import messages as wire
+
+__all__ = ["EntryReceiver", "EntryStore", "iter_entry"]
+
+
+class EntryStore:
+    """One folder with an item a key.
+
+    Args:
+        root: made if absent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._root = str(root)
+        self._last = 0
+
+    def make_key(self) -> int:
+        """Make the key of a new entry."""
+        self._last += 1
+        return self._last
+
+    def locate(self, key: int) -> str:
+        """Tell where an entry is or will be."""
+        return f"{self._root}/{key}"
+
+    def remove(self, key: int) -> None:
+        """Remove an entry; may take long for a folder."""
+        remove_tree(self.locate(key))
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file or folder, whatever its modes are; absent is fine."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(path, onerror=_open_up)
+
+
+def _open_up(function: object, path: str, reason: object) -> None:
+    """Make the folder of what could not be removed writable, and try again once."""
+    parent = os.path.dirname(path)
+    try:
+        os.chmod(parent, 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    except OSError:
+        return  # the workspace is removed as a whole in the end
+
+
+@dataclass(slots=True)
+class EntryReceiver:
+    """Writes `Put`, `Dir`, `Symlink`, `End` and their bodies to disk, in the order in which they come.
+
+    Attributes:
+        store: where entries go.
+    """
+
+    store: EntryStore
+    _name: str = ""
+    _key: int = 0
+    _folders: list[str] = field(default_factory=list)
+    _file: BinaryIO | None = None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a folder is being put."""
+        return bool(self._folders)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the body of a file is expected."""
+        return self._file is not None
+
+    def open_file(self, put: wire.Put) -> None:
+        """Begin a file.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        path = self._place(put.name)
+        mode = (put.mode & 0o777) | 0o600
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        os.fchmod(descriptor, mode)
+
+    def write(self, piece: bytes) -> None:
+        """Write a piece of the file's body.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        assert self._file is not None
+        view = memoryview(piece)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def close_file(self) -> tuple[str, int] | None:
+        """Finish the file; return the name and key of the entry if it is complete."""
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+        return None if self._folders else (self._name, self._key)
+
+    def open_folder(self, folder: wire.Dir) -> None:
+        """Begin a folder.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        path = self._place(folder.name)
+        os.mkdir(path, 0o755)
+        self._folders.append(path)
+
+    def close_folder(self) -> tuple[str, int] | None:
+        """Finish the innermost folder; return the name and key of the entry if it is complete."""
+        self._folders.pop()
+        return None if self._folders else (self._name, self._key)
+
+    def make_link(self, link: wire.Symlink) -> None:
+        """Make a symbolic link.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        os.symlink(link.target, self._place(link.name))
+
+    def abort(self) -> None:
+        """Close what is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _place(self, name: str) -> str:
+        if not self._folders:
+            self._name, self._key = name, self.store.make_key()
+            return self.store.locate(self._key)
+        if "/" in name or name in ("", ".", ".."):
+            raise RemoteProtocolError(f"the manager put `{name}` into a folder, which is no plain name")
+        return f"{self._folders[-1]}/{name}"
+
+
+def iter_entry(
+    path: str, name: str, *, recursive: bool
+) -> Iterator[tuple[wire.Dir | wire.File | wire.Missing, str]]:
+    """Go through what `Get` answers for an entry: each message, and the file whose bytes follow it.
+
+    Symbolic links are followed; one that leads back to a folder above it is missing.
+    """
+    return _iter_item(path, name, (), recursive=recursive)
+
+
+_Item = tuple[wire.Dir | wire.File | wire.Missing, str]
+
+
+def _iter_item(
+    path: str, name: str, above: tuple[tuple[int, int], ...], *, recursive: bool
+) -> Iterator[_Item]:
+    try:
+        status = os.stat(path)
+        is_folder = os.path.isdir(path)
+        names = sorted(os.listdir(path)) if is_folder else []
+    except OSError as error:
+        yield wire.Missing(name, error.errno or errno.EIO), ""
+        return
+    identity = (status.st_dev, status.st_ino)
+    if not is_folder:
+        yield wire.File(name, status.st_size), path
+    elif identity in above:
+        yield wire.Missing(name, errno.ELOOP), ""
+    else:
+        yield wire.Dir(name), ""
+        for inner in names if recursive else ():
+            yield from _iter_item(f"{path}/{inner}", f"{name}/{inner}", (*above, identity), recursive=True)

@@ -1,0 +1,202 @@
+"""Layers into the store, environments out of it (shell module).
+
+Knows the store, threads, and how bytes go from the loop to a thread that blocks. Knows nothing of tasks. A layer is
+unpacked while it arrives; when it arrives faster, the link is left unread, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from wq_package.archive.index_text import TextError, parse_index
+from wq_package.archive.launcher import make_environment_variables
+from wq_package.archive.platform import check_platform
+from wq_package.errors import CorruptArchiveError, WQPackageError
+from wq_package.protocol import messages as wire
+from wq_package.worker.functions import Interpreter
+
+if TYPE_CHECKING:
+    from wq_package.worker.store import Store
+
+__all__ = ["EnvironmentRoom", "LayerFeed"]
+
+_log = logging.getLogger(__name__)
+_ROOM_BYTES = 8 * 2**20
+_THREADS = 4
+_T = TypeVar("_T")
+
+
+class LayerFeed(io.RawIOBase):
+    """A file that the loop writes and a thread reads, with room for some megabytes.
+
+    Args:
+        loop: the loop that writes.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._condition = threading.Condition()
+        self._pieces: deque[memoryview] = deque()
+        self._waiting = 0
+        self._is_complete = False
+        self._is_aborted = False
+        self._room = asyncio.Event()
+        self._room.set()
+
+    # -- in the loop ---------------------------------------------------------------------------------------------------
+
+    def feed(self, piece: bytes) -> None:
+        """Append a piece; `wait_for_room` says when more is welcome."""
+        with self._condition:
+            if self._is_aborted:
+                return
+            self._pieces.append(memoryview(piece))
+            self._waiting += len(piece)
+            if self._waiting > _ROOM_BYTES:
+                self._room.clear()
+            self._condition.notify()
+
+    def complete(self) -> None:
+        """Say that this was everything."""
+        with self._condition:
+            self._is_complete = True
+            self._condition.notify()
+
+    def abort(self) -> None:
+        """Say that no more will come, or that no more is read: both sides give up."""
+        with self._condition:
+            self._is_aborted = True
+            self._pieces.clear()
+            self._condition.notify()
+        self._loop.call_soon_threadsafe(self._room.set)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the thread has caught up."""
+        await self._room.wait()
+
+    # -- in the thread -------------------------------------------------------------------------------------------------
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
+        """Wait for bytes and give them; 0 at the end."""
+        view = memoryview(buffer)
+        with self._condition:
+            while not (self._pieces or self._is_complete or self._is_aborted):
+                self._condition.wait()
+            if self._is_aborted:
+                raise CorruptArchiveError("layer", ("the connection was lost while it arrived",))
+            if not self._pieces:
+                return 0
+            piece = self._pieces[0]
+            count = min(len(piece), len(view))
+            view[:count] = piece[:count]
+            self._consume(count)
+        return count
+
+    def _consume(self, count: int) -> None:
+        piece = self._pieces[0]
+        if count == len(piece):
+            self._pieces.popleft()
+        else:
+            self._pieces[0] = piece[count:]
+        self._waiting -= count
+        if not self._room.is_set() and self._waiting <= _ROOM_BYTES // 2:
+            self._loop.call_soon_threadsafe(self._room.set)
+
+
+class EnvironmentRoom:
+    """Brings environments from the wire to their prefixes.
+
+    Args:
+        store: where they are kept between managers.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
+        self._leases = ExitStack()
+        self._leased: set[str] = set()
+
+    async def find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
+        """Name the layers of an offer that the store lacks; none if the environment is composed already.
+
+        Raises:
+            WQPackageError: the store cannot be used.
+            OSError: likewise.
+        """
+        digests = [layer.digest for layer in offer.layers]
+        return await self._call(self._find_missing, offer.digest, digests)
+
+    def _find_missing(self, environment: str, digests: list[str]) -> tuple[str, ...]:
+        if self._store.find_environment(environment) is not None:
+            return ()
+        return tuple(self._store.find_missing_layers(digests))
+
+    def receive_layer(self, layer: wire.Layer, on_end: Callable[[str], None]) -> LayerFeed:
+        """Begin to store a layer; `on_end` is called with what went wrong, or with an empty text."""
+        loop = asyncio.get_running_loop()
+        feed = LayerFeed(loop)
+
+        def store() -> None:
+            error = ""
+            try:
+                self._store.add_layer(layer.digest, layer.size, io.BufferedReader(feed, 1 << 18))
+            except (WQPackageError, OSError) as failure:
+                error = _render(failure, f"layer {layer.digest[:12]} could not be stored")
+                feed.abort()
+            loop.call_soon_threadsafe(on_end, error)
+
+        self._threads.submit(store)
+        return feed
+
+    async def compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
+        """Check that an environment fits this machine, and compose it.
+
+        Raises:
+            WQPackageError: it does not fit, or the store cannot be used.
+            OSError: likewise.
+        """
+        prefix = await self._call(self._compose, offer)
+        environ = make_environment_variables(prefix, {k: v for k, v in os.environ.items() if k != "DISPLAY"})
+        return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
+
+    def _compose(self, offer: wire.EnvironmentOffer) -> Path:
+        try:
+            index = parse_index(offer.index)
+        except TextError as error:
+            raise CorruptArchiveError("index", (str(error),)) from error
+        check_platform(index)
+        prefix = self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
+        if offer.digest not in self._leased:
+            self._leases.enter_context(self._store.lease(offer.digest))
+            self._leased.add(offer.digest)
+        return prefix
+
+    async def _call(self, function: Callable[..., _T], *args: object) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *args)
+
+    def close(self) -> None:
+        """Let every environment go."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._leases.close()
+
+
+def _render(error: Exception, what: str) -> str:
+    if isinstance(error, OSError):
+        return f"{what}: {error.strerror or error}"
+    return f"{what}: {error}"

@@ -1,0 +1,50 @@
+"""How a worker is told to behave (value module)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["WorkerOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Everything that a worker can be told.
+
+    Attributes:
+        password: raw bytes of the password file, or `None` to offer no password.
+        store: where layers and environments are kept between managers; the user's store by default.
+        workdir: where this worker makes its own folder, which is gone when it ends.
+        cores, memory_mb, disk_mb, gpus: what to announce instead of what is found here.
+        timeout: seconds without any task after which the worker leaves.
+        connect_timeout: seconds for which a manager is looked for; `None` means as `timeout`, and at most ten with
+            `single_shot`.
+        single_shot: leave after the first manager, instead of waiting for it to come back.
+        wall_time: seconds after which the worker leaves whatever it does.
+        features: user features to announce.
+        interpreter_idle: seconds after which a warm interpreter without calls is ended.
+    """
+
+    host: str
+    port: int
+    password: bytes | None = None
+    store: Path | None = None
+    workdir: Path | None = None
+    cores: int | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    gpus: int | None = None
+    timeout: float = 900.0
+    connect_timeout: float | None = None
+    single_shot: bool = False
+    wall_time: float | None = None
+    features: tuple[str, ...] = ()
+    interpreter_idle: float = 300.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a manager is looked for."""
+        if self.connect_timeout is not None:
+            return self.connect_timeout
+        return min(self.timeout, 10.0) if self.single_shot else self.timeout

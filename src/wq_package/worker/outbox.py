@@ -1,0 +1,161 @@
+"""What a worker has still to send, in order (shell module).
+
+Knows a link and files. A body that comes from a file takes time; whatever is sent meanwhile waits here behind it, so
+that no message lands inside another one's body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from wq_package.errors import LocalProtocolError
+from wq_package.link import Link
+from wq_package.protocol import messages as wire
+from wq_package.worker.cache import iter_entry
+
+__all__ = ["Outbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class _FileBody:
+    """A header whose body is a whole file, which may be removed afterwards."""
+
+    header: wire.Message
+    path: str
+    size: int
+    is_removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The answer to `Get`."""
+
+    name: str
+    path: str | None
+    is_recursive: bool
+
+
+_Item = tuple[wire.Message, bytes] | _FileBody | _Entry
+
+
+class Outbox:
+    """Sends in order; at once while nothing long is on its way.
+
+    Args:
+        on_error: called when something could not be sent, with why.
+    """
+
+    def __init__(self, link: Link, on_error: Callable[[Exception], None]) -> None:
+        self._link = link
+        self._on_error = on_error
+        self._items: deque[_Item] = deque()
+        self._pump: asyncio.Task[None] | None = None
+
+    def send(self, message: wire.Message, body: bytes = b"") -> None:
+        """Send a message and its body."""
+        if self._pump is not None:
+            self._items.append((message, body))
+            return
+        self._link.send(message)
+        if body:
+            self._link.send_body(body)
+
+    def send_file(self, header: wire.Message, path: str, size: int, *, is_removed: bool) -> None:
+        """Send a message whose body is a file."""
+        self._append(_FileBody(header, path, size, is_removed))
+
+    def send_entry(self, name: str, path: str | None, *, is_recursive: bool) -> None:
+        """Send what `Get` asked for."""
+        self._append(_Entry(name, path, is_recursive))
+
+    async def close(self) -> None:
+        """Wait until everything is sent or the link is lost."""
+        while self._pump is not None and not self._link.is_closed:
+            await asyncio.wait([self._pump])
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def _append(self, item: _Item) -> None:
+        self._items.append(item)
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._items:
+                await self._send_item(self._items.popleft())
+        except Exception as error:  # noqa: BLE001 - the top of this task: the session decides
+            self._on_error(error)
+        finally:
+            self._pump = None
+
+    async def _send_item(self, item: _Item) -> None:
+        if isinstance(item, _FileBody):
+            await self._send_file_body(item)
+        elif isinstance(item, _Entry):
+            await self._send_entry(item)
+        else:
+            message, body = item
+            self._link.send(message)
+            if body:
+                self._link.send_body(body)
+
+    async def _send_file_body(self, item: _FileBody) -> None:
+        with _open(item.path) as file:
+            self._link.send(item.header)
+            if item.size:
+                await self._link.send_file(file, 0, item.size)
+        if item.is_removed:
+            _remove(item.path)
+
+    async def _send_entry(self, item: _Entry) -> None:
+        for message, path in _iter_answer(item):
+            if isinstance(message, wire.File):
+                await self._send_opened(message.name, path)
+            else:
+                self._send_or_miss(message)
+            await self._link.drain()
+        self._link.send(wire.End())
+
+    async def _send_opened(self, name: str, path: str) -> None:
+        """Announce a file only once it is open, with the size that it has now."""
+        try:
+            file = _open(path)
+        except OSError as error:
+            self._link.send(wire.Missing(name, error.errno or errno.EIO))
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            self._link.send(wire.File(name, size))
+            if size:
+                await self._link.send_file(file, 0, size)
+
+    def _send_or_miss(self, message: wire.Message) -> None:
+        try:
+            self._link.send(message)
+        except (
+            LocalProtocolError
+        ):  # a name that this manager could not read: it would drop us and try for ever
+            assert isinstance(message, wire.Dir)
+            self._link.send(wire.Missing(message.name, errno.EINVAL))
+
+
+def _iter_answer(item: _Entry) -> Iterator[tuple[wire.Dir | wire.File | wire.Missing, str]]:
+    if item.path is None:
+        return iter([(wire.Missing(item.name, errno.ENOENT), "")])
+    return iter_entry(item.path, item.name, recursive=item.is_recursive)
+
+
+def _open(path: str) -> BinaryIO:
+    """Open a file of ours on the local disk: quick enough for the loop."""
+    return open(path, "rb", buffering=0)
+
+
+def _remove(path: str) -> None:
+    os.unlink(path)

@@ -1,0 +1,166 @@
+"""Processes: started and watched through a small helper process (shell module).
+
+Knows how to start a program with a folder, variables, a file for its output and sockets, how to kill its group and what
+it used. Knows nothing of tasks or calls. The helper, `spawner.py`, forks faster than a worker full of modules could, and
+when the worker dies, however it dies, the helper kills every process group that it started.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wq_package.errors import QueueError
+from wq_package.worker.spawner import ENDED, PACKET_LIMIT
+
+__all__ = ["Program", "ProgramEnd", "Spawner"]
+
+_log = logging.getLogger(__name__)
+_INLINE_LIMIT = PACKET_LIMIT * 3 // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to start.
+
+    Attributes:
+        variables: changes to the worker's own environment; `None` takes a variable away.
+        environ: used instead of the worker's own environment, if given.
+        output: file for standard output and error, merged; discarded by default.
+        sockets: passed on as file descriptors 3, 4, …
+    """
+
+    argv: tuple[str, ...]
+    cwd: str
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    environ: Mapping[str, str] | None = None
+    output: str | None = None
+    sockets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEnd:
+    """How a program ended.
+
+    Attributes:
+        errno: why it could not be started, or 0.
+    """
+
+    exit_code: int = 0
+    signal: int = 0
+    cpu_usec: int = 0
+    memory_mb: float = 0.0
+    errno: int = 0
+
+
+class Spawner:
+    """Starts programs; calls back when one has ended.
+
+    Args:
+        folder: for messages that are too large for a packet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._last = 0
+        self._callbacks: dict[int, Callable[[ProgramEnd], None]] = {}
+        self._socket, self._process = _start_helper()
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    @property
+    def pid(self) -> int:
+        """The helper's process id."""
+        return self._process.pid
+
+    def start(self, program: Program, on_end: Callable[[ProgramEnd], None]) -> int:
+        """Start a program; return the number to kill it by. `on_end` is called once, later."""
+        self._last += 1
+        self._callbacks[self._last] = on_end
+        variables = program.variables
+        message = {
+            "start": self._last,
+            "argv": program.argv,
+            "cwd": program.cwd,
+            "set": {name: value for name, value in variables.items() if value is not None},
+            "unset": [name for name, value in variables.items() if value is None],
+            "environ": None if program.environ is None else dict(program.environ),
+            "output": program.output,
+        }
+        self._send(json.dumps(message).encode(), program.sockets)
+        return self._last
+
+    def kill(self, number: int, sign: int = signal.SIGKILL) -> None:
+        """Send a signal to a program's process group; a program that has ended is left alone."""
+        if number in self._callbacks:
+            self._send(json.dumps({"kill": number, "signal": int(sign)}).encode(), ())
+
+    def close(self) -> None:
+        """End every program and the helper."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()  # the helper's sign to kill everything and leave
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _send(self, packet: bytes, sockets: tuple[int, ...]) -> None:
+        if len(packet) > _INLINE_LIMIT:
+            place = self._folder / f"message.{self._last}"
+            place.write_bytes(packet)
+            packet = json.dumps({"file": str(place)}).encode()
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sockets))] if sockets else []
+        try:
+            self._socket.sendmsg([packet], ancillary)
+        except OSError as error:
+            raise QueueError(f"the worker's spawner is gone: {error}") from error
+
+    def _read(self) -> None:
+        for _ in range(64):
+            try:
+                packet = self._socket.recv(ENDED.size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._lose_helper()
+                return
+            self._report(packet)
+
+    def _report(self, packet: bytes) -> None:
+        number, status, cpu, memory, errno = ENDED.unpack(packet)
+        sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        self._callbacks.pop(number)(ProgramEnd(exit_code, sign, cpu, memory / 1024, errno))
+
+    def _lose_helper(self) -> None:
+        """Somebody killed the helper: tell everyone that their program is gone, as far as we can know."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        _log.error("the spawner ended unexpectedly; everything that it ran is counted as killed")
+        callbacks, self._callbacks = self._callbacks, {}
+        for callback in callbacks.values():
+            callback(ProgramEnd(signal=signal.SIGKILL))
+
+
+def _start_helper() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = str(Path(__file__).with_name("spawner.py"))
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", script, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return ours, process

@@ -1,0 +1,227 @@
+"""Command tasks: from the sandbox to the outputs (shell module).
+
+Knows one task at a time: makes its sandbox, starts its shell with the variables that Work Queue promises, and collects
+what it left. Decides nothing about when it runs. See work-queue.md 3.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from wq_package.protocol import messages as wire
+from wq_package.task import ResultCode
+from wq_package.worker.actions import Box, StagedFile, StartRun
+from wq_package.worker.cache import EntryStore, remove_tree
+from wq_package.worker.events import RunEnded
+from wq_package.worker.process import Program, ProgramEnd, Spawner
+from wq_package.worker.sandbox import Collected, collect_outputs, make_sandbox
+
+__all__ = ["RunRoom", "make_task_variables"]
+
+_log = logging.getLogger(__name__)
+_ENOSPC = (28, 122)  # ENOSPC, EDQUOT
+
+
+@dataclass(slots=True)
+class _Run:
+    action: StartRun
+    folder: str
+    number: int = 0
+    began: float = 0.0
+    is_killed: bool = False
+    gpus: tuple[int, ...] = ()
+
+    @property
+    def output(self) -> str:
+        return self.folder + ".out"
+
+    @property
+    def temporary(self) -> str:
+        return self.folder + ".tmp"
+
+
+class RunRoom:
+    """Every command task that runs.
+
+    Args:
+        workspace: the worker's folder; sandboxes are made in it.
+        threads: for copying and removing.
+        gpus: the numbers of the graphics cards that may be handed out.
+    """
+
+    def __init__(
+        self, workspace: str, spawner: Spawner, store: EntryStore, threads: Executor, gpus: Sequence[int] = ()
+    ) -> None:
+        self._workspace = workspace
+        self._spawner = spawner
+        self._store = store
+        self._threads = threads
+        self._runs: dict[int, _Run] = {}
+        self._free_gpus = list(gpus)
+        self._pending: set[asyncio.Task[None]] = set()
+
+    def start(self, action: StartRun, on_end: Callable[[RunEnded], None]) -> None:
+        """Run a task; `on_end` is called once, later."""
+        run = _Run(action, f"{self._workspace}/t.{action.serial}", gpus=self._take_gpus(action.box))
+        self._runs[action.serial] = run
+        if action.inputs:  # copying may take long
+            self._spawn(self._prepare_slowly(run, on_end))
+        else:
+            self._prepare(run, on_end, None)
+
+    def kill(self, serial: int) -> None:
+        """Kill a task's processes."""
+        run = self._runs.get(serial)
+        if run is None:
+            return
+        run.is_killed = True
+        if run.number:
+            self._spawner.kill(run.number)
+
+    def make_sandbox(self, folder: str, inputs: Sequence[StagedFile], folders: Sequence[str]) -> None:
+        """Make a sandbox; may take long.
+
+        Raises:
+            OSError: see `wq_package.worker.sandbox.make_sandbox`.
+        """
+        staged = [(self._store.locate(file.key), file.sandbox_name, file.is_private) for file in inputs]
+        make_sandbox(folder, staged, folders)
+
+    async def _prepare_slowly(self, run: _Run, on_end: Callable[[RunEnded], None]) -> None:
+        loop = asyncio.get_running_loop()
+        action = run.action
+        make = partial(self.make_sandbox, run.folder, action.inputs, action.task.folders)
+        try:
+            await loop.run_in_executor(self._threads, make)
+        except OSError as error:
+            self._fail(run, error, on_end)
+        else:
+            self._launch(run, on_end)
+
+    def _prepare(self, run: _Run, on_end: Callable[[RunEnded], None], _: None) -> None:
+        try:
+            self.make_sandbox(run.folder, (), run.action.task.folders)
+        except OSError as error:
+            self._fail(run, error, on_end)
+        else:
+            self._launch(run, on_end)
+
+    def _launch(self, run: _Run, on_end: Callable[[RunEnded], None]) -> None:
+        os.mkdir(run.temporary)
+        os.chmod(run.temporary, 0o777)
+        run.began = time.monotonic()
+        task = run.action.task
+        program = Program(
+            argv=("/bin/sh", "-c", task.command),
+            cwd=run.folder,
+            variables=make_task_variables(task, run.action.box, run.gpus, run.temporary, self._workspace),
+            output=run.output,
+        )
+        run.number = self._spawner.start(program, lambda end: self._finish(run, end, on_end))
+        if run.is_killed:
+            self._spawner.kill(run.number)
+
+    def _finish(self, run: _Run, end: ProgramEnd, on_end: Callable[[RunEnded], None]) -> None:
+        usec = int((time.monotonic() - run.began) * 1e6)
+        if end.errno:
+            self._fail(run, OSError(end.errno, os.strerror(end.errno)), on_end)
+        elif run.action.task.outputs or run.action.inputs or run.action.task.folders:
+            self._spawn(self._collect_slowly(run, end, usec, on_end))
+        else:
+            self._report(run, end, usec, Collected(), on_end)
+            self._remove(run)
+
+    async def _collect_slowly(
+        self, run: _Run, end: ProgramEnd, usec: int, on_end: Callable[[RunEnded], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        collect = partial(collect_outputs, run.folder, run.action.task.outputs, self._store)
+        try:
+            collected = await loop.run_in_executor(self._threads, collect)
+        except OSError as error:
+            self._fail(run, error, on_end)
+            return
+        self._report(run, end, usec, collected, on_end)
+        self._remove(run)
+
+    def _report(
+        self, run: _Run, end: ProgramEnd, usec: int, collected: Collected, on_end: Callable[[RunEnded], None]
+    ) -> None:
+        self._forget(run)
+        event = RunEnded(
+            run.action.serial,
+            end.exit_code,
+            end.signal,
+            usec,
+            run.output,
+            os.stat(run.output).st_size,
+            collected.stored,
+        )
+        on_end(event)
+
+    def _fail(self, run: _Run, error: OSError, on_end: Callable[[RunEnded], None]) -> None:
+        """End a task that could not be run; what is said goes where its output would."""
+        self._forget(run)
+        code = ResultCode.DISK_FULL if error.errno in _ENOSPC else ResultCode.UNKNOWN
+        message = f"the worker could not run the task: {error.strerror}\n"
+        _log.warning("task %d: %s", run.action.task.task_id, message.strip())
+        try:
+            with open(run.output, "w") as file:
+                file.write(message)
+        except OSError:  # the disk is full indeed
+            on_end(RunEnded(run.action.serial, failure=code, message=message))
+        else:
+            size = len(message)
+            on_end(RunEnded(run.action.serial, 1, output=run.output, output_size=size, failure=code))
+        self._remove(run)
+
+    def _forget(self, run: _Run) -> None:
+        self._runs.pop(run.action.serial, None)
+        self._free_gpus.extend(run.gpus)
+
+    def _remove(self, run: _Run) -> None:
+        try:  # most sandboxes are empty
+            os.rmdir(run.temporary)
+            os.rmdir(run.folder)
+        except OSError:
+            self._threads.submit(_remove_all, run.folder, run.temporary)
+
+    def _take_gpus(self, box: Box) -> tuple[int, ...]:
+        count = int(box.gpus)
+        taken, self._free_gpus = self._free_gpus[:count], self._free_gpus[count:]
+        return tuple(taken)
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+
+def _remove_all(*paths: str) -> None:
+    for path in paths:
+        remove_tree(path)
+
+
+def make_task_variables(
+    task: wire.TaskDescription, box: Box, gpus: Sequence[int], temporary: str, workspace: str
+) -> Mapping[str, str | None]:
+    """Make the variables that Work Queue promises to a task; the task's own have precedence, except the last."""
+    variables: dict[str, str | None] = {"DISPLAY": None}
+    amounts = {"CORES": box.cores, "MEMORY": box.memory_mb, "DISK": box.disk_mb, "GPUS": box.gpus}
+    variables.update({name: str(int(amount)) for name, amount in amounts.items() if int(amount) > 0})
+    if "CORES" in variables:
+        variables["OMP_NUM_THREADS"] = variables["CORES"]
+    if gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    variables.update(task.variables)
+    variables.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary))
+    variables["WORKER_TMPDIR"] = workspace
+    variables["WORK_QUEUE_SANDBOX"] = workspace
+    return variables

@@ -1,0 +1,208 @@
+"""Starts, watches and ends processes for a worker (script; standard library only).
+
+Knows processes; knows nothing of tasks, queues or environments. It runs as a child of the worker, which names the file
+descriptor of a socket. It is small and has one thread, so starting a process costs little, and it outlives the
+worker by just long enough to kill every process group that it started: when the socket closes, nothing is left.
+
+One packet is one message. From the worker: JSON, with file descriptors beside it:
+
+    {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null}
+    {"kill": id, "signal": number}
+    {"file": path}      the message stands in a file, because it is larger than a packet
+
+To the worker: `<Q id> <i wait status> <q CPU µs> <q KiB> <i errno>`; errno is not 0 if the process did not start.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+ENDED = struct.Struct("<Qiqqi")
+PACKET_LIMIT = 160 * 1024
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Spawner:
+    """The processes that were started and have not ended."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.numbers: dict[int, int] = {}  # our caller's id by process id
+        self.pids: dict[int, int] = {}
+        self.woken, wake = os.pipe()
+        os.set_blocking(self.woken, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Obey until the worker goes; then end everything."""
+        poller = select.poll()
+        poller.register(self.control.fileno(), select.POLLIN)
+        poller.register(self.woken, select.POLLIN)
+        try:
+            while self._turn(dict(poller.poll())):
+                pass
+        finally:
+            self._end_all()
+
+    def _turn(self, ready: dict[int, int]) -> bool:
+        if self.woken in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.woken, 4096)
+            self._reap()
+        if self.control.fileno() not in ready:
+            return True
+        packet, descriptors = _receive(self.control)
+        if packet:
+            self._obey(json.loads(packet), descriptors)
+        return bool(packet)
+
+    def _obey(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "file" in message:
+            place = message["file"]
+            with open(place, "rb") as file:
+                message = json.load(file)
+            os.unlink(place)
+        try:
+            if "start" in message:
+                self._start(message, descriptors)
+            else:
+                self._kill(message["kill"], message["signal"])
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        try:
+            os.chdir(message["cwd"])
+            pid = os.posix_spawn(
+                message["argv"][0],
+                message["argv"],
+                _make_environ(message),
+                file_actions=_make_file_actions(message["output"], descriptors),
+                setpgroup=0,
+                setsigdef=_RESET,
+                setsigmask=(),
+            )
+        except OSError as error:
+            self.control.send(ENDED.pack(message["start"], 0, 0, 0, error.errno or 1))
+            return
+        finally:
+            os.chdir("/")  # a sandbox can be removed while we idle
+        self.numbers[pid] = message["start"]
+        self.pids[message["start"]] = pid
+
+    def _kill(self, number: int, sign: int) -> None:
+        pid = self.pids.get(number)
+        if pid is not None:
+            _signal_group(pid, sign)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            _signal_group(
+                found.si_pid, signal.SIGKILL
+            )  # what the task left behind; the id is ours until we wait
+            self._report(*os.wait4(found.si_pid, 0))
+
+    def _report(self, pid: int, status: int, used: Any) -> None:
+        number = self.numbers.pop(pid, None)
+        if number is None:
+            return  # a process whose parent ended before it
+        del self.pids[number]
+        cpu = int((used.ru_utime + used.ru_stime) * 1e6)
+        with contextlib.suppress(OSError):  # the worker has gone
+            self.control.send(ENDED.pack(number, status, cpu, used.ru_maxrss, 0))
+
+    def _end_all(self) -> None:
+        for pid in list(self.numbers):
+            _signal_group(pid, signal.SIGKILL)
+        _kill_adopted()
+
+
+_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+"""Python ignores the first two; a program expects to die of them."""
+
+
+def _make_environ(message: dict[str, Any]) -> dict[str, str]:
+    given = message.get("environ")
+    environ = dict(os.environ if given is None else given)
+    for name in message["unset"]:
+        environ.pop(name, None)
+    environ.update(message["set"])
+    return environ
+
+
+def _make_file_actions(output: str | None, descriptors: list[int]) -> list[tuple[Any, ...]]:
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions.append((os.POSIX_SPAWN_OPEN, 1, output or "/dev/null", flags, 0o600))
+    actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
+    actions.extend((os.POSIX_SPAWN_DUP2, source, 3 + index) for index, source in enumerate(descriptors))
+    return actions
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    room = array.array("i")
+    flags = socket.MSG_CMSG_CLOEXEC
+    packet, ancillary, _, _ = control.recvmsg(PACKET_LIMIT, socket.CMSG_SPACE(8 * room.itemsize), flags)
+    for level, kind, body in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            room.frombytes(body[: len(body) - len(body) % room.itemsize])
+    return packet, list(room)
+
+
+def _signal_group(pid: int, sign: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, sign)
+
+
+def _kill_adopted() -> None:
+    """Kill processes that left their group and were handed to us, as far as the system tells."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            children = [int(word) for word in file.read().split()]
+    except OSError:
+        return
+    for pid in children:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _adopt_orphans() -> None:
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except Exception:  # noqa: BLE001 - only tidiness is lost
+        return
+
+
+def main(descriptor: int) -> None:
+    """Serve the worker at the other end of a socket."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(sign, signal.SIG_IGN)  # the worker decides; a terminal signals the whole group
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
+    control.set_inheritable(False)
+    _adopt_orphans()
+    Spawner(control).serve()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

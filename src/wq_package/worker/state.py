@@ -1,0 +1,726 @@
+"""What a worker knows and decides: events in, actions out (logic module).
+
+Knows tasks and calls (waiting, running, ended), what they hold of the worker's resources, which cache entries exist and
+who reads them, which environments are on their way, and what the manager has asked. Knows nothing of sockets, files or
+processes, and no clock: time comes in with each event. The shell carries the actions out in order and reports what
+became of them as further events.
+
+A task is known to the shell by its *serial*, which is never used twice: a manager may give the number of a task that we
+are still killing to another one. Cache entries likewise have a *key*: a file that is put again under its old name gets
+a new key, and the old one stays until no task reads it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from wq_package.protocol import messages as wire
+from wq_package.task import ResultCode
+from wq_package.worker.actions import (
+    Action,
+    Box,
+    ComposeEnvironment,
+    Disconnect,
+    DropCall,
+    EndedTask,
+    ExamineEnvironment,
+    KillCall,
+    KillRun,
+    Leave,
+    RemoveEntry,
+    Send,
+    SendCallResult,
+    SendEntry,
+    SendResults,
+    StagedFile,
+    StartCall,
+    StartRun,
+)
+from wq_package.worker.events import (
+    CallArrived,
+    CallEnded,
+    Clock,
+    Drain,
+    EntryStored,
+    EnvironmentBroken,
+    EnvironmentComposed,
+    EnvironmentExamined,
+    Event,
+    FunctionStored,
+    LayerBroken,
+    LayerStored,
+    RunEnded,
+)
+
+__all__ = ["WORKER_PYTHON", "WorkerState", "is_inside_name", "render_greeting", "render_resources"]
+
+DIALECT_VERSION = 1
+WORKER_PYTHON = ""
+"""The name of the environment that is the worker's own Python."""
+
+_AHEAD_PER_RUNNING = 1
+_AHEAD_BELOW_USEC = 10_000
+_LOOK_AHEAD = 32
+
+_STATUS = {  # work-queue.md 2.8
+    ResultCode.SUCCESS: 0,
+    ResultCode.INPUT_MISSING: 1,
+    ResultCode.RESOURCE_EXHAUSTION: 16,
+    ResultCode.END_TIME: 24,
+    ResultCode.UNKNOWN: 32,
+    ResultCode.FORSAKEN: 40,
+    ResultCode.WALL_TIME: 56,
+    ResultCode.DISK_FULL: 64,
+}
+
+
+class _Phase(enum.Enum):
+    WAITING = enum.auto()
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+
+
+@dataclass(slots=True)
+class _Task:
+    serial: int
+    task: wire.TaskDescription | wire.CallTask
+    box: Box
+    phase: _Phase = _Phase.WAITING
+    inputs: tuple[StagedFile, ...] = ()
+    arguments: bytes = b""
+    path: str = ""
+    deadline: float | None = None
+    reason: ResultCode | None = None  # why we ended it ourselves
+    is_forgotten: bool = False  # the manager wants no result
+    group: _Group | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """Calls that are alike in what they hold and where they run; some may wait behind those that run."""
+
+    running: int = 0
+    ahead: int = 0
+    usec: float = _AHEAD_BELOW_USEC * 2.0  # a running mean; nothing goes ahead until we know
+
+
+class _Progress(enum.Enum):
+    EXAMINING = enum.auto()
+    RECEIVING = enum.auto()
+    COMPOSING = enum.auto()
+    READY = enum.auto()
+    FAILED = enum.auto()
+
+
+@dataclass(slots=True)
+class _Environment:
+    offer: wire.EnvironmentOffer
+    progress: _Progress = _Progress.EXAMINING
+    missing: set[str] = field(default_factory=set)
+    waiting: list[_Task] = field(default_factory=list)
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Entry:
+    key: int
+    readers: int = 0
+    is_unlinked: bool = False
+
+
+class WorkerState:
+    """One session with one manager.
+
+    Args:
+        capacity: what this worker has.
+        serials: numbers for tasks, never the same twice in the life of a worker.
+    """
+
+    def __init__(self, capacity: Box, serials: Iterator[int]) -> None:
+        self.capacity = capacity
+        self.used = Box()
+        self.speaks_dialect = False
+        self.is_draining = False
+        self.last_task_id = 0
+        self.busy_at = 0.0
+        self._serials = serials
+        self._functions: set[str] = set()
+        self._tasks: dict[int, _Task] = {}  # by task number; those that the manager knows
+        self._by_serial: dict[int, _Task] = {}  # those that the shell works on
+        self._waiting: deque[_Task] = deque()
+        self._running = 0
+        self._groups: dict[tuple[str, str, Box], _Group] = {}
+        self._ended: list[EndedTask] = []
+        self._is_announced = False
+        self._entries: dict[str, _Entry] = {}
+        self._by_key: dict[int, _Entry] = {}
+        self._environments: dict[str, _Environment] = {}
+        self._asked_layers: set[str] = set()
+        self._timed: dict[int, _Task] = {}
+
+    @property
+    def running(self) -> int:
+        """How many tasks and calls run."""
+        return self._running
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to run and nothing that the manager has still to fetch."""
+        return not (self._by_serial or self._ended or self._waiting or self._tasks)
+
+    def list_runs(self) -> list[int]:
+        """List the serials of command tasks that run."""
+        return [
+            task.serial for task in self._by_serial.values() if isinstance(task.task, wire.TaskDescription)
+        ]
+
+    def list_calls(self) -> list[int]:
+        """List the serials of calls that run."""
+        return [task.serial for task in self._by_serial.values() if isinstance(task.task, wire.CallTask)]
+
+    @property
+    def has_deadlines(self) -> bool:
+        """Whether a task that runs has a limit of time."""
+        return bool(self._timed)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When a task that runs must have ended, if any must."""
+        return min(
+            (task.deadline for task in self._timed.values() if task.deadline is not None), default=None
+        )
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take one event at a time in epoch seconds; return what is to be done, in order."""
+        actions: list[Action] = _RULES[type(event)](self, event, now)
+        return actions
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _accept_task(self, task: wire.TaskDescription, now: float) -> list[Action]:
+        self.last_task_id = task.task_id
+        record = self._remember(task)
+        for name in _iter_sandbox_names(task):
+            if not is_inside_name(name):
+                return [Disconnect(f"task {task.task_id} names `{name}`, which is outside its sandbox")]
+        missing = [file.cache_name for file in task.inputs if file.cache_name not in self._entries]
+        if missing and not self.speaks_dialect:
+            return [Disconnect(f"task {task.task_id} needs `{missing[0]}`, which was never sent")]
+        if missing:
+            return self._refuse_run(record, ResultCode.INPUT_MISSING)
+        if self.is_draining or not record.box.fits(self.capacity):
+            return self._refuse_run(record, ResultCode.FORSAKEN)
+        self._claim_inputs(record)
+        self._waiting.append(record)
+        return self._schedule(now)
+
+    def _accept_call(self, event: CallArrived, now: float) -> list[Action]:
+        call = event.call
+        self.last_task_id = call.task_id
+        record = self._remember(call)
+        record.arguments, record.path = event.arguments, event.path
+        refusal = self._find_refusal(record)
+        if refusal is not None:
+            return self._refuse_call(record, *refusal)
+        if call.inputs:
+            self._claim_inputs(record)
+        environment = self._environments.get(call.environment)
+        if environment is not None and environment.progress is not _Progress.READY:
+            environment.waiting.append(record)
+            return []
+        self._waiting.append(record)
+        return self._schedule(now)
+
+    def _remember(self, task: wire.TaskDescription | wire.CallTask) -> _Task:
+        record = _Task(next(self._serials), task, self._compute_box(task))
+        self._tasks[task.task_id] = record
+        self._by_serial[record.serial] = record
+        return record
+
+    def _compute_box(self, task: wire.TaskDescription | wire.CallTask) -> Box:
+        if task.cores is None and task.memory_mb is None and task.disk_mb is None and task.gpus is None:
+            return self.capacity
+        return Box(task.cores or 0, task.memory_mb or 0, task.disk_mb or 0, task.gpus or 0)
+
+    def _find_refusal(self, record: _Task) -> tuple[ResultCode, str] | None:
+        call = record.task
+        assert isinstance(call, wire.CallTask)
+        for name in _iter_sandbox_names(call):
+            if not is_inside_name(name):
+                return ResultCode.UNKNOWN, f"`{name}` is outside the call's sandbox"
+        for file in call.inputs:
+            if file.cache_name not in self._entries:
+                return ResultCode.INPUT_MISSING, f"input `{file.sandbox_name}` was never sent to the worker"
+        if self.is_draining or not record.box.fits(self.capacity):
+            return (
+                ResultCode.FORSAKEN,
+                "the worker is leaving" if self.is_draining else "the worker is too small",
+            )
+        if call.function not in self._functions:
+            return ResultCode.UNKNOWN, "the function was never sent to the worker"
+        environment = self._environments.get(call.environment)
+        if environment is None and call.environment != WORKER_PYTHON:
+            return ResultCode.ENVIRONMENT_FAILED, "the environment was never offered to the worker"
+        if environment is not None and environment.progress is _Progress.FAILED:
+            return ResultCode.ENVIRONMENT_FAILED, environment.message
+        return None
+
+    def _refuse_run(self, record: _Task, code: ResultCode) -> list[Action]:
+        # Work Queue 9 does not read the body of a forsaken task: it must be empty.
+        return self._finish_run(record, wire.Result(_STATUS[code], 0, 0, 0, record.task.task_id), "")
+
+    def _refuse_call(self, record: _Task, code: ResultCode, message: str) -> list[Action]:
+        self._forget(record)
+        actions: list[Action] = [DropCall(record.path)] if record.path else []
+        result = wire.CallResult(record.task.task_id, code.value, 0, 0, 0, 0, message=message)
+        actions.append(SendCallResult(result, b"", ""))
+        return actions
+
+    def _forget(self, record: _Task) -> None:
+        self._by_serial.pop(record.serial, None)
+        if self._tasks.get(record.task.task_id) is record:
+            del self._tasks[record.task.task_id]
+
+    # -- starting ------------------------------------------------------------------------------------------------------
+
+    def _schedule(self, now: float) -> list[Action]:
+        """Start what fits, oldest first; look a little past what does not fit."""
+        actions: list[Action] = []
+        kept: list[_Task] = []
+        while self._waiting and len(kept) < _LOOK_AHEAD:
+            record = self._waiting.popleft()
+            if record.is_forgotten:
+                continue
+            if record.box.fits(self.capacity - self.used):
+                actions.append(self._start(record, now, is_ahead=False))
+            elif not kept and self._may_go_ahead(record):
+                actions.append(self._start(record, now, is_ahead=True))
+            else:
+                kept.append(record)
+                if self._is_full():
+                    break
+        self._waiting.extendleft(reversed(kept))
+        return actions
+
+    def _is_full(self) -> bool:
+        return self.used.cores >= self.capacity.cores
+
+    def _start(self, record: _Task, now: float, *, is_ahead: bool) -> Action:
+        record.phase = _Phase.RUNNING
+        self._running += 1
+        if not is_ahead:
+            self.used = self.used + record.box
+        task = record.task
+        record.deadline = _find_deadline(task, now)
+        if record.deadline is not None:
+            self._timed[record.serial] = record
+        if isinstance(task, wire.TaskDescription):
+            return StartRun(record.serial, task, record.inputs, record.box)
+        record.group = group = self._find_group(record)
+        if is_ahead:
+            group.ahead += 1
+        else:
+            group.running += 1
+        start = StartCall(record.serial, task, record.arguments, record.path, record.inputs, is_ahead)
+        record.arguments = b""
+        return start
+
+    def _find_group(self, record: _Task) -> _Group:
+        call = record.task
+        assert isinstance(call, wire.CallTask)
+        return self._groups.setdefault((call.environment, call.mode, record.box), _Group())
+
+    def _may_go_ahead(self, record: _Task) -> bool:
+        """Whether a call may wait at a host behind one that runs, which saves a turn through the worker.
+
+        Only among calls that are alike and have been short; when one that runs ends, its place is taken over.
+        """
+        call = record.task
+        if not isinstance(call, wire.CallTask) or call.mode != "in-place":
+            return False
+        if call.wall_time is not None or call.end_time is not None or call.inputs or call.outputs:
+            return False
+        group = self._find_group(record)
+        return group.usec < _AHEAD_BELOW_USEC and group.ahead < group.running * _AHEAD_PER_RUNNING
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _end_call(self, event: CallEnded, now: float) -> list[Action]:
+        record = self._by_serial.get(event.serial)
+        if record is None:
+            return []
+        actions = self._release(record)
+        group = record.group
+        if group is not None and event.code is ResultCode.SUCCESS:
+            group.usec = 0.8 * group.usec + 0.2 * event.usec
+        self._forget(record)
+        actions.extend(self._schedule(now))  # first, so that the host is busy while we report
+        if record.is_forgotten:
+            actions.extend(RemoveEntry(key) for _, key in event.outputs)
+            if event.path:
+                actions.append(DropCall(event.path))
+            return actions
+        for name, key in event.outputs:
+            actions.extend(self._store_entry(name, key))
+        actions.append(SendCallResult(_render_result(record, event), event.body, event.path))
+        return actions
+
+    def _end_run(self, event: RunEnded, now: float) -> list[Action]:
+        record = self._by_serial.get(event.serial)
+        if record is None:
+            return []
+        actions = self._release(record)
+        if record.is_forgotten:
+            self._forget(record)
+            actions.extend(RemoveEntry(key) for _, key in event.outputs)
+            if event.output:
+                actions.append(DropCall(event.output))
+            return actions + self._schedule(now)
+        for name, key in event.outputs:
+            actions.extend(self._store_entry(name, key))
+        code = record.reason or event.failure or ResultCode.SUCCESS
+        size = 0 if code is ResultCode.FORSAKEN else event.output_size
+        exit_code = event.signal or event.exit_code  # Work Queue has one number for both
+        result = wire.Result(_STATUS.get(code, 32), exit_code, size, event.usec, record.task.task_id)
+        actions.extend(self._finish_run(record, result, event.output))
+        return actions + self._schedule(now)
+
+    def _finish_run(self, record: _Task, result: wire.Result, output: str) -> list[Action]:
+        record.phase = _Phase.ENDED
+        self._by_serial.pop(record.serial, None)
+        self._ended.append(EndedTask(result, output))
+        return self._announce()
+
+    def _announce(self) -> list[Action]:
+        # Work Queue: once a batch, not again until the manager has asked for the results.
+        if self._is_announced:
+            return []
+        self._is_announced = True
+        return [Send(wire.AvailableResults())]
+
+    def _release(self, record: _Task) -> list[Action]:
+        """Give back what a task held; return the removal of inputs that nobody will read again."""
+        if record.phase is _Phase.RUNNING:
+            self._running -= 1
+            self._release_box(record)
+        self._timed.pop(record.serial, None)
+        return self._release_inputs(record) if record.inputs else []
+
+    def _release_box(self, record: _Task) -> None:
+        group = record.group
+        if group is not None and group.ahead:
+            group.ahead -= 1  # one that waited behind takes the place over
+            return
+        if group is not None:
+            group.running -= 1
+        self.used = self.used - record.box
+
+    def _send_results(self, _event: wire.SendResults, _now: float) -> list[Action]:
+        ended, self._ended = tuple(self._ended), []
+        self._is_announced = False
+        return [SendResults(ended, self._running)]
+
+    def _answer_check(self, _event: wire.Check, _now: float) -> list[Action]:
+        return [Send(wire.Alive()), Send(self._count_running())]
+
+    def _part(self, event: wire.Release | wire.Exit, _now: float) -> list[Action]:
+        return [Leave("the manager said so", is_final=isinstance(event, wire.Exit))]
+
+    def _greet(self, _event: wire.Hello, _now: float) -> list[Action]:
+        self.speaks_dialect = True
+        return []
+
+    def _ignore(self, _event: wire.ProjectName, _now: float) -> list[Action]:
+        return []
+
+    def _accept_function(self, event: FunctionStored, _now: float) -> list[Action]:
+        self._functions.add(event.digest)
+        return []
+
+    def _count_running(self) -> wire.Info:
+        return wire.Info("tasks_running", str(self._running))
+
+    # -- killing -------------------------------------------------------------------------------------------------------
+
+    def _kill(self, event: wire.Kill, now: float) -> list[Action]:
+        numbers = list(self._tasks) if event.task_id == -1 else [event.task_id]
+        actions: list[Action] = []
+        for number in numbers:
+            record = self._tasks.pop(number, None)
+            if record is not None:
+                actions.extend(self._cancel(record))
+        return actions + self._schedule(now)
+
+    def _cancel(self, record: _Task) -> list[Action]:
+        record.is_forgotten = True
+        if record.phase is _Phase.RUNNING:
+            return [_make_kill(record)]
+        if record.phase is _Phase.ENDED:
+            number = record.task.task_id
+            gone = [task for task in self._ended if task.result.task_id == number]
+            self._ended = [task for task in self._ended if task.result.task_id != number]
+            return [DropCall(task.output) for task in gone if task.output]
+        self._by_serial.pop(record.serial, None)
+        actions = self._release(record)
+        if record.path:
+            actions.append(DropCall(record.path))
+        return actions
+
+    def _enforce_deadlines(self, _event: Clock, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for record in [
+            task for task in self._timed.values() if task.deadline is not None and task.deadline <= now
+        ]:
+            del self._timed[record.serial]
+            is_end = record.task.end_time is not None and record.task.end_time <= now
+            record.reason = ResultCode.END_TIME if is_end else ResultCode.WALL_TIME
+            actions.append(_make_kill(record))
+        return actions
+
+    def _drain(self, _event: Drain, _now: float) -> list[Action]:
+        """Give back what waits, announce that nothing fits here any more, and finish what runs."""
+        self.is_draining = True
+        self.capacity = Box()
+        waiting = [task for task in self._waiting if not task.is_forgotten]
+        self._waiting.clear()
+        for environment in self._environments.values():
+            waiting.extend(task for task in environment.waiting if not task.is_forgotten)
+            environment.waiting.clear()
+        actions: list[Action] = [Send(line) for line in render_resources(Box(), self.last_task_id)]
+        for record in waiting:
+            actions.extend(self._release(record))
+            if isinstance(record.task, wire.CallTask):
+                actions.extend(self._refuse_call(record, ResultCode.FORSAKEN, "the worker is leaving"))
+            else:
+                actions.extend(self._refuse_run(record, ResultCode.FORSAKEN))
+        return actions
+
+    # -- cache entries -------------------------------------------------------------------------------------------------
+
+    def _accept_entry(self, event: EntryStored, _now: float) -> list[Action]:
+        return self._store_entry(event.name, event.key)
+
+    def _accept_unlink(self, event: wire.Unlink, _now: float) -> list[Action]:
+        return self._unlink(event.name)
+
+    def _answer_get(self, event: wire.Get, _now: float) -> list[Action]:
+        entry = self._entries.get(event.name)
+        return [SendEntry(event.name, entry.key if entry else None, event.recursive)]
+
+    def _store_entry(self, name: str, key: int) -> list[Action]:
+        actions = self._unlink(name)
+        self._entries[name] = self._by_key[key] = _Entry(key)
+        return actions
+
+    def _unlink(self, name: str) -> list[Action]:
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return []
+        entry.is_unlinked = True
+        return self._drop_unread(entry)
+
+    def _drop_unread(self, entry: _Entry) -> list[Action]:
+        if entry.readers or not entry.is_unlinked:
+            return []
+        del self._by_key[entry.key]
+        return [RemoveEntry(entry.key)]
+
+    def _claim_inputs(self, record: _Task) -> None:
+        staged = []
+        for file in record.task.inputs:
+            entry = self._entries[file.cache_name]
+            # Real managers name an uncached file for one task alone; ours names every file by its content.
+            is_private = (
+                not self.speaks_dialect and not file.flags & wire.FileFlags.CACHE and not entry.readers
+            )
+            entry.readers += 1
+            staged.append(StagedFile(entry.key, file.sandbox_name, is_private))
+        record.inputs = tuple(staged)
+
+    def _release_inputs(self, record: _Task) -> list[Action]:
+        actions: list[Action] = []
+        for staged in record.inputs:
+            entry = self._by_key[staged.key]
+            entry.readers -= 1
+            actions.extend(self._drop_unread(entry))
+        record.inputs = ()
+        return actions
+
+    # -- environments --------------------------------------------------------------------------------------------------
+
+    def _accept_offer(self, offer: wire.EnvironmentOffer, _now: float) -> list[Action]:
+        known = self._environments.get(offer.digest)
+        if known is not None and known.progress is _Progress.READY:
+            return [Send(wire.LayersWanted(offer.digest, ())), Send(wire.EnvironmentReady(offer.digest))]
+        if known is not None and known.progress is not _Progress.FAILED:
+            return []  # the answers are on their way
+        self._environments[offer.digest] = _Environment(offer)
+        return [ExamineEnvironment(offer)]
+
+    def _ask_for_layers(self, event: EnvironmentExamined, _now: float) -> list[Action]:
+        environment = self._environments[event.environment]
+        if environment.progress is not _Progress.EXAMINING:
+            return []
+        environment.missing = set(event.missing)
+        environment.progress = _Progress.RECEIVING
+        wanted = tuple(digest for digest in event.missing if digest not in self._asked_layers)
+        self._asked_layers.update(wanted)  # a layer of two environments travels once
+        return [Send(wire.LayersWanted(event.environment, wanted)), *self._compose_complete(environment)]
+
+    def _advance(self, event: LayerStored, _now: float) -> list[Action]:
+        digest = event.digest
+        self._asked_layers.discard(digest)
+        actions: list[Action] = []
+        for environment in self._environments.values():
+            if digest in environment.missing:
+                environment.missing.remove(digest)
+                actions.extend(self._compose_complete(environment))
+        return actions
+
+    def _compose_complete(self, environment: _Environment) -> list[Action]:
+        if environment.missing or environment.progress is not _Progress.RECEIVING:
+            return []
+        environment.progress = _Progress.COMPOSING
+        return [ComposeEnvironment(environment.offer)]
+
+    def _fail_layer(self, event: LayerBroken, _now: float) -> list[Action]:
+        self._asked_layers.discard(event.digest)
+        actions: list[Action] = []
+        for digest, environment in self._environments.items():
+            if event.digest in environment.missing and environment.progress is _Progress.RECEIVING:
+                actions.extend(self._fail_environment(digest, event.message))
+        return actions
+
+    def _make_ready(self, event: EnvironmentComposed, now: float) -> list[Action]:
+        digest = event.environment
+        environment = self._environments[digest]
+        environment.progress = _Progress.READY
+        self._waiting.extend(environment.waiting)
+        environment.waiting.clear()
+        return [Send(wire.EnvironmentReady(digest)), *self._schedule(now)]
+
+    def _accept_failure(self, event: EnvironmentBroken, _now: float) -> list[Action]:
+        return self._fail_environment(event.environment, event.message)
+
+    def _fail_environment(self, digest: str, message: str) -> list[Action]:
+        environment = self._environments[digest]
+        environment.progress = _Progress.FAILED
+        environment.message = message
+        actions: list[Action] = [Send(wire.EnvironmentFailed(digest, message))]
+        waiting, environment.waiting = environment.waiting, []
+        for record in waiting:
+            if not record.is_forgotten:
+                actions.extend(self._release(record))
+                actions.extend(self._refuse_call(record, ResultCode.ENVIRONMENT_FAILED, message))
+        return actions
+
+
+_RULES: dict[type[Event], Callable[[WorkerState, Any, float], list[Action]]] = {
+    CallArrived: WorkerState._accept_call,
+    CallEnded: WorkerState._end_call,
+    wire.TaskDescription: WorkerState._accept_task,
+    RunEnded: WorkerState._end_run,
+    wire.Check: WorkerState._answer_check,
+    wire.SendResults: WorkerState._send_results,
+    wire.Kill: WorkerState._kill,
+    EntryStored: WorkerState._accept_entry,
+    wire.Unlink: WorkerState._accept_unlink,
+    wire.Get: WorkerState._answer_get,
+    wire.Release: WorkerState._part,
+    wire.Exit: WorkerState._part,
+    wire.Hello: WorkerState._greet,
+    wire.ProjectName: WorkerState._ignore,
+    FunctionStored: WorkerState._accept_function,
+    Clock: WorkerState._enforce_deadlines,
+    Drain: WorkerState._drain,
+    wire.EnvironmentOffer: WorkerState._accept_offer,
+    EnvironmentExamined: WorkerState._ask_for_layers,
+    LayerStored: WorkerState._advance,
+    LayerBroken: WorkerState._fail_layer,
+    EnvironmentComposed: WorkerState._make_ready,
+    EnvironmentBroken: WorkerState._accept_failure,
+}
+
+
+def _iter_sandbox_names(task: wire.TaskDescription | wire.CallTask) -> Iterator[str]:
+    for file in (*task.inputs, *task.outputs):
+        yield file.sandbox_name
+    if isinstance(task, wire.TaskDescription):
+        yield from task.folders
+
+
+def is_inside_name(name: str) -> bool:
+    """Whether a sandbox name stays inside the sandbox."""
+    return bool(name) and not name.startswith("/") and ".." not in name.split("/") and "\0" not in name
+
+
+def _make_kill(record: _Task) -> Action:
+    return (
+        KillRun(record.serial) if isinstance(record.task, wire.TaskDescription) else KillCall(record.serial)
+    )
+
+
+def _find_deadline(task: wire.TaskDescription | wire.CallTask, now: float) -> float | None:
+    limits = [task.end_time] if task.end_time else []
+    if task.wall_time:
+        limits.append(now + task.wall_time)
+    return min(limits, default=None)
+
+
+def _render_result(record: _Task, event: CallEnded) -> wire.CallResult:
+    code = event.code
+    message = event.message
+    if record.reason is not None:
+        code, message = record.reason, _EXPLAINED[record.reason]
+    return wire.CallResult(
+        record.task.task_id,
+        code.value,
+        event.exit_code,
+        event.size,
+        event.output_size,
+        event.usec,
+        event.signal,
+        event.cpu_usec,
+        event.memory_mb,
+        missing=event.missing,
+        message=message,
+    )
+
+
+_EXPLAINED = {
+    ResultCode.WALL_TIME: "the call ran longer than its wall time",
+    ResultCode.END_TIME: "the call ran past its end time",
+}
+
+
+def render_resources(box: Box, tag: int) -> tuple[wire.Message, ...]:
+    """Render what a worker has as the wire tells it, in the order that real workers use."""
+    amounts = {"disk": box.disk_mb, "memory": box.memory_mb, "gpus": box.gpus, "cores": box.cores}
+    lines = [wire.Resource("workers", 1, 1, 1)]
+    lines.extend(
+        wire.Resource(name, int(amount), int(amount), int(amount)) for name, amount in amounts.items()
+    )
+    lines.append(wire.Resource("tag", tag, tag, tag))
+    return (*lines, wire.Info("end_of_resource_update", "0"))
+
+
+def render_greeting(
+    identity: wire.Workqueue, worker_id: str, features: Iterable[str], box: Box, end_time: float
+) -> tuple[wire.Message, ...]:
+    """Render everything that a worker says first, in the order that real workers use; see work-queue.md 2.3.
+
+    A manager gives no task to a worker that does not say when it ends: 0 means that it has no limit.
+    """
+    return (
+        identity,
+        wire.Info("worker-id", worker_id),
+        *(wire.Feature(name) for name in features),
+        wire.Alive(),
+        *render_resources(box, 0),
+        wire.Info("tasks_running", "0"),
+        wire.Info("worker-end-time", str(int(end_time))),
+    )
