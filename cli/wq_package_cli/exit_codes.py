@@ -17,6 +17,8 @@ class ExitCode(enum.IntEnum):
     BUILD = 4
     ARCHIVE = 5
     QUEUE = 6
+    COMMAND_NOT_EXECUTABLE = 126
+    COMMAND_NOT_FOUND = 127
     INTERRUPTED = 130
 
 

@@ -8,26 +8,17 @@ member is decided in `wq_package.archive.tar_segment`.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from wq_package.archive.frames import (
-    FrameError,
-    FrameHead,
-    decode_body,
-    decode_head,
-    find_compression,
-    head_size,
-)
+from wq_package.archive.decoder import LayerDecoder
+from wq_package.archive.frames import FrameError
 from wq_package.archive.index_text import TextError, parse_manifest
 from wq_package.archive.layer import (
     FIXED_MTIME,
@@ -48,8 +39,6 @@ from wq_package.errors import ArchiveError, CorruptArchiveError, DiskFullError, 
 
 _FIXED_NS = FIXED_MTIME * 10**9
 _MAX_MANIFEST = 64 * 2**20
-_AHEAD = 4
-_THREADS = min(4, os.cpu_count() or 1)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -153,8 +142,7 @@ class Unpacker:
 
     def __init__(self, destination: Path, *, read_only: bool = False) -> None:
         self._tree = _TreeWriter(destination, read_only=read_only)
-        self._decoders: ThreadPoolExecutor | None = None
-        self._hasher: ThreadPoolExecutor | None = None
+        self._decoder = LayerDecoder()
 
     def __enter__(self) -> Self:
         return self
@@ -163,9 +151,7 @@ class Unpacker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._tree.close()
-        for pool in (self._decoders, self._hasher):
-            if pool is not None:
-                pool.shutdown(cancel_futures=True)
+        self._decoder.close()
 
     def add_file(self, path: str, data: bytes) -> None:
         """Write one file that is not a layer's."""
@@ -181,72 +167,14 @@ class Unpacker:
             ) from error
 
     def _add_layer(self, stream: BinaryIO, layer: NamedLayer) -> LayerManifest:
-        digest = hashlib.sha256()
-        hashed: Future[None] | None = None
         self._tree.start_layer()
         parser = SegmentParser()
-        for raw in self._iter_raw(stream, layer.size):
-            if self._hasher is None:
-                digest.update(raw)
-            else:
-                hashed = self._hasher.submit(digest.update, raw)
+        for raw in self._decoder.iter_raw(stream, layer.digest, layer.size):
             for piece in parser.feed(raw):
                 self._tree.write(piece)
-        if hashed is not None:
-            hashed.result()  # one thread hashes in order: the last one done means all done
-        if digest.hexdigest() != layer.digest or not parser.is_between_members:
-            raise FrameError(
-                f"layer {layer.digest[:12]} was altered: it has digest {digest.hexdigest()[:12]}"
-            )
+        if not parser.is_between_members:
+            raise SegmentError("its last member is cut short")
         return self._tree.finish_layer()
-
-    def _iter_raw(self, stream: BinaryIO, size: int) -> Iterator[bytes]:
-        """Decompress a layer, a few frames ahead of the one that is being written."""
-        waiting: deque[Future[bytes]] = deque()
-        for head, body in _iter_bodies(stream, size):
-            if not waiting and head.raw == size:  # a layer of one frame needs no threads
-                yield decode_body(head, body)
-                continue
-            waiting.append(self._start_threads().submit(decode_body, head, body))
-            del body
-            while len(waiting) > _AHEAD or (waiting and waiting[0].done()):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    def _start_threads(self) -> ThreadPoolExecutor:
-        if self._decoders is None:
-            self._decoders = ThreadPoolExecutor(_THREADS, "wq-package-decompress")
-            self._hasher = ThreadPoolExecutor(1, "wq-package-hash")
-        return self._decoders
-
-
-def _iter_bodies(stream: BinaryIO, size: int) -> Iterator[tuple[FrameHead, bytes]]:
-    """Cut a stream into frames that hold `size` raw bytes altogether."""
-    left = size
-    while start := _read(stream, 16, exactly=False):
-        start += _read(stream, head_size(find_compression(start)) - len(start))
-        head = decode_head(start)
-        left -= head.raw
-        if left < 0:
-            raise FrameError("it holds more than its index says")
-        yield head, _read(stream, head.body)
-    if left:
-        raise FrameError("it is cut short")
-
-
-def _read(stream: BinaryIO, count: int, *, exactly: bool = True) -> bytes:
-    data = stream.read(count)
-    if len(data) < count and data:
-        pieces = [data]
-        have = len(data)
-        while have < count and (data := stream.read(count - have)):
-            pieces.append(data)
-            have += len(data)
-        data = b"".join(pieces)
-    if len(data) < count and (exactly or data):
-        raise FrameError("it is cut short")
-    return data
 
 
 class _TreeWriter:

@@ -39,5 +39,7 @@ def test_exit_code__values__are_the_documented_ones() -> None:
         "BUILD": 4,
         "ARCHIVE": 5,
         "QUEUE": 6,
+        "COMMAND_NOT_EXECUTABLE": 126,
+        "COMMAND_NOT_FOUND": 127,
         "INTERRUPTED": 130,
     }
