@@ -1,0 +1,15 @@
+"""Conda packages in an environment, with no conda installed: py-rattler solves and fetches, the layers are ours.
+
+    channels · records        names and values
+    rattler_backend · rattler_child · failures   asking py-rattler in a process of its own
+    package_files · conda_meta · layer           from an extracted package to a layer
+    ownership · staged_python · part             from a spec to the recipes of all layers
+
+Knows nothing of wheels, of order or of the archive.
+"""
+
+from __future__ import annotations
+
+from wq_package.build.conda.part import CondaPart, is_conda_spec, prepare_conda_part
+
+__all__ = ["CondaPart", "is_conda_spec", "prepare_conda_part"]

@@ -1,0 +1,223 @@
+"""Make the layer of one conda package from its extracted files (shell module).
+
+The layer depends on the package, and for `noarch: python` on the version of Python, and on nothing else: files keep the
+package's own placeholder, which is replaced where the environment is unpacked. Knows nothing of solving or fetching.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind, Relocation, RelocationMode
+from wq_package.build.conda.conda_meta import InstalledPath, render_conda_meta
+from wq_package.build.conda.package_files import (
+    PackageFile,
+    parse_entry_points,
+    parse_legacy_paths,
+    parse_paths,
+    place_file,
+)
+from wq_package.build.conda.records import CondaRecord
+from wq_package.build.elf import ElfFacts, is_elf, read_elf
+from wq_package.build.layer_plan import LayerPlan
+from wq_package.build.script_text import normalize_script, render_entry_point
+from wq_package.errors import NotRelocatableError
+
+__all__ = ["ExtractedPackage", "open_package", "plan_conda_layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedPackage:
+    """A conda package on disk.
+
+    Attributes:
+        folder: where it was extracted.
+        files: what it says it has.
+        entry_points: commands that its installer is to make, for `noarch: python`.
+        site_packages: where the environment's Python looks for distributions, relative to the prefix.
+    """
+
+    record: CondaRecord
+    folder: Path
+    files: tuple[PackageFile, ...]
+    entry_points: dict[str, str]
+    site_packages: str
+
+    def iter_targets(self) -> Iterator[str]:
+        """Name every path that the package has in a prefix."""
+        yield from (self.place(file.path) for file in self.files)
+        yield from (f"bin/{name}" for name in self.entry_points)
+
+    def place(self, path: str) -> str:
+        """Tell where a file of the package goes."""
+        return place_file(path, self.site_packages, noarch=self.record.noarch)
+
+
+def open_package(record: CondaRecord, folder: Path, site_packages: str) -> ExtractedPackage:
+    """Read what an extracted package says about itself."""
+    info = folder / "info"
+    listed = _read(info / "paths.json")
+    if listed:
+        files = parse_paths(listed)
+    else:
+        files = parse_legacy_paths(_read(info / "files"), _read(info / "has_prefix"))
+    link = _read(info / "link.json") if record.noarch == "python" else ""
+    return ExtractedPackage(record, folder, files, parse_entry_points(link) if link else {}, site_packages)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A file on its way into the layer."""
+
+    entry: LayerEntry
+    installed: InstalledPath
+    origin: Path | None = None
+    relocation: Relocation | None = None
+    facts: ElfFacts | None = None
+
+
+def plan_conda_layer(package: ExtractedPackage, *, without: Collection[str] = ()) -> LayerPlan:
+    """Collect the files of a package.
+
+    Args:
+        package: what was extracted.
+        without: paths that another package of the environment owns.
+
+    Raises:
+        NotRelocatableError: a link leads to a place that only the machine of the package's maker has.
+    """
+    placed = [each for each in _iter_placed(package) if each.entry.path not in without]
+    record = package.record
+    meta = render_conda_meta(record, (each.installed for each in placed))
+    entries = [each.entry for each in placed]
+    entries.append(LayerEntry(f"conda-meta/{record.stem}.json", 0o644, meta.encode()))
+    return LayerPlan(
+        header=_make_header(record, placed, package.site_packages),
+        entries=tuple(entries),
+        relocations=tuple(each.relocation for each in placed if each.relocation),
+        sources=tuple(_iter_sources(placed, package.site_packages)),
+    )
+
+
+def _iter_placed(package: ExtractedPackage) -> Iterator[_Placed]:
+    sources = {file.path for file in package.files if file.path.endswith(".py")}
+    for file in package.files:
+        if not _is_bytecode_of(file.path, sources):
+            yield _place(package, file)
+    for name, target in package.entry_points.items():
+        path = f"bin/{name}"
+        script = render_entry_point(target).encode()
+        yield _Placed(LayerEntry(path, 0o755, script), InstalledPath(path, "unix_python_entry_point"))
+
+
+def _is_bytecode_of(path: str, sources: Collection[str]) -> bool:
+    """Tell whether a file is the bytecode of a source in the package; ours is made anew, to hold whatever its time stamp."""
+    pure = PurePosixPath(path)
+    if pure.suffix != ".pyc" or pure.parent.name != "__pycache__":
+        return False
+    return str(pure.parent.parent / f"{pure.name.split('.')[0]}.py") in sources
+
+
+def _place(package: ExtractedPackage, file: PackageFile) -> _Placed:
+    path, origin = package.place(file.path), package.folder / file.path
+    if file.is_folder:
+        return _Placed(LayerEntry(path, 0o755, None), InstalledPath(path, "directory"))
+    status = origin.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        target = _make_relative(path, str(origin.readlink()), file.placeholder)
+        return _Placed(LayerEntry(path, 0o777, None, target), InstalledPath(path, "softlink"))
+    if file.mode is not None:
+        return _place_relocated(path, file, origin, status.st_mode)
+    entry = LayerEntry(path, status.st_mode, origin)
+    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=_read_facts(origin))
+
+
+def _make_relative(path: str, target: str, placeholder: str) -> str:
+    if placeholder and target.startswith(placeholder + "/"):
+        inside = target.removeprefix(placeholder + "/")
+        return os.path.relpath(inside, PurePosixPath(path).parent)
+    if target.startswith("/"):
+        raise NotRelocatableError(
+            f"`{path}` links to `{target}`, which lies outside its package",
+            hint="choose another build of the package",
+        )
+    return target
+
+
+def _place_relocated(path: str, file: PackageFile, origin: Path, mode: int) -> _Placed:
+    """Place a file with a placeholder; a Python script first gets a header that needs none."""
+    assert file.mode is not None
+    data = origin.read_bytes()
+    rewritten = (
+        normalize_script(data) if file.mode is RelocationMode.TEXT and _is_script(path, mode) else data
+    )
+    left = os.fsencode(file.placeholder) in rewritten
+    return _Placed(
+        entry=LayerEntry(path, mode, rewritten if rewritten != data else origin),
+        installed=InstalledPath(path, "hardlink"),
+        relocation=Relocation(path, file.mode, file.placeholder) if left else None,
+        facts=read_elf(data),
+    )
+
+
+def _is_script(path: str, mode: int) -> bool:
+    """The header finds its Python in its own folder, so it serves in `bin` alone."""
+    return path.startswith("bin/") and path.count("/") == 1 and bool(mode & 0o100)
+
+
+def _read_facts(origin: Path) -> ElfFacts | None:
+    with origin.open("rb") as file:
+        start = file.read(65)
+        return read_elf(start + file.read()) if is_elf(start) else None
+
+
+def _make_header(record: CondaRecord, placed: Iterable[_Placed], site_packages: str) -> LayerHeader:
+    placed = list(placed)
+    facts = [each.facts for each in placed if each.facts]
+    machines = [each.machine for each in facts]
+    return LayerHeader(
+        kind=LayerKind.CONDA,
+        name=record.name,
+        version=record.version,
+        build=record.build,
+        source=f"sha256:{record.sha256}" if record.sha256 else "",
+        machine=max(sorted(set(machines)), key=machines.count) if machines else "",
+        glibc=max((each.glibc for each in facts if each.glibc), default=None),
+        imports=tuple(sorted(set(_iter_import_names(placed, site_packages)))),
+    )
+
+
+def _iter_import_names(placed: Iterable[_Placed], site_packages: str) -> Iterator[str]:
+    for each in placed:
+        path = each.entry.path
+        if path.startswith(site_packages + "/") and path.endswith((".py", ".so", ".pyi")):
+            name = path[len(site_packages) + 1 :].split("/")[0].split(".")[0]
+            if name.isidentifier():
+                yield name
+
+
+def _iter_sources(placed: Iterable[_Placed], site_packages: str) -> Iterator[tuple[Path, str]]:
+    """Name what is compiled: modules, but neither tests nor texts that differ from prefix to prefix."""
+    library = f"{PurePosixPath(site_packages).parent}/"
+    for each in sorted(placed, key=lambda each: each.entry.path):
+        path = each.entry.path
+        if each.origin is None or each.relocation or not path.endswith(".py") or not path.startswith(library):
+            continue
+        if not {"test", "tests"} & set(PurePosixPath(path.removeprefix(library)).parts[:-1]):
+            yield each.origin, path
+
+
+def with_digest(record: CondaRecord, sha256: str) -> CondaRecord:
+    """Fill in the digest that fetching a package has shown."""
+    return record if record.sha256 else replace(record, sha256=sha256)

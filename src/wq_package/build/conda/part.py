@@ -1,0 +1,162 @@
+"""The part of an environment that comes from conda channels (shell module).
+
+From a spec to the recipes of layers: solve, fetch, find who owns what, lay Python out. Compiling, compressing and joining is
+the business of the rooms that all layers share.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wq_package.build.conda.channels import resolve_channels
+from wq_package.build.conda.conda_meta import render_conda_meta
+from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer, with_digest
+from wq_package.build.conda.ownership import Ownership, find_ownership
+from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
+from wq_package.build.conda.records import CondaRecord
+from wq_package.build.conda.staged_python import select_python_closure, stage_python
+from wq_package.build.interpreter import Interpreter, describe_interpreter
+from wq_package.build.layer_cache import compute_key
+from wq_package.build.options import BuildOptions, Reporter
+from wq_package.build.recipes import BUILDER_VERSION, Recipe
+from wq_package.errors import BuildError
+from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
+
+__all__ = ["CondaPart", "find_subdir", "is_conda_spec", "prepare_conda_part"]
+
+_SUBDIRS = {
+    "x86_64": "linux-64",
+    "aarch64": "linux-aarch64",
+    "ppc64le": "linux-ppc64le",
+    "s390x": "linux-s390x",
+    "riscv64": "linux-riscv64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CondaPart:
+    """What conda brings to an environment.
+
+    Attributes:
+        interpreter: its Python, laid out so that it can be run here.
+        python: recipe of the layer with Python.
+        others: recipes of the other layers, by name.
+        distributions: version of each Python distribution in it, by canonical name.
+        owners: name of the conda package that owns a path.
+    """
+
+    interpreter: Interpreter
+    python: Recipe
+    others: tuple[Recipe, ...]
+    distributions: Mapping[str, str]
+    owners: Mapping[str, str]
+
+
+def is_conda_spec(spec: EnvironmentSpec) -> bool:
+    """Tell whether a spec needs a conda channel.
+
+    One that only names a version of Python and a public channel does not: any Python of that version will do. One that
+    names a channel by path or URL means the Python of that channel.
+    """
+    return bool(spec.conda) or any("/" in channel for channel in spec.channels)
+
+
+def find_subdir() -> str:
+    """Name this machine's platform as conda does."""
+    machine = os.uname().machine
+    try:
+        return _SUBDIRS[machine]
+    except KeyError:
+        raise BuildError(f"conda has no packages for `{machine}`") from None
+
+
+def prepare_conda_part(
+    spec: EnvironmentSpec,
+    options: BuildOptions,
+    root: Path,
+    reporter: Reporter,
+    *,
+    reserved: Collection[str] = (),
+) -> CondaPart:
+    """Solve and fetch the conda packages of a spec.
+
+    Args:
+        spec: what is wanted.
+        options: of the build.
+        root: a folder of the cache for packages and channels.
+        reporter: told about downloads.
+        reserved: paths that belong to the archive itself.
+
+    Raises:
+        BuildError: there is no solution, or a channel or package cannot be had.
+    """
+    backend = RattlerBackend(root, offline=options.offline)
+    reporter.start("solving", None)
+    records = backend.solve(make_request(spec))
+    reporter.done()
+    folders = backend.fetch(records, reporter)
+    records = tuple(with_digest(each, folder.name) for each, folder in zip(records, folders, strict=True))
+    python = next(record for record in records if record.name == "python")
+    site_packages = _find_site_packages(python)
+    packages = [
+        open_package(each, folder, site_packages) for each, folder in zip(records, folders, strict=True)
+    ]
+    ownership = find_ownership(packages, reserved)
+    return _make_part(packages, ownership, root / "pythons", options)
+
+
+def make_request(spec: EnvironmentSpec) -> SolveRequest:
+    """Make the solver's request; Python is always part of it."""
+    named = [requirement for requirement in spec.conda if requirement.name == "python"]
+    python = [] if named else [CondaRequirement("python", spec.python or "")]
+    base = Path.cwd()
+    specs = tuple(_render(requirement, base) for requirement in (*python, *spec.conda))
+    return SolveRequest(resolve_channels(spec.channels, base), specs, find_subdir())
+
+
+def _render(requirement: CondaRequirement, base: Path) -> str:
+    """Write a match spec; a channel given by path is written as its URL."""
+    if not requirement.channel:
+        return requirement.text
+    bare = CondaRequirement(requirement.name, requirement.version, requirement.build)
+    channel = requirement.channel
+    return f"{resolve_channels([channel], base)[0] if '/' in channel else channel}::{bare.text}"
+
+
+def _find_site_packages(python: CondaRecord) -> str:
+    if python.site_packages:
+        return python.site_packages
+    return f"lib/python{'.'.join(python.version.split('.')[:2])}/site-packages"
+
+
+def _make_part(
+    packages: Sequence[ExtractedPackage], ownership: Ownership, staging: Path, options: BuildOptions
+) -> CondaPart:
+    staging.mkdir(parents=True, exist_ok=True)
+    prefix = stage_python(select_python_closure(packages), staging)
+    interpreter = describe_interpreter(str(prefix / "bin" / "python3"))
+    recipes = {
+        package.record.name: _make_recipe(
+            package, ownership.shadowed[package.record.name], interpreter, options
+        )
+        for package in packages
+    }
+    python = recipes.pop("python")
+    others = tuple(recipes[name] for name in sorted(recipes))
+    return CondaPart(interpreter, python, others, ownership.distributions, ownership.owners)
+
+
+def _make_recipe(
+    package: ExtractedPackage, shadowed: frozenset[str], interpreter: Interpreter, options: BuildOptions
+) -> Recipe:
+    record = package.record
+    # Everything that decides the layer: the artefact, what the channel says of it, and the Python that it is for.
+    compiled = [interpreter.version, interpreter.magic, interpreter.cache_tag] if options.bytecode else []
+    place = package.site_packages if record.noarch == "python" else ""
+    meta = render_conda_meta(record, ())
+    key = compute_key("conda", BUILDER_VERSION, package.folder.name, meta, place, compiled, sorted(shadowed))
+    title = f"{record.name} {record.version} {record.build}"
+    return Recipe(title, key, record.size * 4, lambda _: plan_conda_layer(package, without=shadowed))

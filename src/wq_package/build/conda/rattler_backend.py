@@ -1,0 +1,165 @@
+"""Solve conda requirements and fetch conda packages, through py-rattler in a child process (shell module).
+
+Knows how the child is started, asked and heard. What it does stands in `rattler_child.py`; what its errors mean, in
+`wq_package.build.conda.failures`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from wq_package.build.conda.channels import is_local
+from wq_package.build.conda.failures import ChildError, explain_fetch, explain_solve
+from wq_package.build.conda.records import CondaRecord, parse_record
+from wq_package.build.options import Reporter
+from wq_package.errors import BackendFailedError, BackendNotFoundError
+
+__all__ = ["RattlerBackend", "SolveRequest"]
+
+_CHILD = Path(__file__).parent / "rattler_child.py"
+
+
+@dataclass(frozen=True, slots=True)
+class SolveRequest:
+    """What an environment is to hold.
+
+    Attributes:
+        channels: URLs, the most important first.
+        specs: match specs as conda writes them: `numpy=2.4.6=py311h1234567_0`.
+        subdir: the platform: `linux-64`.
+        priority: `strict`: a package comes only from the first channel that has it; `flexible`: others are tried when
+            there is no solution otherwise; `disabled`: channels are all alike.
+    """
+
+    channels: tuple[str, ...]
+    specs: tuple[str, ...]
+    subdir: str
+    priority: str = "strict"
+
+
+class RattlerBackend:
+    """Asks py-rattler, one child process for each question.
+
+    Args:
+        root: a folder of the cache, for packages and for what channels say; made when needed.
+        offline: use what is in `root` and on this machine only.
+    """
+
+    def __init__(self, root: Path, *, offline: bool = False) -> None:
+        self._root = root
+        self._offline = offline
+
+    def solve(self, request: SolveRequest) -> tuple[CondaRecord, ...]:
+        """Find the packages that satisfy a request, sorted by name.
+
+        Raises:
+            BuildError: there is no solution, or a channel cannot be reached.
+        """
+        try:
+            return self._solve(request)
+        except ChildError as error:
+            loose = self._find_loose_solution(request, error)
+            raise explain_solve(
+                error, request.channels, request.specs, loose, offline=self._offline
+            ) from error
+
+    def _solve(self, request: SolveRequest) -> tuple[CondaRecord, ...]:
+        # What a local channel says is read anew each time: it may have changed, and costs nothing.
+        offline = self._offline and not all(map(is_local, request.channels))
+        answer = _ask(
+            {
+                "operation": "solve",
+                "channels": request.channels,
+                "specs": request.specs,
+                "subdir": request.subdir,
+                "priority": request.priority,
+                "cache": str(self._root / "channels"),
+                "offline": offline,
+            }
+        )
+        return tuple(sorted(map(parse_record, answer), key=lambda record: record.name))
+
+    def _find_loose_solution(self, request: SolveRequest, error: ChildError) -> tuple[CondaRecord, ...]:
+        """Try without priorities, to tell whether mixed channels are what stands in the way."""
+        if error.kind != "SolverError" or request.priority == "disabled" or len(request.channels) < 2:
+            return ()
+        try:
+            return self._solve(SolveRequest(request.channels, request.specs, request.subdir, "disabled"))
+        except ChildError:
+            return ()
+
+    def fetch(self, records: Sequence[CondaRecord], reporter: Reporter) -> tuple[Path, ...]:
+        """Download, verify and extract packages; return the folder of each, in order.
+
+        Raises:
+            BuildError: a package cannot be had, or is not what the channel said.
+        """
+        folder = self._root / "packages"
+        known = [folder / record.sha256 for record in records]
+        if all(record.sha256 for record in records) and all(path.is_dir() for path in known):
+            return tuple(known)
+        folder.mkdir(parents=True, exist_ok=True)
+        reporter.start("fetching conda packages", len(records))
+        packages = [{"url": each.url, "sha256": each.sha256, "md5": each.md5} for each in records]
+        try:
+            answer = _ask({"operation": "fetch", "packages": packages, "folder": str(folder)}, reporter)
+        except ChildError as error:
+            raise explain_fetch(error, records) from error
+        finally:
+            reporter.done()
+        return tuple(folder / digest for digest in answer)
+
+
+def _ask(request: dict[str, object], reporter: Reporter | None = None) -> Any:
+    _require_rattler()
+    # -P: the child's own folder must not be searched for imports; -s: nor the user's.
+    command = (sys.executable, "-P", "-s", str(_CHILD))
+    with tempfile.TemporaryFile() as said:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            try:
+                child.stdin.write(json.dumps(request).encode())
+                child.stdin.close()
+                answer = _read_answer(child.stdout, reporter)
+            except BaseException:
+                child.kill()
+                raise
+        if answer is None:
+            said.seek(0)
+            output = said.read()[-2000:].decode("utf-8", "replace")
+            raise BackendFailedError(
+                command, child.returncode, output, summary=f"py-rattler failed: {output.strip()}"
+            )
+    if "error" in answer:
+        raise ChildError(answer["error"])
+    return answer["result"]
+
+
+def _require_rattler() -> None:
+    if importlib.util.find_spec("rattler") is None:
+        hint = "install it: `python -m pip install 'wq-package[conda]'`"
+        raise BackendNotFoundError("py-rattler", (f"the packages of {sys.executable}",), hint=hint)
+
+
+def _read_answer(lines: IO[bytes], reporter: Reporter | None) -> dict[str, Any] | None:
+    """Read until the answer comes; `None` if the child ends without one. Its exit code says nothing."""
+    for answer in _iter_answers(lines):
+        if "progress" not in answer:
+            return answer
+        if reporter is not None:
+            reporter.advance(answer["progress"])
+    return None
+
+
+def _iter_answers(lines: IO[bytes]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        yield json.loads(line)
