@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from wq_package.build.environment import build_environment
 from wq_package.build.layer_cache import LayerCache, default_cache_root
-from wq_package.build.options import BuildOptions, BuiltEnvironment, Reporter, SilentReporter
+from wq_package.build.options import (
+    BuildOptions,
+    BuiltEnvironment,
+    Reporter,
+    SilentReporter,
+    find_compression,
+)
 
 __all__ = [
     "BuildOptions",
@@ -18,4 +24,5 @@ __all__ = [
     "SilentReporter",
     "build_environment",
     "default_cache_root",
+    "find_compression",
 ]

@@ -162,6 +162,12 @@ class LayerCache:
             yield
 
     @contextmanager
+    def own(self) -> Iterator[None]:
+        """Have the cache alone; waits until nobody uses it."""
+        with _locked(self.root / "locks" / "use", fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
     def make_staging(self) -> Iterator[Path]:
         """Make a folder for a build's own files; it goes away, even if the builder is killed, with the next build."""
         self._remove_abandoned()

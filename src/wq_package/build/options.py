@@ -7,8 +7,29 @@ from pathlib import Path
 from typing import Protocol
 
 from wq_package.archive.layer import ArchiveIndex, Compression
+from wq_package.errors import BuildError
 
-__all__ = ["BuildOptions", "BuiltEnvironment", "Reporter", "SilentReporter"]
+__all__ = ["BuildOptions", "BuiltEnvironment", "Reporter", "SilentReporter", "find_compression"]
+
+_SUFFIXES = {
+    ".tar.gz": Compression.GZIP,
+    ".tgz": Compression.GZIP,
+    ".tar.zst": Compression.ZSTD,
+    ".tzst": Compression.ZSTD,
+}
+
+
+def find_compression(output: Path) -> Compression:
+    """Tell from an archive's name how it is to be compressed.
+
+    Raises:
+        BuildError: the name has none of the known endings.
+    """
+    for suffix, compression in _SUFFIXES.items():
+        if output.name.endswith(suffix) and output.name != suffix:
+            return compression
+    hint = "end the name in `.tar.gz`, which every tar reads, or `.tar.zst`, which is smaller and faster"
+    raise BuildError(f"`{output}` does not say how to compress the archive", hint=hint)
 
 
 class Reporter(Protocol):

@@ -1,0 +1,133 @@
+"""`wq-package build`: build a relocatable environment archive from a spec."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.output import Printer
+
+if TYPE_CHECKING:
+    from wq_package.build import BuildOptions, BuiltEnvironment
+    from wq_package_cli.main import Subparsers
+
+_DESCRIPTION = """\
+Build one file that has everything of an environment in it, Python included. It works in any folder of any Linux machine
+of the same architecture whose C library is not older than the one named when the build ends.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    spec: Path
+    output: Path
+    options: BuildOptions
+    json: bool
+    quiet: bool
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "build", help="build a relocatable environment archive from a spec", description=_DESCRIPTION
+    )
+    add = parser.add_argument
+    add(
+        "spec",
+        metavar="SPEC",
+        help="environment.yml, requirements.txt, pylock.toml, poncho's JSON or a script",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the archive, `.tar.gz` or `.tar.zst`; by default the spec's name with `.tar.gz`",
+    )
+    add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
+    add(
+        "--fresh",
+        action="store_true",
+        help="take every wheel from the index, whatever is installed or cached",
+    )
+    add("--offline", action="store_true", help="use only what is installed or cached")
+    add("--no-bytecode", action="store_true", help="do not compile: smaller archive, slower first import")
+    add("--cache", metavar="DIR", help="where finished layers are kept")
+    add("-q", "--quiet", action="store_true", help="draw no progress")
+    add("--json", action="store_true", help="print what was built as JSON")
+
+
+def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
+    """Build, and print the environment's digest and the file."""
+    request = _parse(args)
+    built = _build(request, printer)
+    if request.json:
+        printer.print_json(_dump(built))
+    else:
+        printer.print_data(f"{built.digest}  {built.path}")
+        printer.print_words(_describe(built))
+    return ExitCode.DONE
+
+
+def _parse(args: argparse.Namespace) -> _Request:
+    from wq_package.build import BuildOptions, find_compression
+
+    spec = Path(args.spec)
+    output = Path(args.output) if args.output else Path(spec.name).with_suffix(".tar.gz")
+    options = BuildOptions(
+        compression=find_compression(output),
+        cache=Path(args.cache).absolute() if args.cache else None,
+        fresh=args.fresh,
+        bytecode=not args.no_bytecode,
+        interpreter=args.interpreter,
+        offline=args.offline,
+    )
+    return _Request(spec, output, options, args.json, args.quiet)
+
+
+def _build(request: _Request, printer: Printer) -> BuiltEnvironment:
+    from wq_package.build import build_environment
+    from wq_package.spec.files import load_spec
+
+    spec = load_spec(request.spec)
+    if request.quiet or not printer.is_terminal:
+        return build_environment(spec, request.output, request.options)
+    from wq_package_cli.progress import DrawnReporter
+
+    with DrawnReporter(printer) as reporter:
+        return build_environment(spec, request.output, request.options, reporter)
+
+
+def _dump(built: BuiltEnvironment) -> dict[str, object]:
+    index = built.index
+    return {
+        "path": str(built.path),
+        "environment": built.digest,
+        "size": built.path.stat().st_size,
+        "python": index.python,
+        "machine": index.machine,
+        "glibc": ".".join(map(str, index.glibc)) if index.glibc else None,
+        "layers": [
+            {
+                "name": layer.header.name,
+                "version": layer.header.version,
+                "digest": layer.digest,
+                "size": layer.stored_size,
+            }
+            for layer in index.layers
+        ],
+        "layers_built": built.layers_built,
+        "layers_reused": built.layers_reused,
+        "seconds": round(built.seconds, 3),
+    }
+
+
+def _describe(built: BuiltEnvironment) -> str:
+    index = built.index
+    glibc = f", glibc {'.'.join(map(str, index.glibc))} or later" if index.glibc else ""
+    return (
+        f"Python {index.python} for {index.machine}{glibc}; {len(index.layers)} layers, {built.layers_built} of them new; "
+        f"{built.path.stat().st_size / 1e6:.1f} MB in {built.seconds:.1f} s"
+    )

@@ -1,0 +1,122 @@
+"""`wq-package cache`: list, measure, prune or verify the layers that builds keep."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.output import Printer
+
+if TYPE_CHECKING:
+    from wq_package.build import LayerCache
+    from wq_package.build.cache_upkeep import KeptLayer
+    from wq_package_cli.main import Subparsers
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_DAY = 86400.0
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser("cache", help="list, measure, verify or prune the layer store")
+    add = parser.add_argument
+    add("action", choices=("list", "size", "prune", "verify"), help="what to do")
+    add("--cache", metavar="DIR", help="the layer store; by default the one that builds use")
+    add("--keep", metavar="SIZE", type=_parse_size, help="prune: bytes that may stay, for example `5G`")
+    add("--days", metavar="N", type=float, help="prune: keep what was used in the last N days")
+    add("--json", action="store_true", help="print as JSON")
+
+
+def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
+    """Carry out one action."""
+    from wq_package.build import LayerCache, default_cache_root
+
+    cache = LayerCache(Path(args.cache).absolute() if args.cache else default_cache_root())
+    match args.action:
+        case "list":
+            _list(cache, printer, as_json=args.json)
+        case "size":
+            _measure(cache, printer, as_json=args.json)
+        case "verify":
+            return _verify(cache, printer, as_json=args.json)
+        case _:
+            _prune(cache, args, printer)
+    return ExitCode.DONE
+
+
+def _parse_size(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a size such as `500M` or `5G`")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _list(cache: LayerCache, printer: Printer, *, as_json: bool) -> None:
+    from wq_package.build.cache_upkeep import list_layers
+
+    layers = list_layers(cache)
+    if as_json:
+        printer.print_json([_dump(layer) for layer in layers])
+        return
+    for layer in layers:
+        header = layer.stored.header
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(layer.used))
+        size = f"{layer.stored.stored_size / 1e6:10.3f} MB"
+        printer.print_data(
+            f"{layer.stored.digest[:12]}  {size}  {used}  {header.kind.value:<11}  {header.name} {header.version}"
+        )
+
+
+def _dump(layer: KeptLayer) -> dict[str, object]:
+    stored = layer.stored
+    return {
+        "digest": stored.digest,
+        "kind": stored.header.kind.value,
+        "name": stored.header.name,
+        "version": stored.header.version,
+        "compression": stored.compression.value,
+        "size": stored.stored_size,
+        "unpacked_size": stored.size,
+        "used": int(layer.used),
+    }
+
+
+def _measure(cache: LayerCache, printer: Printer, *, as_json: bool) -> None:
+    from wq_package.build.cache_upkeep import list_layers
+
+    layers = list_layers(cache)
+    size = sum(layer.stored.stored_size for layer in layers)
+    if as_json:
+        printer.print_json({"path": str(cache.root), "layers": len(layers), "size": size})
+    else:
+        printer.print_data(f"{size / 1e6:.1f} MB in {len(layers)} layers at {cache.root}")
+
+
+def _verify(cache: LayerCache, printer: Printer, *, as_json: bool) -> ExitCode:
+    from wq_package.build.cache_upkeep import verify_layers
+
+    sound, removed = verify_layers(cache)
+    if as_json:
+        printer.print_json({"sound": len(sound), "removed": [str(path) for path in removed]})
+    for path in removed:
+        printer.print_words(
+            f"removed `{path}`, which was damaged; the next build that needs it makes it again"
+        )
+    if not as_json:
+        printer.print_data(f"{len(sound)} layers are sound, {len(removed)} were damaged")
+    return ExitCode.ARCHIVE if removed else ExitCode.DONE
+
+
+def _prune(cache: LayerCache, args: argparse.Namespace, printer: Printer) -> None:
+    from wq_package.build.cache_upkeep import prune_layers
+
+    older_than = None if args.days is None else args.days * _DAY
+    pruned = prune_layers(cache, limit=args.keep, older_than=older_than)
+    if args.json:
+        printer.print_json({"layers": pruned.layers, "size": pruned.size})
+    else:
+        printer.print_data(f"removed {pruned.layers} layers, {pruned.size / 1e6:.1f} MB")

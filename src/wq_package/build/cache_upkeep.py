@@ -1,0 +1,145 @@
+"""Look after the layer cache: list it, check it, make it smaller (shell module).
+
+Knows the folders of `wq_package.build.layer_cache`. Removes nothing while a build runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wq_package.archive.index_text import TextError, parse_stored_layer
+from wq_package.archive.layer import StoredLayer
+from wq_package.build.layer_cache import LayerCache
+
+__all__ = ["KeptLayer", "Pruned", "list_layers", "prune_layers", "verify_layers"]
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLayer:
+    """A layer in the cache.
+
+    Attributes:
+        used: when a build last used it, in seconds since 1970.
+    """
+
+    stored: StoredLayer
+    path: Path
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed from the cache."""
+
+    layers: int
+    size: int
+
+
+def list_layers(cache: LayerCache) -> list[KeptLayer]:
+    """List the layers, the most recently used first; what cannot be read is left out."""
+    return sorted(_iter_layers(cache), key=lambda layer: (-layer.used, layer.stored.digest))
+
+
+def _iter_layers(cache: LayerCache) -> Iterator[KeptLayer]:
+    for note in (cache.root / "layers").glob("*.json"):
+        path = note.with_suffix("")
+        with suppress(OSError, TextError):
+            yield KeptLayer(parse_stored_layer(note.read_bytes()), path, path.stat().st_mtime)
+
+
+def verify_layers(cache: LayerCache) -> tuple[list[KeptLayer], list[Path]]:
+    """Check every byte of every layer; damaged ones are removed, and made again when they are needed.
+
+    Returns:
+        The sound layers, and the files that were removed.
+    """
+    sound: list[KeptLayer] = []
+    removed: list[Path] = []
+    with cache.use():
+        known = {layer.path: layer for layer in _iter_layers(cache)}
+        for path in sorted((cache.root / "layers").iterdir()):
+            if path.suffix == ".json":
+                continue
+            layer = known.get(path)
+            if layer is not None and _is_sound(layer):
+                sound.append(layer)
+            else:
+                _remove(path)
+                removed.append(path)
+    return sound, removed
+
+
+def _is_sound(layer: KeptLayer) -> bool:
+    digest = hashlib.sha256()
+    with layer.path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    return digest.hexdigest() == layer.stored.stored_digest
+
+
+def prune_layers(cache: LayerCache, *, limit: int | None = None, older_than: float | None = None) -> Pruned:
+    """Remove layers that no build has used for long, and all that killed builders left behind.
+
+    Waits for builds that are running. Without `limit` and `older_than`, everything goes.
+
+    Args:
+        cache: what to make smaller.
+        limit: bytes that may stay; the least recently used layers go first.
+        older_than: seconds; layers used since then stay.
+    """
+    with cache.own():
+        layers = list_layers(cache)
+        gone = _choose(layers, limit, older_than)
+        for layer in gone:
+            _remove(layer.path)
+        _remove_leftovers(cache)
+    return Pruned(len(gone), sum(layer.stored.stored_size for layer in gone))
+
+
+def _choose(layers: list[KeptLayer], limit: int | None, older_than: float | None) -> list[KeptLayer]:
+    if limit is None and older_than is None:
+        return layers
+    now = time.time()
+    gone: list[KeptLayer] = []
+    total = 0
+    for layer in layers:
+        is_old = older_than is not None and now - layer.used > older_than
+        if is_old or (limit is not None and total + layer.stored.stored_size > limit):
+            gone.append(layer)
+        else:
+            total += layer.stored.stored_size
+    return gone
+
+
+def _remove(path: Path) -> None:
+    for name in (path, path.with_name(path.name + ".json")):
+        with suppress(OSError):
+            name.unlink()
+
+
+def _remove_leftovers(cache: LayerCache) -> None:
+    """Remove keys that lead to no layer, locks, and half-written files; nobody else is here now."""
+    kept = {path.name.split(".")[0] for path in (cache.root / "layers").iterdir()}
+    for key in (cache.root / "keys").iterdir():
+        if key.suffix == ".note" or _read_digest(key) not in kept:
+            with suppress(OSError):
+                key.unlink()
+    for file in [*(cache.root / "tmp").iterdir(), *(cache.root / "locks").iterdir()]:
+        if file.is_file() and file.name != "use" and not file.name.startswith("staging-"):
+            with suppress(OSError):
+                file.unlink()
+
+
+def _read_digest(key: Path) -> str:
+    try:
+        return str(json.loads(key.read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
