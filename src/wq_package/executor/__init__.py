@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wq_package.executor.executor import WQPackageExecutor
+    from wq_package.executor.executor import WQPackageExecutor, default_worker_command
 
-__all__ = ["WQPackageExecutor"]
+__all__ = ["WQPackageExecutor", "default_worker_command"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "WQPackageExecutor":
+    if name not in __all__:
         raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    from wq_package.executor.executor import WQPackageExecutor
+    from wq_package.executor import executor
 
-    return WQPackageExecutor
+    return getattr(executor, name)

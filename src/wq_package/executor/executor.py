@@ -58,9 +58,14 @@ from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager, ManagerOptions
 from wq_package.task import Call, CallMode, Environment, Task, TaskResult
 
-__all__ = ["WQPackageExecutor"]
+__all__ = ["WQPackageExecutor", "default_worker_command"]
 
 logger = logging.getLogger(__name__)
+
+
+def default_worker_command() -> str:
+    """Tell how a worker is started: by this Python, named so that no search path is needed."""
+    return f"{shlex.quote(sys.executable)} -m wq_package_cli worker"
 
 
 class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
@@ -363,7 +368,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         return f"PARSL_WORKER_BLOCK_ID={block_id} {self.worker_command}"
 
     def _make_worker_command(self) -> str:
-        executable = self.worker_executable or f"{shlex.quote(sys.executable)} -m wq_package_cli worker"
+        executable = self.worker_executable or default_worker_command()
         password = shlex.quote(str(self._password_file))
         if isinstance(self.provider, CondorProvider):  # the job runs in a folder of its own
             self.provider.transfer_input_files.append(str(self._password_file))
