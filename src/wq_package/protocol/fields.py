@@ -34,7 +34,7 @@ def split_last(rest: bytes, count: int) -> tuple[bytes, list[bytes]]:
     Raises:
         RemoteProtocolError: a part is missing.
     """
-    name, *fields = rest.rsplit(None, count)
+    name, *fields = rest.rsplit(b" ", count)
     if len(fields) != count or not name:
         raise RemoteProtocolError(f"the peer sent too few fields: {rest[:80]!r}")
     return name, fields

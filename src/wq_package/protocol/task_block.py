@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from wq_package.errors import LocalProtocolError, RemoteProtocolError
 from wq_package.protocol import messages as m
-from wq_package.protocol.buffer import ReceiveBuffer
+from wq_package.protocol.buffer import MAX_LINE, ReceiveBuffer
 from wq_package.protocol.conversation import Conversation
 from wq_package.protocol.fields import parse_integer, parse_number, parse_size, split_fields
 from wq_package.protocol.names import (
@@ -42,7 +42,7 @@ def encode_task(task: m.TaskDescription, conversation: Conversation) -> bytes:
         lines.append(b"coprocess " + _encode_body(task.coprocess, "coprocess"))
     # A command and the name of a coprocess are not followed by a line end.
     head = b"".join(lines)
-    rest = [
+    tail = [
         b"category " + encode_name(task.category or "default"),
         *_encode_limits(task),
         *(_encode_variable(name, value) for name, value in task.variables),
@@ -51,7 +51,19 @@ def encode_task(task: m.TaskDescription, conversation: Conversation) -> bytes:
         *(b"outfile " + _encode_file(file) for file in task.outputs),
         b"end\n",
     ]
-    return head + b"\n".join(rest)
+    if max(map(len, tail)) >= MAX_LINE:
+        _check_lines(tail)
+    block = head + b"\n".join(tail)
+    if len(block) > MAX_DESCRIPTION:
+        raise LocalProtocolError(f"the task needs a description of more than {MAX_DESCRIPTION} bytes")
+    return block
+
+
+def _check_lines(lines: list[bytes]) -> None:
+    for line in lines:
+        # The value of a variable is no line: its length is announced.
+        if len(line) >= MAX_LINE and not line.startswith(b"env "):
+            raise LocalProtocolError(f"the task needs a line of more than {MAX_LINE} bytes: {line[:60]!r}")
 
 
 def _encode_body(text: str, what: str) -> bytes:
@@ -140,7 +152,7 @@ def read_task(buffer: ReceiveBuffer, rest: bytes) -> Generator[None, None, m.Tas
         word, _, rest = line.lstrip().partition(b" ")
         if word == b"end":
             return draft.finish()
-        draft.grow(len(line))
+        draft.grow(len(line) + _COST_OF_LINE)
         if word in _BODIES:
             size = parse_size(split_fields(rest, 1)[0])
             draft.grow(size)
@@ -204,6 +216,8 @@ def _decode_file(rest: bytes) -> m.TaskFile:
 
 
 _KNOWN_FLAGS = 127
+_COST_OF_LINE = 100
+"""What a line costs beside its bytes: a million empty ones must not fill memory either."""
 
 _BODIES: dict[bytes, Callable[[_Draft, bytes], None]] = {
     b"cmd": _set_command,
