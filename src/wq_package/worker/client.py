@@ -164,7 +164,7 @@ class Worker:
                     return
                 has_served = True
                 await self._serve(link)
-                if self.options.single_shot:
+                if self.options.single_shot or self._is_draining:
                     return
 
     async def _find_manager(self) -> Link | None:
