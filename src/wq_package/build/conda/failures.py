@@ -16,6 +16,7 @@ from wq_package.errors import BuildError
 __all__ = ["ChildError", "explain_fetch", "explain_solve"]
 
 _NO_CANDIDATES = re.compile(r"No candidates were found for (?P<spec>.+?)\.?\s*$", re.MULTILINE)
+_REMOTE = re.compile(r"https?://[^\s()'\"`<>]+")
 _PREAMBLE = re.compile(r"^Cannot solve the request because of:\s*")
 
 
@@ -24,13 +25,13 @@ class ChildError(Exception):
 
     Attributes:
         kind: name of py-rattler's exception.
-        text: what it said.
+        text: what it said, without passwords and tokens.
         details: what else is known, for example `url`.
     """
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         self.kind = str(answer["kind"])
-        self.text = str(answer.get("text") or "")
+        self.text = _REMOTE.sub(lambda found: scrub_url(found[0], keep=1), str(answer.get("text") or ""))
         self.details = dict(answer)
         super().__init__(self.text)
 
@@ -102,7 +103,8 @@ def _describe_mixture(loose: Sequence[CondaRecord], channels: Sequence[str]) -> 
 def _explain_unreachable(
     error: ChildError, channels: Sequence[str], specs: Sequence[str], *, offline: bool
 ) -> BuildError:
-    url = next((url for url in channels if url in error.text), channels[0])
+    url = next((url for url in channels if is_local(url) and url in error.text), None)
+    url = url or next((url for url in channels if scrub_url(url, keep=1) in error.text), channels[0])
     reason = _find_root_cause(error.text)
     if is_local(url):
         hint = "check the path; a folder becomes a channel by being indexed, see `recipes/channel/README.md`"
