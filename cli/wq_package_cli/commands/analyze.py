@@ -102,17 +102,21 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
     request = _Request(tuple(args.source), options, args.output, args.format, args.explain)
     analysis = _analyze(request)
     _print_problems(analysis, printer)
-    _write(analysis, request, printer)
+    _print_suggestions(analysis, printer)
+    if request.explain:
+        _print_explanation(analysis, printer)
+    if request.output is not None or not request.explain:
+        _write(analysis, request, printer)
     is_complete = all(problem.severity is not Severity.ERROR for problem in analysis.problems)
     return ExitCode.DONE if is_complete else ExitCode.ANALYSIS
 
 
 def _analyze(request: _Request) -> Analysis:
-    from wq_package.analyze import analyze_file, analyze_source
+    from wq_package.analyze import analyze_files, analyze_source
 
     if request.sources == ("-",):
         return analyze_source(sys.stdin.buffer.read(), "<stdin>", request.options)
-    return analyze_file(Path(request.sources[0]), request.options)
+    return analyze_files([Path(source) for source in request.sources], request.options)
 
 
 def _print_problems(analysis: Analysis, printer: Printer) -> None:
@@ -120,6 +124,52 @@ def _print_problems(analysis: Analysis, printer: Printer) -> None:
         printer.print_words(f"{problem.severity.value}: {problem}")
         if problem.hint:
             printer.print_words(f"hint: {problem.hint}")
+
+
+def _print_suggestions(analysis: Analysis, printer: Printer) -> None:
+    """Print what no import shows, once for each kind of need, with the first line that triggered it."""
+    seen = set()
+    for suggestion in analysis.suggestions:
+        if (suggestion.text, suggestion.candidates) in seen:
+            continue
+        seen.add((suggestion.text, suggestion.candidates))
+        names = " or ".join(f"`{name}`" for name in suggestion.candidates)
+        printer.print_words(f"suggestion: {suggestion.location}: {suggestion.text} {names}".rstrip())
+        wanted = suggestion.installed[:1] or suggestion.candidates[:1]
+        if wanted and not set(suggestion.installed) & {entry.name for entry in analysis.distributions}:
+            printer.print_words(f"hint: add it with `--extra {wanted[0]}` if it is needed")
+
+
+def _print_explanation(analysis: Analysis, printer: Printer) -> None:
+    """Draw the table of who needs what."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    console = printer.make_console(data=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("distribution", "version", "imported at", "required by", "resolved by"):
+        table.add_column(title, overflow="fold")
+    for entry in analysis.distributions:
+        places = [str(location) for location in entry.imported_at]
+        more = [f"and {len(places) - 3} more"] if len(places) > 3 else []
+        detail = f" ({entry.detail})" if entry.detail else ""
+        version = entry.conda.text.partition("=")[2] if entry.conda else entry.version or "not installed"
+        cells = (entry.name, version, "\n".join(places[:3] + more), ", ".join(entry.required_by))
+        table.add_row(*map(_escape, (*cells, f"{entry.resolver.value}{detail}")))
+    for source in analysis.local:
+        places = [str(use.location) for use in analysis.imports if _is_of(use.module, source.import_name)]
+        table.add_row(
+            *map(_escape, (source.import_name, "local source", "\n".join(places[:3]), "", source.path))
+        )
+    console.print(table)
+
+
+def _is_of(module: str, name: str) -> bool:
+    return module == name or module.startswith(f"{name}.")
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
 
 
 def _write(analysis: Analysis, request: _Request, printer: Printer) -> None:

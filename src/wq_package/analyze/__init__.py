@@ -21,7 +21,13 @@ from wq_package.analyze.analysis import (
     Severity,
     Suggestion,
 )
-from wq_package.analyze.analyzer import analyze_app, analyze_file, analyze_imports, analyze_source
+from wq_package.analyze.analyzer import (
+    analyze_app,
+    analyze_file,
+    analyze_files,
+    analyze_imports,
+    analyze_source,
+)
 
 __all__ = [
     "Analysis",
@@ -39,6 +45,7 @@ __all__ = [
     "Suggestion",
     "analyze_app",
     "analyze_file",
+    "analyze_files",
     "analyze_imports",
     "analyze_source",
 ]

@@ -6,6 +6,8 @@ what it analyses.
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,35 +26,64 @@ from wq_package.analyze.analysis import (
     Problem,
     Resolver,
     Severity,
+    Suggestion,
 )
 from wq_package.analyze.apps import AppNode, find_apps, find_function
 from wq_package.analyze.closure import Closure, Pin
-from wq_package.analyze.extract import Extraction, FoundImport, Note, extract_imports
-from wq_package.analyze.finder import FoundModule
+from wq_package.analyze.extract import (
+    Extraction,
+    FoundImport,
+    Note,
+    extract_imports,
+    find_path_literal,
+    walk_tree,
+)
+from wq_package.analyze.finder import FoundModule, find_module
+from wq_package.analyze.implied import find_implied, has_implied_marker
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
-from wq_package.analyze.metadata import Need, parse_need
+from wq_package.analyze.metadata import Need, iter_needs, parse_need
 from wq_package.analyze.parsing import parse_loosely, parse_source
 from wq_package.analyze.resolve import Answer, Chain
 from wq_package.analyze.slices import Slice, slice_program
-from wq_package.analyze.sources import SourceFile, locate_source, read_source
+from wq_package.analyze.sources import SourceFile, iter_source_paths, locate_source, read_source
 from wq_package.analyze.target import make_target
 from wq_package.errors import AnalysisError, AppNotFoundError, SourceSyntaxError, UnresolvedImportsError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
-__all__ = ["analyze_app", "analyze_file", "analyze_imports", "analyze_source"]
+__all__ = ["analyze_app", "analyze_file", "analyze_files", "analyze_imports", "analyze_source"]
 
 _DEFAULT = AnalyzeOptions()
+_NOT_REACHED = "not reached"
 
 
 def analyze_file(path: Path, options: AnalyzeOptions = _DEFAULT) -> Analysis:
-    """Analyse a program: all of it, or one of its apps.
+    """Analyse a program, notebook, package or folder: all of it, or one of its apps.
 
     Raises:
         AnalysisError: it cannot be read or parsed, has no such app, or required imports belong to nothing that can be
-            found; the last of these names all of them. With `keep_going` only the first two are raised.
+            found; every problem is named. With `keep_going` only what leaves nothing to analyse is raised.
     """
-    return analyze_source(read_source(path), str(path), options)
+    return analyze_files([path], options)
+
+
+def analyze_files(paths: Sequence[Path], options: AnalyzeOptions = _DEFAULT) -> Analysis:
+    """Analyse several programs, notebooks, packages or folders as one.
+
+    Raises:
+        AnalysisError: see `analyze_file`.
+    """
+    files = list(dict.fromkeys(file for path in paths for file in iter_source_paths(path)))
+    analyzer = _Analyzer(options)
+    if not files:
+        named = ", ".join(f"`{path}`" for path in paths)
+        raise AnalysisError(
+            f"there are no Python sources in {named}", hint="give a file, or a folder with `*.py`"
+        )
+    is_only = len(files) == 1
+    units = [unit for file in files if (unit := analyzer.load(file, is_only=is_only))]
+    analyzer.take_units(units, ", ".join(map(str, paths)))
+    return analyzer.finish()
 
 
 def analyze_source(text: str | bytes, path: str, options: AnalyzeOptions = _DEFAULT) -> Analysis:
@@ -62,13 +93,7 @@ def analyze_source(text: str | bytes, path: str, options: AnalyzeOptions = _DEFA
         AnalysisError: see `analyze_file`.
     """
     analyzer = _Analyzer(options)
-    unit = analyzer.open(locate_source(Path(path), text, path))
-    apps = find_apps(unit.extraction.tree, unit.extraction.aliases)
-    analyzer.apps = tuple(_describe_app(app, path) for app in apps)
-    if options.app is None:
-        analyzer.take_all(unit)
-    else:
-        analyzer.take_app(unit, _choose_app(apps, options.app, path))
+    analyzer.take_units([analyzer.open(locate_source(Path(path), text, path))], path)
     return analyzer.finish()
 
 
@@ -85,7 +110,7 @@ def analyze_app(path: Path, line: int, name: str, options: AnalyzeOptions = _DEF
         AnalysisError: see `analyze_file`.
     """
     analyzer = _Analyzer(options)
-    unit = analyzer.open(locate_source(path, read_source(path), str(path)))
+    unit = analyzer.open(locate_source(path, read_source(path)))
     found = find_function(unit.extraction.tree, line, name)
     if found is None:
         apps = find_apps(unit.extraction.tree, unit.extraction.aliases)
@@ -101,23 +126,13 @@ def analyze_imports(names: Iterable[str], options: AnalyzeOptions = _DEFAULT) ->
         AnalysisError: names belong to nothing that can be found.
     """
     analyzer = _Analyzer(options)
-    source = SourceFile("<names>", "", first=(str(Path.cwd()),))
+    source = SourceFile(
+        "<names>", "", first=tuple(dict.fromkeys((sys.path[0] or str(Path.cwd()), str(Path.cwd()))))
+    )
     extraction = extract_imports(parse_source("", "<names>"), analyzer.target)
     imports = [FoundImport(name, ImportKind.REQUIRED, 0, 0) for name in dict.fromkeys(names)]
     analyzer.take_imports(_Unit(source, extraction), imports)
     return analyzer.finish()
-
-
-def _describe_app(app: AppNode, path: str) -> App:
-    return App(app.name, app.kind, Location(path, app.node.lineno, app.node.col_offset))
-
-
-def _choose_app(apps: Sequence[AppNode], name: str, path: str) -> AppNode:
-    exact = [app for app in apps if app.name == name]
-    matching = exact or [app for app in apps if app.is_named(name)]
-    if not matching:
-        raise AppNotFoundError(path, name, tuple(dict.fromkeys(app.name for app in apps)))
-    return matching[-1]  # a later definition of the same name replaces an earlier one
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +166,27 @@ class _Analyzer:
         self.uses: list[ImportUse] = []
         self.problems: list[Problem] = []
         self.wanted: dict[str, _Wanted] = {}
+        self.suggestions: list[Suggestion] = []
+        self.extra_folders: list[str] = []
         self.seen_files: set[str] = set()
         self.work: deque[tuple[FoundModule, SourceFile]] = deque()
         for text in options.extra:
             need = _parse_given(text, "--extra")
             self.wanted[need.key] = _Wanted(need, Resolver.EXTRA, f"`{text}`")
 
+    def load(self, path: Path, *, is_only: bool) -> _Unit | None:
+        """Read and parse a file; of several, one that cannot be read is a problem and not the end."""
+        try:
+            return self.open(locate_source(path, read_source(path)))
+        except AnalysisError as error:
+            if is_only:
+                raise
+            self.problems.append(Problem(Severity.ERROR, str(error), hint=error.hint))
+            return None
+
     def open(self, source: SourceFile) -> _Unit:
         """Parse a source."""
+        self.problems += source.problems
         try:
             tree = parse_source(source.text, source.path)
         except SourceSyntaxError as error:
@@ -168,57 +196,128 @@ class _Analyzer:
             tree = parse_loosely(text)
             problem = "cannot be parsed; only its plain import statements are taken"
             severity = Severity.ERROR if self.target.is_running else Severity.WARNING
-            self.problems.append(
-                Problem(severity, f"{problem} ({error.text})", Location(source.path, error.line))
-            )
-        return _Unit(source, extract_imports(tree, self.target, source=source.text))
+            place = source.locate(error.line) if error.line else Location(source.path)
+            self.problems.append(Problem(severity, f"{problem} ({error.text})", place))
+        unit = _Unit(source, extract_imports(tree, self.target, source=source.text))
+        for call in unit.extraction.paths:
+            self.add_search_folder(unit, call)
+        return unit
+
+    def add_search_folder(self, unit: _Unit, call: ast.Call) -> None:
+        """Follow `sys.path.insert(0, "literal")`, and `Path(__file__).parent / "literal"` in it."""
+        folder = find_path_literal(call, unit.source.path)
+        if folder and folder not in self.extra_folders:
+            self.extra_folders.append(folder)
+
+    def take_units(self, units: Sequence[_Unit], label: str) -> None:
+        """Take what sources import: everything, or what the app that was asked for needs."""
+        apps = [
+            (unit, app) for unit in units for app in find_apps(unit.extraction.tree, unit.extraction.aliases)
+        ]
+        self.apps = tuple(_describe_app(unit, app) for unit, app in apps)
+        for unit in units:
+            self.declare(unit.source)
+        if self.options.app is not None:
+            unit, app = _choose_app(apps, self.options.app, label)
+            self.take_app(unit, app)
+            return
+        self.seen_files.update(unit.source.file for unit in units if unit.source.file)
+        for unit in units:
+            self.take_all(unit)
+
+    def declare(self, source: SourceFile) -> None:
+        """Note what a program declares; it counts by itself unless only one app is analysed."""
+        for text, resolver, location in source.declared:
+            need = parse_need(text)
+            if need is None or not iter_needs((text,), frozenset(), self.target):
+                continue
+            self.chain.declared[need.key] = (need, resolver)
+            if self.options.app is None:
+                wanted = self.wanted.setdefault(need.key, _Wanted(need, resolver, f"`{text}`"))
+                wanted.locations.append(location)
 
     def take_all(self, unit: _Unit) -> None:
         """Take everything that a source imports."""
         self.take_notes(unit, list(unit.extraction.notes.values()))
+        self.suggest(unit, [unit.extraction.tree])
         self.take_imports(unit, unit.extraction.imports)
+        if self.options.include_self:
+            self.take_self(unit.source)
+
+    def take_self(self, source: SourceFile) -> None:
+        """Take the analysed file itself along: the worker imports it."""
+        found = find_module(source.module, source.first, self.chain.local_cache) if source.module else None
+        if found is None or found.is_namespace:
+            text = "cannot be imported under any name, so it cannot travel as local source"
+            self.problems.append(Problem(Severity.ERROR, text, Location(source.path), "rename the file"))
+            return
+        self.local.add(found)
+        self.work.append((found, source))
+        self.drain()
 
     def take_app(self, unit: _Unit, app: AppNode) -> None:
         """Take what one app needs."""
         stop = app.kind is AppKind.JOIN
         self.take_slice(unit, slice_program(unit.extraction, app.node, app.owners, stop_at_apps=stop))
 
+    def suggest(self, unit: _Unit, nodes: Sequence[ast.AST]) -> None:
+        """Suggest what the code probably needs besides what it imports."""
+        if not has_implied_marker(unit.source.text):
+            return
+        walked = (inner for node in nodes for inner in walk_tree(node))
+        for need in find_implied(walked, unit.extraction.aliases):
+            installed = tuple(
+                name for name in need.candidates if self.chain.installed.find_distribution(name)
+            )
+            place = unit.source.locate(need.line, need.column)
+            self.suggestions.append(Suggestion(need.text, need.candidates, place, installed))
+
     def take_slice(self, unit: _Unit, part: Slice) -> None:
         """Take what a part of a source imports."""
         self.take_notes(unit, part.notes)
+        self.suggest(unit, part.nodes)
         self.take_imports(unit, part.imports)
+        if self.options.include_self:
+            self.take_self(unit.source)
 
     def take_notes(self, unit: _Unit, notes: Iterable[Note]) -> None:
         """Report what cannot be followed."""
         for note in notes:
-            place = Location(unit.source.path, note.line, note.column)
+            place = unit.source.locate(note.line, note.column)
             self.problems.append(Problem(Severity.WARNING, note.text, place, note.hint))
 
     def take_imports(self, unit: _Unit, imports: Iterable[FoundImport]) -> None:
         """Resolve the imports of a source, then those of the local modules that they reach."""
         self.resolve_imports(unit, imports)
+        self.drain()
+
+    def drain(self) -> None:
+        """Read the local modules that were reached, and those that they reach."""
         while self.work:
             found, importer = self.work.popleft()
             self.enter(found, importer)
 
     def resolve_imports(self, unit: _Unit, imports: Iterable[FoundImport]) -> None:
         """Resolve imports in the order of the source, keeping track of which `try` succeeded."""
-        failed: set[int] = set()
+        imports = list(imports)
+        # A `try` without imports in it never fails here: what stands in its handler may be reached at any time.
+        failed = {group for found in imports for group in found.fallbacks}
+        failed -= {group for found in imports for group in found.tries}
         for found in imports:
             use = self.resolve_import(unit, found, failed)
-            if not use.is_used and use.kind is ImportKind.OPTIONAL and not use.note.startswith("not reached"):
+            if not use.is_used and use.kind is ImportKind.OPTIONAL and not use.note.startswith(_NOT_REACHED):
                 failed.update(found.tries)
             self.uses.append(use)
 
     def resolve_import(self, unit: _Unit, found: FoundImport, failed: set[int]) -> ImportUse:
         """Resolve one import and take what it needs."""
-        location = Location(unit.source.path, found.line, found.column)
+        location = unit.source.locate(found.line, found.column)
         module = _make_absolute(unit.source, found)
         if module is None:
             text = f"`{'.' * found.level}{found.module}` is relative, but the source is in no package"
             self.problems.append(Problem(Severity.ERROR, text, location, "import it by its name"))
             return ImportUse(found.module, found.kind, location, found.name, is_used=False, note="relative")
-        answer = self.chain.resolve(module, found.name, unit.source.first, unit.source.last)
+        answer = self.chain.resolve(module, found.name, self.list_first(unit), unit.source.last)
         names = tuple(claim.name for claim in answer.claims)
         use = ImportUse(module, found.kind, location, found.name, answer.origin, names)
         note = self.judge(found, answer, failed)
@@ -226,14 +325,17 @@ class _Analyzer:
             return replace(use, is_used=False, note=note)
         return self.take(unit, use, answer)
 
+    def list_first(self, unit: _Unit) -> tuple[str, ...]:
+        return (*unit.source.first, *self.extra_folders) if self.extra_folders else unit.source.first
+
     def judge(self, found: FoundImport, answer: Answer, failed: set[int]) -> str:
         """Say why an import does not count, or nothing if it does."""
         if found.kind not in (ImportKind.REQUIRED, ImportKind.OPTIONAL):
-            return found.kind.value
+            return str(found.kind.value)
         if any(group not in failed for group in found.fallbacks):
-            return "not reached: what it stands in for is there"
+            return f"{_NOT_REACHED}: what it stands in for is there"
         if any(group in failed for group in (*found.sequels, *found.tries)):
-            return "not reached: an import before it is missing"
+            return f"{_NOT_REACHED}: an import before it is missing"
         if found.tries and not answer.is_present:
             return "not installed here"
         if found.tries and answer.origin is Origin.THIRD_PARTY and not self.options.include_optional:
@@ -273,13 +375,20 @@ class _Analyzer:
             first = (found.root, *importer.first)
             try:
                 source = SourceFile(
-                    file, read_source(Path(file)), module, package, tuple(dict.fromkeys(first)), importer.last
+                    file,
+                    read_source(Path(file)),
+                    file,
+                    module,
+                    package,
+                    tuple(dict.fromkeys(first)),
+                    importer.last,
                 )
                 unit = self.open(source)
             except AnalysisError as error:
                 self.problems.append(Problem(Severity.ERROR, str(error), hint=error.hint))
                 continue
             self.take_notes(unit, list(unit.extraction.notes.values()))
+            self.suggest(unit, [unit.extraction.tree])
             self.resolve_imports(unit, unit.extraction.imports)
 
     def finish(self) -> Analysis:
@@ -300,7 +409,8 @@ class _Analyzer:
             imports=tuple(self.uses),
             apps=self.apps,
             distributions=distributions,
-            problems=tuple(self.problems),
+            problems=tuple(dict.fromkeys(self.problems)),
+            suggestions=tuple(self.suggestions),
         )
 
     def raise_errors(self) -> None:
@@ -334,6 +444,18 @@ class _Analyzer:
             wheels=tuple(sorted(wheels, key=lambda wheel: wheel.canonical_name)),
             local=self.local.list_sources(),
         )
+
+
+def _describe_app(unit: _Unit, app: AppNode) -> App:
+    return App(app.name, app.kind, unit.source.locate(app.node.lineno, app.node.col_offset))
+
+
+def _choose_app(apps: Sequence[tuple[_Unit, AppNode]], name: str, label: str) -> tuple[_Unit, AppNode]:
+    exact = [entry for entry in apps if entry[1].name == name]
+    matching = exact or [entry for entry in apps if entry[1].is_named(name)]
+    if not matching:
+        raise AppNotFoundError(label, name, tuple(dict.fromkeys(app.name for _, app in apps)))
+    return matching[-1]  # a later definition of the same name replaces an earlier one
 
 
 def _parse_given(text: str, option: str) -> Need:

@@ -86,7 +86,7 @@ def _judge(test: ast.expr, aliases: Mapping[str, str], target: Target, depth: in
         parts = [_judge(value, aliases, target, depth + 1) for value in test.values]
         return _combine(parts, decisive=isinstance(test.op, ast.Or))
     if find_dotted_name(test, aliases) in _TYPE_CHECKING or find_dotted_name(test, {}) == "TYPE_CHECKING":
-        return Verdict(False, Cause.TYPE_CHECKING)
+        return Verdict(value=False, cause=Cause.TYPE_CHECKING)
     if _asks_for_module(test, aliases):
         return Verdict(None, Cause.PRESENCE)
     value = _evaluate(test, aliases, target)
@@ -172,15 +172,12 @@ def _subscript(node: ast.Subscript, aliases: Mapping[str, str], target: Target) 
     value = _evaluate(node.value, aliases, target)
     if not isinstance(value, tuple | str):
         return _NO_VALUE
-    index: object
     if isinstance(node.slice, ast.Slice):
-        bounds = [
-            _evaluate(bound, aliases, target) if bound else None
-            for bound in (node.slice.lower, node.slice.upper)
-        ]
-        if not all(bound is None or isinstance(bound, int) for bound in bounds):
-            return _NO_VALUE
-        return value[bounds[0] : bounds[1]]  # type: ignore[misc]  # checked on the line above
+        lower = _evaluate(node.slice.lower, aliases, target) if node.slice.lower else None
+        upper = _evaluate(node.slice.upper, aliases, target) if node.slice.upper else None
+        if isinstance(lower, int | None) and isinstance(upper, int | None) and node.slice.step is None:
+            return value[lower:upper]
+        return _NO_VALUE
     index = _evaluate(node.slice, aliases, target)
     if not isinstance(index, int) or not -len(value) <= index < len(value):
         return _NO_VALUE
@@ -193,13 +190,19 @@ def _call(node: ast.Call, aliases: Mapping[str, str], target: Target) -> object:
         return target.system
     if called == "platform.python_implementation":
         return {"cpython": "CPython", "pypy": "PyPy"}.get(target.implementation, target.implementation)
-    if called in ("sys.platform.startswith", "sys.platform.lower", "platform.system.lower"):
-        return _call_text(called, node, aliases, target)
+    if isinstance(node.func, ast.Attribute):
+        text = _evaluate(node.func.value, aliases, target)
+        return _call_method(text, node, aliases, target) if isinstance(text, str) else _NO_VALUE
     return _NO_VALUE
 
 
-def _call_text(called: str, node: ast.Call, aliases: Mapping[str, str], target: Target) -> object:
-    if called.endswith("lower"):
-        return target.platform.lower()
-    prefix = _evaluate(node.args[0], aliases, target) if node.args else _NO_VALUE
-    return target.platform.startswith(prefix) if isinstance(prefix, str | tuple) else _NO_VALUE  # type: ignore[arg-type]  # a tuple of other things raises no sooner than at run time
+def _call_method(text: str, node: ast.Call, aliases: Mapping[str, str], target: Target) -> object:
+    method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    if method == "lower" and not node.args:
+        return text.lower()
+    given = _evaluate(node.args[0], aliases, target) if len(node.args) == 1 else _NO_VALUE
+    choices = given if isinstance(given, tuple) else (given,)
+    prefixes = tuple(choice for choice in choices if isinstance(choice, str))
+    if method != "startswith" or len(prefixes) != len(choices):
+        return _NO_VALUE
+    return text.startswith(prefixes)

@@ -7,6 +7,7 @@ Does not know who provides a module or what an app is.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,16 @@ from wq_package.analyze.conditions import Cause, find_dotted_name, judge_test
 from wq_package.analyze.dynamic import CALL_MARKERS, read_call
 from wq_package.analyze.target import Target
 
-__all__ = ["Extraction", "FoundImport", "Note", "extract_imports", "find_aliases", "iter_child_statements"]
+__all__ = [
+    "Extraction",
+    "FoundImport",
+    "Note",
+    "extract_imports",
+    "find_aliases",
+    "find_path_literal",
+    "iter_child_statements",
+    "walk_tree",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +228,18 @@ class _Extractor:
         caught = [handler for handler in node.handlers if self.catches_import(handler.type)]
         is_guard = bool(caught) and not self.ends(caught[0].body)
         group = self.next_group()
+        # What stands in for a failed import is reached only if it fails; a handler of a larger block may be at any time.
+        stands_in = all(isinstance(inner, ast.Import | ast.ImportFrom | ast.Assign) for inner in node.body)
+        instead = (
+            replace(context, fallbacks=(*context.fallbacks, group))
+            if stands_in or not self.catches_all(caught)
+            else replace(context, tries=(*context.tries, self.next_group()))
+        )
         self.push(node.finalbody, context)
         inner = replace(context, sequels=(*context.sequels, group)) if is_guard else context
         self.push(node.orelse, inner)
         for handler in reversed(node.handlers):
-            reached = (
-                replace(context, fallbacks=(*context.fallbacks, group)) if handler in caught else context
-            )
-            self.push(handler.body, reached)
+            self.push(handler.body, instead if handler in caught else context)
         self.push(node.body, replace(context, tries=(*context.tries, group)) if is_guard else context)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, context: _Context) -> None:
@@ -248,6 +262,11 @@ class _Extractor:
             return any(map(self.catches_import, kind.elts))
         name = find_dotted_name(kind, self.extraction.aliases) or ""
         return name.removeprefix("builtins.") in _CATCHING
+
+    def catches_all(self, handlers: list[ast.ExceptHandler]) -> bool:
+        kinds = [handler.type for handler in handlers]
+        names = [find_dotted_name(kind, self.extraction.aliases) if kind else None for kind in kinds]
+        return any(name in (None, "Exception", "BaseException") for name in names)
 
     def ends(self, body: list[ast.stmt]) -> bool:
         """Whether a handler always ends in an error: then what it guards is required after all."""
@@ -330,3 +349,34 @@ class _Extractor:
 
 def _weaken(context: _Context, kind: ImportKind) -> _Context:
     return context if context.kind is not ImportKind.REQUIRED else replace(context, kind=kind)
+
+
+def find_path_literal(call: ast.Call, path: str) -> str | None:
+    """Tell which folder `sys.path.insert(0, …)` or `sys.path.append(…)` adds, if the source says it.
+
+    Args:
+        call: the call.
+        path: the source's own path, for what is relative to `__file__`.
+    """
+    if not call.args:
+        return None
+    own = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - plain strings all the way
+    texts = [node.value for node in walk_tree(call.args[-1]) if isinstance(node, ast.Constant)]
+    names = {node.id for node in walk_tree(call.args[-1]) if isinstance(node, ast.Name)}
+    attributes = [node.attr for node in walk_tree(call.args[-1]) if isinstance(node, ast.Attribute)]
+    words = [text for text in texts if isinstance(text, str)]
+    if "__file__" not in names and (len(words) != 1 or not isinstance(call.args[-1], ast.Constant)):
+        return None
+    ups = max(attributes.count("parent") + attributes.count("dirname") - 1, 0)
+    if "parents" in attributes:
+        ups = next((index for index in texts if isinstance(index, int)), 0)
+    return os.path.normpath("/".join([own, *[".."] * ups, *words]))
+
+
+def walk_tree(start: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and everything in it, in the order of the source; no depth of nesting ends it."""
+    stack = [start]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(list(ast.iter_child_nodes(node))))

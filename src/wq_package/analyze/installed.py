@@ -331,12 +331,9 @@ def _make_distribution(site: str, entry: str) -> InstalledDistribution:
 
 def _read_path_lines(folder: str, entry: str) -> list[str]:
     lines = [line.strip() for line in _read_text(f"{folder}/{entry}").splitlines()]
-    paths = [
-        os.path.join(folder, line)
-        for line in lines
-        if line and not line.startswith(("#", "import ", "import\t"))
-    ]
-    return [os.path.abspath(path) for path in paths if os.path.isdir(path)]  # noqa: PTH100, PTH112 - plain strings all the way
+    named = [line for line in lines if line and not line.startswith(("#", "import ", "import\t"))]
+    paths = [line if line.startswith("/") else f"{folder}/{line}" for line in named]
+    return [os.path.normpath(path) for path in paths if os.path.isdir(path)]  # noqa: PTH112 - plain strings all the way
 
 
 def _find_conda_prefix(site: str) -> str | None:

@@ -10,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -112,7 +113,7 @@ def _holds(marker: str, extras: frozenset[str], target: Target) -> bool:
 def _evaluate(marker: str, extras: frozenset[str], target: Target) -> bool:
     from packaging.markers import InvalidMarker, Marker, default_environment
 
-    environment = dict(default_environment())
+    environment: dict[str, str | AbstractSet[str]] = dict(default_environment().items())  # type: ignore[arg-type]  # a TypedDict of texts
     if not target.is_running:
         environment["python_version"] = "{}.{}".format(*target.version[:2])
         environment["python_full_version"] = "{}.{}.{}".format(*target.version)

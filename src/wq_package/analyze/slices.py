@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wq_package.analyze.apps import FunctionNode, find_app_kind
-from wq_package.analyze.extract import Extraction, FoundImport, Note, iter_child_statements
+from wq_package.analyze.extract import Extraction, FoundImport, Note, iter_child_statements, walk_tree
 
 __all__ = ["Slice", "slice_program"]
 
@@ -93,7 +93,7 @@ class _Slicer:
         imports = [
             found for key, group in self.extraction.by_node.items() if key in self.picked for found in group
         ]
-        touched = {id(inner) for start in self.order for inner in _walk(start)}
+        touched = {id(inner) for start in self.order for inner in walk_tree(start)}
         notes = [note for key, note in self.extraction.notes.items() if key in touched]
         return Slice(imports, notes, self.order)
 
@@ -225,15 +225,7 @@ def _uses_self(node: ast.AST, owners: tuple[ast.AST, ...]) -> bool:
     parameters = [*node.args.posonlyargs, *node.args.args]
     if not parameters or parameters[0].arg not in ("self", "cls"):
         return False
-    return any(isinstance(inner, ast.Name) and inner.id == parameters[0].arg for inner in _walk(node))
-
-
-def _walk(start: ast.AST) -> Iterator[ast.AST]:
-    stack = [start]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(ast.iter_child_nodes(node))
+    return any(isinstance(inner, ast.Name) and inner.id == parameters[0].arg for inner in walk_tree(node))
 
 
 def _read_chain(node: ast.AST) -> _Chain | None:
@@ -287,7 +279,10 @@ def _find_bound(node: FunctionNode | ast.Lambda | ast.ClassDef) -> set[str]:
 
 def _find_targets(generators: list[ast.comprehension]) -> set[str]:
     return {
-        name.id for generator in generators for name in _walk(generator.target) if isinstance(name, ast.Name)
+        name.id
+        for generator in generators
+        for name in walk_tree(generator.target)
+        if isinstance(name, ast.Name)
     }
 
 
@@ -314,37 +309,35 @@ def _make_table(owner: ast.AST) -> dict[str, list[ast.AST]]:
 
 
 def _iter_bindings(statement: ast.AST, *, with_changes: bool) -> Iterator[tuple[str, ast.AST]]:
-    match statement:
-        case ast.Import() | ast.ImportFrom():
-            for alias in statement.names:
-                yield alias.asname or alias.name.partition(".")[0], alias
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            yield statement.name, statement
-        case ast.Assign():
-            for target in statement.targets:
-                yield from _iter_target(target, statement.value, statement, with_changes=with_changes)
-        case ast.AugAssign() | ast.AnnAssign():
-            yield from _iter_target(
-                statement.target, statement.value or statement, statement, with_changes=with_changes
-            )
-        case ast.For() | ast.AsyncFor():
-            yield from _iter_target(statement.target, statement.iter, statement, with_changes=with_changes)
-        case ast.With() | ast.AsyncWith():
-            for item in statement.items:
-                if item.optional_vars is not None:
-                    yield from _iter_target(
-                        item.optional_vars, item.context_expr, statement, with_changes=with_changes
-                    )
-        case ast.ExceptHandler():
-            if statement.name:
-                yield statement.name, statement.type or statement
-        case ast.Expr() if with_changes and isinstance(statement.value, ast.Call):
-            chain = _read_chain(statement.value.func)
-            if chain is not None and len(chain) > 1:
-                yield chain[0], statement
-        case ast.match_case():
-            yield from ((name, statement.pattern) for name in _find_pattern_names(statement.pattern))
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from ((alias.asname or alias.name.partition(".")[0], alias) for alias in statement.names)
+    elif isinstance(statement, FunctionNode | ast.ClassDef):
+        yield statement.name, statement
+    elif isinstance(statement, ast.ExceptHandler) and statement.name:
+        yield statement.name, statement.type or statement
+    elif isinstance(statement, ast.match_case):
+        yield from ((name, statement.pattern) for name in _find_pattern_names(statement.pattern))
+    elif isinstance(statement, ast.Expr) and with_changes and isinstance(statement.value, ast.Call):
+        chain = _read_chain(statement.value.func)
+        if chain is not None and len(chain) > 1:
+            yield chain[0], statement
+    for target, value in _iter_assigned(statement):
+        yield from _iter_target(target, value, statement, with_changes=with_changes)
     yield from _iter_walrus(statement)
+
+
+def _iter_assigned(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.AST]]:
+    """Yield the targets of a statement, each with the value that it gets."""
+    if isinstance(statement, ast.Assign):
+        yield from ((target, statement.value) for target in statement.targets)
+    elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        yield statement.target, statement.value or statement
+    elif isinstance(statement, ast.For | ast.AsyncFor):
+        yield statement.target, statement.iter
+    elif isinstance(statement, ast.With | ast.AsyncWith):
+        for item in statement.items:
+            if item.optional_vars is not None:
+                yield item.optional_vars, item.context_expr
 
 
 def _iter_target(
@@ -374,7 +367,7 @@ def _find_root(node: ast.expr) -> str | None:
 def _find_pattern_names(pattern: ast.pattern) -> set[str]:
     names = {
         getattr(node, "name", None)
-        for node in _walk(pattern)
+        for node in walk_tree(pattern)
         if isinstance(node, ast.MatchAs | ast.MatchStar)
     }
     return {name for name in names if isinstance(name, str)}
@@ -388,7 +381,7 @@ def _iter_walrus(statement: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     for child in ast.iter_child_nodes(statement):
         if id(child) in inner:
             continue
-        for node in _walk(child):
+        for node in walk_tree(child):
             if isinstance(node, ast.NamedExpr) and isinstance(node.target, ast.Name):
                 yield node.target.id, node.value
 

@@ -1,19 +1,25 @@
-"""A source file and where it stands: its module name and the folders that Python would search (shell module).
+"""The sources of an analysis and where they stand: files, folders, notebooks, standard input (shell module).
 
-Knows scripts, packages, `src/` layouts and projects. Reads files; does not look into them.
+Knows scripts, packages, `src/` layouts and projects: which module name a file has, and which folders Python would
+search for what it imports. Reads files; does not look into Python code.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wq_package.errors import AnalysisError
+from wq_package.analyze.analysis import Location, Problem, Resolver, Severity
+from wq_package.errors import AnalysisError, InvalidSpecError
 
-__all__ = ["SourceFile", "locate_source", "read_source"]
+__all__ = ["SourceFile", "iter_source_paths", "locate_source", "read_source"]
 
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+_SUFFIXES = (".py", ".pyw", ".ipynb")
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +28,34 @@ class SourceFile:
 
     Attributes:
         path: as messages name it.
-        text: the source.
+        text: the source; of a notebook, the code of its cells.
+        file: its absolute path; empty if it is no file.
         module: its dotted name if it can be imported, else empty.
         package: the package that its relative imports start from; empty if it is in none.
         first: folders searched before the standard library.
         last: folders of the project, searched after everything installed.
+        places: for a notebook, the first line of each cell in `text` and its label.
+        declared: requirements that the program states itself, and where.
+        problems: what was wrong when it was read.
     """
 
     path: str
     text: bytes | str
+    file: str = ""
     module: str = ""
     package: str = ""
     first: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
+    places: tuple[tuple[int, str], ...] = ()
+    declared: tuple[tuple[str, Resolver, Location], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def locate(self, line: int, column: int = 0) -> Location:
+        """Make the location of a line, as the user counts it."""
+        if not self.places or not line:
+            return Location(self.path, line, column)
+        start, label = self.places[max(bisect_right(self.places, (line, "\U0010ffff")) - 1, 0)]
+        return Location(label, line - start + 1, column)
 
 
 def read_source(path: Path) -> bytes:
@@ -51,25 +72,52 @@ def read_source(path: Path) -> bytes:
         raise AnalysisError(f"`{path}` cannot be read: {error.strerror or error}") from error
 
 
+def iter_source_paths(path: Path) -> Iterator[Path]:
+    """Yield the sources of a folder, sorted; a file yields itself.
+
+    Hidden folders, virtual environments and installed packages inside the folder are passed over.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if _is_searched(folder, name))
+        yield from (Path(folder) / name for name in sorted(files) if name.endswith(_SUFFIXES))
+
+
+def _is_searched(folder: str, name: str) -> bool:
+    if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
+        return False
+    inner = f"{folder}/{name}"
+    return not (os.path.exists(f"{inner}/pyvenv.cfg") or os.path.exists(f"{inner}/conda-meta"))  # noqa: PTH110 - a hot path
+
+
 def locate_source(path: Path, text: bytes | str, label: str | None = None) -> SourceFile:
-    """Find out where a source stands; nothing of it is read."""
+    """Find out where a source stands, and read what it declares about itself.
+
+    Raises:
+        SourceSyntaxError: it is named like a notebook but is none.
+    """
     file = os.path.abspath(path)  # noqa: PTH100 - links stay as they are: Python does not resolve them either
-    folder = os.path.dirname(file)  # noqa: PTH120 - plain strings all the way
+    root, packages = _find_package(os.path.dirname(file))  # noqa: PTH120 - plain strings all the way
     stem = os.path.basename(file).partition(".")[0]  # noqa: PTH119 - plain strings all the way
-    parts = [] if stem in ("__init__", "__main__") else [stem]
-    root = folder
-    packages: list[str] = []
-    while _is_package(root) and os.path.dirname(root) != root:  # noqa: PTH120 - plain strings all the way
-        root, name = os.path.split(root)
-        packages.insert(0, name)
-    first: tuple[str, ...] = (root,)
+    module = ".".join([*packages, *([] if stem == "__init__" else [stem])])
     last = tuple(_iter_project_folders(root))
     if packages:
-        last = (folder, *last)  # a script inside a package may still be run by its path
-    else:
-        packages = []
-    module = ".".join([*packages, *parts])
-    return SourceFile(label or str(path), text, module, ".".join(packages), first, last)
+        last = (os.path.dirname(file), *last)  # noqa: PTH120 - a script inside a package may still be run by its path
+    source = SourceFile(label or str(path), text, file, module, ".".join(packages), (root,), last)
+    if file.endswith(".ipynb"):
+        return _open_notebook(source)
+    return _read_block(source)
+
+
+def _find_package(folder: str) -> tuple[str, list[str]]:
+    """Tell the folder above the outermost package, and the packages down from there."""
+    packages: list[str] = []
+    while _is_package(folder) and os.path.dirname(folder) != folder:  # noqa: PTH120 - plain strings all the way
+        folder, name = os.path.split(folder)
+        packages.insert(0, name)
+    return folder, packages
 
 
 def _is_package(folder: str) -> bool:
@@ -80,11 +128,51 @@ def _iter_project_folders(start: str) -> list[str]:
     """Tell the folders of the project around a folder from which its code can be imported."""
     folder = start
     for _ in range(12):
-        if any(os.path.isfile(f"{folder}/{name}") for name in _PROJECT_FILES):  # noqa: PTH113 - plain strings all the way
+        if any(os.path.isfile(f"{folder}/{name}") for name in _PROJECT_FILES):  # noqa: PTH113 - plain strings
             inner = [f"{folder}/{name}" for name in ("src", "lib")]
-            return [*(entry for entry in inner if os.path.isdir(entry)), folder]  # noqa: PTH112 - plain strings all the way
+            return [*(entry for entry in inner if os.path.isdir(entry)), folder]  # noqa: PTH112 - plain strings
         parent = os.path.dirname(folder)  # noqa: PTH120 - plain strings all the way
         if parent == folder:
             break
         folder = parent
     return []
+
+
+def _open_notebook(source: SourceFile) -> SourceFile:
+
+    from wq_package.analyze.notebooks import read_notebook
+
+    notebook = read_notebook(source.text, source.path)
+    problems = tuple(
+        Problem(Severity.ERROR, f"the cell cannot be parsed: {text}", Location(label, line))
+        for label, line, text in notebook.issues
+    )
+    place = Location(source.path)
+    declared = tuple((text, Resolver.NOTEBOOK, place) for text in dict.fromkeys(notebook.installs))
+    return replace(
+        source, text=notebook.text, places=tuple(notebook.places), declared=declared, problems=problems
+    )
+
+
+def _read_block(source: SourceFile) -> SourceFile:
+    """Read the `# /// script` block, if there is one."""
+    marker: bytes | str = b"# /// script" if isinstance(source.text, bytes) else "# /// script"
+    if marker not in source.text:  # type: ignore[operator]  # both are bytes, or both are text
+        return source
+
+    from wq_package.spec.script_block import parse_script_block
+
+    text = source.text.decode("utf-8-sig", "replace") if isinstance(source.text, bytes) else source.text
+    try:
+        block = parse_script_block(text, source.path)
+    except InvalidSpecError as error:
+        return replace(
+            source,
+            problems=tuple(Problem(Severity.ERROR, issue, Location(source.path)) for issue in error.issues),
+        )
+    if block is None:
+        return source
+    place = Location(source.path, block.line)
+    return replace(
+        source, declared=tuple((wheel.text, Resolver.SCRIPT_BLOCK, place) for wheel in block.dependencies)
+    )

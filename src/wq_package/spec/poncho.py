@@ -56,7 +56,11 @@ def parse_poncho(text: str, path: str) -> EnvironmentSpec:
     unsupported = tuple(f"`{key}` is not supported" for key in ("git", "http", "pinned") if document.get(key))
     if unsupported:
         raise InvalidSpecError(path, unsupported, hint="leave the key out and stage such data as task inputs")
-    known = {"name": document.get("name"), "channels": conda.get("channels"), "dependencies": dependencies}
+    known: dict[object, object] = {
+        "name": document.get("name"),
+        "channels": conda.get("channels"),
+        "dependencies": dependencies,
+    }
     if "wq-package" in document:
         known["wq-package"] = document["wq-package"]
     return parse_environment_document(known, path)
