@@ -136,7 +136,7 @@ def _require_python(found: Distribution) -> str:
 
 
 def _read_field(found: Distribution, name: str) -> str:
-    return found.metadata[name] if name in found.metadata else ""
+    return found.metadata[name] if name in found.metadata else ""  # noqa: SIM401 - it has no `get` in its type
 
 
 def _iter_commands(found: Distribution) -> Iterator[tuple[str, str]]:
