@@ -160,7 +160,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._roots: dict[object, tuple[Any, ...]] = {}
         self._ids = itertools.count(1)
         self._staging = {
-            is_bash: StagingOptions(shared_fs=shared_fs, stage_streams=is_bash, cache=use_cache)
+            is_bash: StagingOptions(shared_fs=shared_fs, is_bash=is_bash, cache=use_cache)
             for is_bash in (False, True)
         }
         self._blocks_ahead = 0

@@ -203,9 +203,9 @@ def _name_callable(function: object) -> str:
 
 
 def find_roots(function: object) -> tuple[FunctionType, ...]:
-    """Find the Python functions of the user's that a callable is made of, through wrappers, closures and partials.
+    """Find the Python functions that travel by value in a callable, through wrappers, closures and partials.
 
-    Those of installed packages and of Parsl are left out: what they import, their distribution brings.
+    Those that travel by name are left out, and Parsl's wrappers: what they import, their distribution brings.
     """
     found: dict[int, FunctionType] = {}
     seen: dict[int, object] = {}
@@ -215,12 +215,26 @@ def find_roots(function: object) -> tuple[FunctionType, ...]:
         if id(item) in seen:
             continue
         seen[id(item)] = item
-        if isinstance(item, FunctionType) and is_users(item.__module__, item.__code__.co_filename):
+        if isinstance(item, FunctionType) and _is_root(item):
             found[id(item)] = item
         todo.extend(_iter_parts(item))
     return tuple(
         sorted(found.values(), key=lambda root: (root.__code__.co_filename, root.__code__.co_firstlineno))
     )
+
+
+def _is_root(function: FunctionType) -> bool:
+    if function.__code__ in (_WRAP_ERROR, _TIMEOUT) or _is_parsl_wrapper(function):
+        return False
+    return is_users(function.__module__, function.__code__.co_filename) or not _is_importable(function)
+
+
+def _is_importable(function: FunctionType) -> bool:
+    """Tell whether a function is found under its name; where a decorator made an app of it, the app is found."""
+    found: object = sys.modules.get(function.__module__)
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is function
 
 
 def _iter_parts(item: object) -> Iterator[object]:
@@ -289,13 +303,12 @@ def _locate(root: FunctionType) -> tuple[str, int, str, int]:
 
 
 def _register_own_modules(roots: Iterable[FunctionType]) -> None:
-    """Let the modules that apps stand in travel by value from now on, classes in arguments included.
+    """Let the user's modules that apps stand in travel by value from now on, classes in arguments included.
 
     It has to last: an argument made of a class by name is not an instance of the same class that came by value.
     """
-    for name in (
-        {root.__module__ for root in roots} - {None, "__main__"} - cloudpickle.list_registry_pickle_by_value()
-    ):
+    own = {root.__module__ for root in roots if is_users(root.__module__, root.__code__.co_filename)}
+    for name in own - {None, "__main__"} - cloudpickle.list_registry_pickle_by_value():
         if name in sys.modules:
             cloudpickle.register_pickle_by_value(sys.modules[name])
 

@@ -1,7 +1,7 @@
-"""Which files a task brings along and leaves behind, and under which names its app finds them (logic module).
+"""Which files a task brings along and leaves behind, and under which names its app finds them (shell module).
 
-Knows Parsl's `File` and its keywords `inputs`, `outputs`, `stdout` and `stderr`; knows nothing of how files travel. Reads no
-disk, except to see whether a stream that is appended to is there already.
+Knows Parsl's `File` and its keywords `inputs`, `outputs`, `stdout` and `stderr`; knows nothing of how files travel. Touches the
+disk only for streams: is one that is appended to there already, and can its folder be written.
 
 A file with a relative path is staged through the sandbox under the same relative path. One with an absolute path is taken
 to be visible to the worker, as with Parsl's own executors; only the streams of a bash app, whose absolute paths Parsl
@@ -10,7 +10,7 @@ become absolute ones.
 """
 
 # Paths are only names here, and Parsl has them as text.
-# ruff: noqa: PTH100, PTH110, PTH117
+# ruff: noqa: PTH100, PTH103, PTH110, PTH117, PTH120
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from parsl.app.errors import BadStdStreamFile
 from parsl.data_provider.files import File
 from parsl.utils import get_std_fname_mode
 
@@ -37,12 +38,12 @@ class StagingOptions:
     """How files are staged for one app.
 
     Attributes:
-        stage_streams: also stage streams with absolute paths.
+        is_bash: streams are opened for the app, so they are checked, and staged even with absolute paths.
         cache: keep inputs on the worker for other tasks.
     """
 
     shared_fs: bool = False
-    stage_streams: bool = False
+    is_bash: bool = False
     cache: bool = True
 
 
@@ -117,14 +118,15 @@ class _Plan:
             return self.stage(wanted, is_output=True)
         if wanted is None:
             return None
-        try:
-            path, mode = get_std_fname_mode(key, wanted)
-        except Exception:  # noqa: BLE001 - Parsl's error, or that of its type checker
-            return wanted  # the app says what is wrong with it
+        if not self.options.is_bash and not _is_stream(wanted):
+            return wanted  # a python app may have any parameter of that name
+        path, mode = get_std_fname_mode(key, wanted)
         if self.options.shared_fs:
             return wanted if os.path.isabs(path) else (os.path.abspath(path), mode)
-        if os.path.isabs(path) and not self.options.stage_streams:
+        if os.path.isabs(path) and not self.options.is_bash:
             return wanted
+        if self.options.is_bash:
+            _make_folder(path)
         name = self._name(path)
         self.outputs[name] = OutputFile(name, os.path.abspath(path))
         if mode.startswith(("a", "r")) and os.path.exists(path):
@@ -140,6 +142,22 @@ class _Plan:
             number = len(self.inputs) + len(self.outputs)
             return f"{_OUTSIDE}/{number}/{PurePath(name).name}"
         return name
+
+
+def _is_stream(wanted: object) -> bool:
+    name = wanted[0] if isinstance(wanted, tuple) and len(wanted) == 2 else wanted
+    return isinstance(name, str | os.PathLike)
+
+
+def _make_folder(path: str) -> None:
+    """Make the folder of a stream, as Parsl does where the app runs; a bad one is told before anything runs."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise BadStdStreamFile(path) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadStdStreamFile(path)
 
 
 def _place(file: File, path: str) -> File:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from parsl import File
+from parsl.app.errors import BadStdStreamFile
+from typeguard import TypeCheckError
 
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.task import InputFile, OutputFile
@@ -59,7 +61,7 @@ def test_stage_files__path_that_leads_out__gets_a_name_inside(tmp_path: Path) ->
 
 
 def test_stage_files__shared_file_system__makes_paths_absolute(tmp_path: Path) -> None:
-    options = StagingOptions(shared_fs=True, stage_streams=True)
+    options = StagingOptions(shared_fs=True, is_bash=True)
     cargo = stage(File("a"), options=options, outputs=[File("b")], stdout="out", stderr=("err", "w"))
     assert (cargo.inputs, cargo.outputs) == ((), ())
     assert cargo.args[0].filepath == str(tmp_path / "a")
@@ -85,14 +87,25 @@ def test_stage_files__stream_to_append_to__travels_both_ways(tmp_path: Path) -> 
 def test_stage_files__absolute_stream__is_staged_for_bash_apps_only(tmp_path: Path) -> None:
     path = str(tmp_path / "task_0.stdout")
     assert stage(stdout=path).outputs == ()
-    cargo = stage(stdout=path, options=StagingOptions(stage_streams=True))
+    cargo = stage(stdout=path, options=StagingOptions(is_bash=True))
     assert cargo.outputs == (OutputFile(".wq-package-outside/0/task_0.stdout", path),)
     assert cargo.kwargs["stdout"] == (".wq-package-outside/0/task_0.stdout", "a+")
 
 
-def test_stage_files__stream_that_is_wrong__is_left_to_the_app() -> None:
-    wrong = ("name", "w", "extra")
-    assert stage(stdout=wrong).kwargs["stdout"] == wrong
+def test_stage_files__anything_as_stream_of_a_python_app__is_left_alone() -> None:
+    for value in (("name", "w", "extra"), 7, ["x"]):
+        assert stage(stdout=value).kwargs["stdout"] == value
+
+
+@pytest.mark.parametrize("wrong", [("name", "w", "extra"), 7, ["x"], ("x", None)])
+def test_stage_files__bad_stream_of_a_bash_app__is_what_parsl_raises(wrong: Any) -> None:
+    with pytest.raises(TypeCheckError):
+        stage(stdout=wrong, options=StagingOptions(is_bash=True))
+
+
+def test_stage_files__stream_in_no_folder__is_what_parsl_raises() -> None:
+    with pytest.raises(BadStdStreamFile):
+        stage(stdout="/dev/null/x", options=StagingOptions(is_bash=True))
 
 
 def test_stage_files__stream_as_file__is_an_output(tmp_path: Path) -> None:
