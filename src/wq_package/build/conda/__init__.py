@@ -3,13 +3,13 @@
     channels · records        names and values
     rattler_backend · rattler_child · failures   asking py-rattler in a process of its own
     package_files · conda_meta · layer           from an extracted package to a layer
-    ownership · staged_python · part             from a spec to the recipes of all layers
+    ownership · staged_python · conda_base             from a spec to the recipes of all layers
 
 Knows nothing of wheels, of order or of the archive.
 """
 
 from __future__ import annotations
 
-from wq_package.build.conda.part import CondaPart, is_conda_spec, prepare_conda_part
+from wq_package.build.conda.conda_base import is_conda_spec, prepare_conda_base
 
-__all__ = ["CondaPart", "is_conda_spec", "prepare_conda_part"]
+__all__ = ["is_conda_spec", "prepare_conda_base"]

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ class SolveRequest:
         channels: URLs, the most important first.
         specs: match specs as conda writes them: `numpy=2.4.6=py311h1234567_0`.
         subdir: the platform: `linux-64`.
+        wished: match specs to add if there is a solution with them.
         priority: `strict`: a package comes only from the first channel that has it; `flexible`: others are tried when
             there is no solution otherwise; `disabled`: channels are all alike.
     """
@@ -42,6 +43,7 @@ class SolveRequest:
     channels: tuple[str, ...]
     specs: tuple[str, ...]
     subdir: str
+    wished: tuple[str, ...] = ()
     priority: str = "strict"
 
 
@@ -79,6 +81,7 @@ class RattlerBackend:
                 "operation": "solve",
                 "channels": request.channels,
                 "specs": request.specs,
+                "wished": request.wished,
                 "subdir": request.subdir,
                 "priority": request.priority,
                 "cache": str(self._root / "channels"),
@@ -92,7 +95,7 @@ class RattlerBackend:
         if error.kind != "SolverError" or request.priority == "disabled" or len(request.channels) < 2:
             return ()
         try:
-            return self._solve(SolveRequest(request.channels, request.specs, request.subdir, "disabled"))
+            return self._solve(replace(request, wished=(), priority="disabled"))
         except ChildError:
             return ()
 

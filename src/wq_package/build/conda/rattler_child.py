@@ -19,6 +19,20 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
+from rattler import (
+    Channel,
+    ChannelPriority,
+    Client,
+    Gateway,
+    MatchSpec,
+    VirtualPackage,
+    VirtualPackageOverrides,
+    solve,
+)
+from rattler.exceptions import SolverError
+from rattler.package_streaming import download_and_extract, extract
+from rattler.repo_data.gateway import SourceConfig
+
 _AT_ONCE = 4
 
 
@@ -62,22 +76,20 @@ async def _answer(request: dict[str, Any], answers: TextIO) -> object:
 
 
 async def _solve(request: dict[str, Any]) -> list[dict[str, Any]]:
-    from rattler import (
-        Channel,
-        ChannelPriority,
-        Client,
-        Gateway,
-        MatchSpec,
-        VirtualPackage,
-        VirtualPackageOverrides,
-        solve,
-    )
-    from rattler.repo_data.gateway import SourceConfig
+    """Solve, with what is wished for besides if the channels have it."""
+    try:
+        return await _solve_exactly(request, [*request["specs"], *request["wished"]])
+    except SolverError:
+        if not request["wished"]:
+            raise
+        return await _solve_exactly(request, request["specs"])
 
+
+async def _solve_exactly(request: dict[str, Any], specs: list[str]) -> list[dict[str, Any]]:
     action: Any = "force-cache-only" if request["offline"] else "cache-or-fetch"
     records = await solve(
         sources=[Channel(url) for url in request["channels"]],
-        specs=[MatchSpec(text) for text in request["specs"]],
+        specs=[MatchSpec(text) for text in specs],
         platforms=[request["subdir"], "noarch"],
         gateway=Gateway(
             cache_dir=Path(request["cache"]),
@@ -92,8 +104,6 @@ async def _solve(request: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def _fetch_all(request: dict[str, Any], answers: TextIO) -> list[str]:
     """Extract each package into the folder of its digest; return the digests."""
-    from rattler import Client
-
     client, turns = Client.default_client(), asyncio.Semaphore(_AT_ONCE)
     folder = Path(request["folder"])
 
@@ -124,8 +134,6 @@ async def _fetch(package: dict[str, str], folder: Path, client: Any) -> str:
 
 
 async def _extract(url: str, partial: Path, client: Any) -> tuple[bytes, bytes]:
-    from rattler.package_streaming import download_and_extract, extract
-
     try:
         if url.startswith("file:"):
             return await asyncio.to_thread(extract, Path(unquote(urlsplit(url).path)), partial)

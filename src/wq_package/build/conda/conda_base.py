@@ -7,10 +7,11 @@ the business of the rooms that all layers share.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+from wq_package.archive.launcher import make_launcher_entries
+from wq_package.build.base import EnvironmentBase
 from wq_package.build.conda.channels import resolve_channels
 from wq_package.build.conda.conda_meta import render_conda_meta
 from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer, with_digest
@@ -25,7 +26,7 @@ from wq_package.build.recipes import BUILDER_VERSION, Recipe
 from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
-__all__ = ["CondaPart", "find_subdir", "is_conda_spec", "prepare_conda_part"]
+__all__ = ["find_subdir", "is_conda_spec", "prepare_conda_base"]
 
 _SUBDIRS = {
     "x86_64": "linux-64",
@@ -34,25 +35,8 @@ _SUBDIRS = {
     "s390x": "linux-s390x",
     "riscv64": "linux-riscv64",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CondaPart:
-    """What conda brings to an environment.
-
-    Attributes:
-        interpreter: its Python, laid out so that it can be run here.
-        python: recipe of the layer with Python.
-        others: recipes of the other layers, by name.
-        distributions: version of each Python distribution in it, by canonical name.
-        owners: name of the conda package that owns a path.
-    """
-
-    interpreter: Interpreter
-    python: Recipe
-    others: tuple[Recipe, ...]
-    distributions: Mapping[str, str]
-    owners: Mapping[str, str]
+# What the manylinux policies let wheels expect from any host, and what bare hosts lack.
+_EXPECTED_BY_WHEELS = ("libstdcxx", "libgcc")
 
 
 def is_conda_spec(spec: EnvironmentSpec) -> bool:
@@ -73,14 +57,12 @@ def find_subdir() -> str:
         raise BuildError(f"conda has no packages for `{machine}`") from None
 
 
-def prepare_conda_part(
+def prepare_conda_base(
     spec: EnvironmentSpec,
     options: BuildOptions,
     root: Path,
     reporter: Reporter,
-    *,
-    reserved: Collection[str] = (),
-) -> CondaPart:
+) -> EnvironmentBase:
     """Solve and fetch the conda packages of a spec.
 
     Args:
@@ -88,11 +70,13 @@ def prepare_conda_part(
         options: of the build.
         root: a folder of the cache for packages and channels.
         reporter: told about downloads.
-        reserved: paths that belong to the archive itself.
 
     Raises:
         BuildError: there is no solution, or a channel or package cannot be had.
     """
+    if options.interpreter is not None:
+        hint = "leave --interpreter out, or take the conda packages out of the spec"
+        raise BuildError("an environment with conda packages has conda's Python", hint=hint)
     backend = RattlerBackend(root, offline=options.offline)
     reporter.start("solving", None)
     records = backend.solve(make_request(spec))
@@ -104,8 +88,9 @@ def prepare_conda_part(
     packages = [
         open_package(each, folder, site_packages) for each, folder in zip(records, folders, strict=True)
     ]
-    ownership = find_ownership(packages, reserved)
-    return _make_part(packages, ownership, root / "pythons", options)
+    launcher = {entry.path for entry in make_launcher_entries(python.version)}
+    ownership = find_ownership(packages, launcher)
+    return _make_base(packages, ownership, root / "pythons", options)
 
 
 def make_request(spec: EnvironmentSpec) -> SolveRequest:
@@ -114,7 +99,8 @@ def make_request(spec: EnvironmentSpec) -> SolveRequest:
     python = [] if named else [CondaRequirement("python", spec.python or "")]
     base = Path.cwd()
     specs = tuple(_render(requirement, base) for requirement in (*python, *spec.conda))
-    return SolveRequest(resolve_channels(spec.channels, base), specs, find_subdir())
+    wished = _EXPECTED_BY_WHEELS if spec.wheels else ()
+    return SolveRequest(resolve_channels(spec.channels, base), specs, find_subdir(), wished)
 
 
 def _render(requirement: CondaRequirement, base: Path) -> str:
@@ -132,9 +118,9 @@ def _find_site_packages(python: CondaRecord) -> str:
     return f"lib/python{'.'.join(python.version.split('.')[:2])}/site-packages"
 
 
-def _make_part(
+def _make_base(
     packages: Sequence[ExtractedPackage], ownership: Ownership, staging: Path, options: BuildOptions
-) -> CondaPart:
+) -> EnvironmentBase:
     staging.mkdir(parents=True, exist_ok=True)
     prefix = stage_python(select_python_closure(packages), staging)
     interpreter = describe_interpreter(str(prefix / "bin" / "python3"))
@@ -146,7 +132,7 @@ def _make_part(
     }
     python = recipes.pop("python")
     others = tuple(recipes[name] for name in sorted(recipes))
-    return CondaPart(interpreter, python, others, ownership.distributions, ownership.owners)
+    return EnvironmentBase(interpreter, python, others, ownership.distributions, ownership.owners)
 
 
 def _make_recipe(

@@ -1,0 +1,30 @@
+"""What an environment stands on: its Python, and what comes with it (value module)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wq_package.build.interpreter import Interpreter
+from wq_package.build.recipes import Recipe
+
+__all__ = ["EnvironmentBase"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentBase:
+    """The layers below all wheels and local sources.
+
+    Attributes:
+        interpreter: the Python, as it can be run on this machine.
+        python: recipe of the layer with Python.
+        others: recipes of the layers that come with it, by name.
+        distributions: version of each Python distribution in them, by canonical name.
+        owners: name of the package that owns a path, where wheels must not overwrite it.
+    """
+
+    interpreter: Interpreter
+    python: Recipe
+    others: tuple[Recipe, ...] = ()
+    distributions: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
