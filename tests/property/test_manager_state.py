@@ -1,0 +1,187 @@
+"""The manager's state machine among unreliable workers: no task is lost, none ends twice, no worker is over-committed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+
+from manager_peers import SimulatedWorker, make_call
+from wq_package.manager.state import ManagerState, StateOptions
+from wq_package.manager.state import actions as a
+from wq_package.manager.state import events as e
+from wq_package.task import Environment, InputFile, OutputFile, Resources, ResultCode, Task
+
+ENVIRONMENTS = (None, None, Environment("1" * 64, "one.tar.gz"), Environment("2" * 64, "two.tar.zst"))
+WHOLE = Resources(8, 10_000, 10_000, 8)
+"""A worker that every task fits."""
+INPUTS = (
+    e.StagedInput("file-abc-644", "in", content=b"x"),
+    e.StagedInput("", "own", content=b"y", cache=False),
+)
+
+
+class QueueAmongWorkers:
+    """A state machine, simulated workers, and everything between them that is still on its way."""
+
+    def __init__(self, chance: random.Random, *, look_ahead: int) -> None:
+        self.chance = chance
+        self.look_ahead = look_ahead
+        self.state = ManagerState(StateOptions(look_ahead=look_ahead, launcher=b"launch", run_call=b"run"))
+        self.workers: dict[int, SimulatedWorker] = {}
+        self.pending: dict[int, list[list[e.Event]]] = {}
+        self.results: Counter[int] = Counter()
+        self.codes: dict[int, ResultCode] = {}
+        self.submitted = 0
+        self.cancelled: set[int] = set()
+        self.numbers = 0
+        self.now = 0.0
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        steps = {
+            self.connect: 2,
+            self.submit: 6,
+            self.deliver: 20,
+            self.complete: 12,
+            self.arrive: 16,
+            self.lose: 1,
+            self.cancel: 1,
+            self.tick: 2,
+        }
+        self.chance.choices(list(steps), list(steps.values()))[0]()
+        self.check()
+
+    def handle(self, *events: e.Event) -> None:
+        self.carry_out(self.state.handle(*events))
+
+    def carry_out(self, actions: list[a.Action]) -> None:
+        for action in actions:
+            if isinstance(action, a.Finish):
+                self.results[action.result.task_id] += 1
+                self.codes[action.result.task_id] = action.result.code
+            elif isinstance(action, a.Drop):
+                raise AssertionError(f"an honest worker was dropped: {action.reason}")
+            elif not isinstance(action, a.Warn):
+                self.workers[action.worker].inbox.append(action)
+
+    def connect(self) -> None:
+        if len(self.workers) < 5:
+            total = Resources(self.chance.randint(1, 4), 1000, 1000, self.chance.randint(0, 1))
+            self.add_worker(total, dialect=self.chance.random() < 0.5)
+
+    def add_worker(self, total: Resources, *, dialect: bool) -> None:
+        self.numbers += 1
+        worker = self.workers[self.numbers] = SimulatedWorker(self.numbers, total, dialect=dialect)
+        self.pending[self.numbers] = []
+        self.handle(*worker.greet())
+
+    def submit(self) -> None:
+        chance = self.chance
+        box = Resources(
+            chance.choice([None, 0.5, 1, 2, 4]),
+            chance.choice([None, 100, 900]),
+            chance.choice([None, 100]),
+            chance.choice([None, None, 1]),
+        )
+        environment = chance.choice(ENVIRONMENTS)
+        kind = chance.choice(["call", "command", "files"])
+        priority = chance.choice([0.0, 1.0])
+        for _ in range(chance.randint(1, 5)):
+            self.submitted += 1
+            task = Task(
+                command="true" if kind == "command" else None,
+                call=None if kind == "command" else make_call().call,
+                environment=environment,
+                resources=box,
+                max_retries=None,
+                priority=priority,
+                inputs=(InputFile("in", content=b"x"), InputFile("own", content=b"y"))
+                if kind == "files"
+                else (),
+                outputs=(OutputFile("out", "out"),) if kind == "files" else (),
+            )
+            self.handle(e.Submitted(self.submitted, task, INPUTS if kind == "files" else ()))
+
+    def pick_worker(self) -> SimulatedWorker | None:
+        return self.workers[self.chance.choice(sorted(self.workers))] if self.workers else None
+
+    def deliver(self) -> None:
+        worker = self.pick_worker()
+        if worker is not None and worker.inbox:
+            self.pending[worker.number].append(worker.take_one())
+
+    def complete(self) -> None:
+        worker = self.pick_worker()
+        if worker is not None and worker.running:
+            usec = self.chance.choice([100, 30_000, 5_000_000])
+            self.pending[worker.number].append(
+                worker.complete(self.chance.randrange(len(worker.running)), usec=usec)
+            )
+
+    def arrive(self) -> None:
+        worker = self.pick_worker()
+        if worker is not None and self.pending[worker.number]:
+            self.handle(*self.pending[worker.number].pop(0))
+
+    def lose(self) -> None:
+        worker = self.pick_worker()
+        if worker is not None:
+            self.remove(worker.number)
+
+    def remove(self, number: int) -> None:
+        late = self.pending.pop(number)
+        self.handle(e.WorkerGone(number, "killed"))
+        del self.workers[number]
+        for events in late:
+            self.handle(*events)
+
+    def cancel(self) -> None:
+        if self.submitted:
+            task_id = self.chance.randint(1, self.submitted)
+            self.cancelled.add(task_id)
+            self.handle(e.Cancelled(task_id))
+
+    def tick(self) -> None:
+        self.now += self.chance.choice([0.1, 1.0])
+        self.handle(e.Tick(self.now, self.now))
+        self.carry_out(self.state.sweep())
+
+    def check(self) -> None:
+        self.state.check()
+        assert all(count == 1 for count in self.results.values())
+        assert len(self.results) + len(self.state.tasks) == self.submitted
+        if not self.look_ahead:
+            assert not any(worker.is_overcommitted() for worker in self.workers.values())
+
+    def finish(self) -> None:
+        """Give the machine one large worker, and no more trouble: every task ends, also without a `Tick`."""
+        for number in list(self.workers):
+            self.remove(number)
+        self.add_worker(WHOLE, dialect=self.chance.random() < 0.7)
+        for _ in range(40 * self.submitted + 40):
+            for worker in self.workers.values():
+                while worker.inbox:
+                    self.handle(*worker.take_one())
+                while worker.running:
+                    self.handle(*worker.complete(0))
+            if not self.state.tasks:
+                return
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 2**32), look_ahead=st.sampled_from([0, 16]), steps=st.integers(1, 400))
+def test_manager_state__workers_come_and_go__every_task_ends_exactly_once(
+    seed: int, look_ahead: int, steps: int
+) -> None:
+    queue = QueueAmongWorkers(random.Random(seed), look_ahead=look_ahead)
+    for _ in range(steps):
+        queue.step()
+    queue.finish()
+    queue.check()
+    assert len(queue.results) == queue.submitted
+    ended = {ResultCode.SUCCESS, ResultCode.OUTPUT_MISSING}
+    assert all(code in ended or task_id in queue.cancelled for task_id, code in queue.codes.items())
+    assert all(not any(worker.used) for worker in queue.state.workers.values())
