@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -146,9 +147,8 @@ def find_interpreter(version: str | None, named: str | None) -> Interpreter:
 
 
 def _find_installed(version: str, running: Interpreter) -> Interpreter:
-    short = ".".join(version.split(".")[:2])
     # Asked one after another: each costs a process, and the first nearly always fits.
-    for program in (f"python{version}", f"python{short}", find_python(version)):
+    for program in _iter_candidates(version, running):
         if program is None or shutil.which(program) is None:
             continue
         try:
@@ -161,6 +161,16 @@ def _find_installed(version: str, running: Interpreter) -> Interpreter:
     raise BackendNotFoundError(
         f"Python {version}", (f"this Python {running.version}", "PATH", "uv"), hint=hint
     )
+
+
+def _iter_candidates(version: str, running: Interpreter) -> Iterator[str | None]:
+    exact = re.match(r"[\d.]*\d", version)
+    if exact:
+        yield f"python{'.'.join(exact[0].split('.')[:2])}"
+        # pyenv, uv and many clusters keep their versions side by side.
+        for folder in sorted(Path(running.prefix).parent.glob(f"*{exact[0]}*"), reverse=True):
+            yield str(folder / "bin" / "python3")
+    yield find_python(version)
 
 
 def _check_version(found: Interpreter, version: str | None, named: str) -> Interpreter:

@@ -7,6 +7,7 @@ are uv's own business: its settings and environment variables hold here as anywh
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -18,13 +19,19 @@ from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildErr
 
 __all__ = ["explain_failure", "find_python", "find_uv", "install_wheels", "resolve_requirements"]
 
+_LOG = logging.getLogger(__name__)
+
 _NO_NETWORK = re.compile(
-    r"Failed to fetch|error sending request|dns error|tcp connect error|timed out|network was disabled|tls handshake",
+    r"Failed to fetch|error sending request|dns error|tcp connect error|timed out|tls handshake",
     re.IGNORECASE,
 )
 _NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+?)(?:,| and)")
 _NO_PROJECT = re.compile(r"Because (\S+) was not found in the package registry")
 _NO_WHEEL = re.compile(r"Because (\S+) has no (?:usable )?wheels|has no wheels with a matching")
+_OFFLINE = re.compile(r"network was disabled|Network connectivity is disabled", re.IGNORECASE)
+_NOT_BUILT = re.compile(
+    r"Failed to (?:build|download and build) `([^`]+)`|build backend returned an error", re.IGNORECASE
+)
 _URL = re.compile(r"https?://[^\s`]+")
 
 
@@ -128,6 +135,7 @@ def _run(command: tuple[str, ...]) -> None:
 
 def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> BuildError:
     """Turn what uv printed into an error of one sentence with a hint."""
+    _LOG.info("%s ended with %d:\n%s", " ".join(command), exit_code, output)
     words = _find_reason(output)
     if os.strerror(errno.ENOSPC) in output:
         return DiskFullError(
@@ -139,37 +147,35 @@ def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> Bu
 
 
 def _explain(output: str, words: str) -> tuple[str, str]:
+    if _OFFLINE.search(output):
+        return f"a distribution is neither installed nor cached: {words}", "build once without --offline"
+    if found := _NOT_BUILT.search(output):
+        which = f"`{found[1]}`" if found[1] else "a distribution"
+        return (
+            f"{which} has no wheel for this Python, and building it from source failed",
+            "choose a version that has a wheel, or run again with `wq-package -v` to see the compiler's words",
+        )
     if _NO_NETWORK.search(output):
         where = _URL.search(output)
         target = f" at `{where[0]}`" if where else ""
-        offline = "network was disabled" in output
-        return (
-            f"a distribution is neither installed nor cached: {words}"
-            if offline
-            else f"the package index{target} could not be reached"
-        ), (
-            "build without --offline once"
-            if offline
-            else "check the network, proxy and index settings (UV_INDEX_URL)"
-        )
+        hint = "check the network, proxy and index settings (UV_INDEX_URL)"
+        return f"the package index{target} could not be reached", hint
+    return _explain_solution(output, words)
+
+
+def _explain_solution(output: str, words: str) -> tuple[str, str]:
     if found := _NO_PROJECT.search(output):
-        return (
-            f"the package index has no distribution named `{found[1]}`",
-            "check the name in the spec; import names often differ",
-        )
+        hint = "check the name in the spec; import names often differ"
+        return f"the package index has no distribution named `{found[1]}`", hint
     if found := _NO_VERSION.search(output):
-        return (
-            f"the package index has no version that fits `{found[1]}`",
-            "check the version in the spec, or leave it out to take the newest",
-        )
-    if found := _NO_WHEEL.search(output):
+        hint = "check the version in the spec, or leave it out to take the newest"
+        return f"the package index has no version that fits `{found[1]}`", hint
+    if _NO_WHEEL.search(output):
         return f"no wheel fits this Python and platform: {words}", "choose another version of it or of Python"
     if "unsatisfiable" in output:
-        return (
-            f"the requirements contradict each other: {words}",
-            "loosen one of the versions named in this sentence",
-        )
-    return f"uv failed: {words}", "run the command again with -v for all that uv printed"
+        hint = "loosen one of the versions named in this sentence"
+        return f"the requirements contradict each other: {words}", hint
+    return f"uv failed: {words}", "run again with `wq-package -v` to see all that uv printed"
 
 
 def _find_reason(output: str) -> str:
