@@ -91,9 +91,13 @@ def open_exchange(pair: ConnectionPair, message: m.Message) -> None:
 def join_bodies(events: Iterable[m.Event]) -> list[m.Event]:
     """Make one `Data` of neighbouring ones: how a body is cut is no part of its meaning."""
     joined: list[m.Event] = []
+    pieces: list[bytes] = []
     for event in events:
-        if isinstance(event, m.Data) and joined and isinstance(joined[-1], m.Data):
-            joined[-1] = m.Data(joined[-1].body + event.body)
-        else:
-            joined.append(event)
-    return joined
+        if isinstance(event, m.Data):
+            pieces.append(event.body)
+            continue
+        if pieces:
+            joined.append(m.Data(b"".join(pieces)))
+            pieces = []
+        joined.append(event)
+    return [*joined, m.Data(b"".join(pieces))] if pieces else joined

@@ -37,7 +37,11 @@ READ_SIZE = 256 * 1024
 MAX_WAITING_BYTES = 2 * 1024 * 1024
 """Reading stops while more than this waits to be received."""
 WRITE_HIGH_WATER = 1024 * 1024
+FLUSH_AT_ONCE = 64 * 1024
+"""More than this is not kept back until the end of the loop's turn."""
 FILE_PIECE = 256 * 1024
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a peer has, when we close, to take what was sent."""
 KEEPALIVE_IDLE = 60
 """Seconds of silence after which the kernel asks whether the peer's machine is still there."""
 _NONCE_LENGTH = 63
@@ -95,6 +99,7 @@ class _Wire(asyncio.BufferedProtocol):
         self.link = Link(self)
         self.events: list[m.Event] = []
         self.error: WQPackageError | None = None
+        self.is_ended = False
         self.is_lost = False
         self.is_closing = False
         self.is_traced = _logger.isEnabledFor(logging.DEBUG)
@@ -104,7 +109,7 @@ class _Wire(asyncio.BufferedProtocol):
         self._is_reading = True
         self._has_room = True
         self._is_flush_planned = False
-        self._reader: asyncio.Future[None] | None = None
+        self._readers: list[asyncio.Future[None]] = []
         self._drainers: list[asyncio.Future[None]] = []
 
     @property
@@ -135,6 +140,7 @@ class _Wire(asyncio.BufferedProtocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
+        self.is_ended = True
         if self.error is None and not self.is_closing:
             self.connection.receive_eof()
             self._take_events()
@@ -144,11 +150,11 @@ class _Wire(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.is_traced:
             _logger.debug("x %s: %s", self.link.peer_address, exc or "closed")
-        self.is_lost = True
+        self.is_ended = self.is_lost = True
         if self.error is None and not self.is_closing:
             self.connection.receive_eof()
             self._take_events()
-        self._wake_reader()
+        _wake(self._readers)
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -156,10 +162,7 @@ class _Wire(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._has_room = True
-        for waiter in self._drainers:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._drainers.clear()
+        _wake(self._drainers)
 
     # -- called by the link -------------------------------------------------------------------------------------------
 
@@ -174,12 +177,9 @@ class _Wire(asyncio.BufferedProtocol):
 
     async def wait(self) -> None:
         """Wait until something has changed: events, an error, the end, or a password dialogue that is over."""
-        assert self._reader is None, "one task at a time may receive"
-        self._reader = asyncio.get_running_loop().create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
+        waiter = asyncio.get_running_loop().create_future()
+        self._readers.append(waiter)
+        await waiter
 
     async def drain(self) -> None:
         self.flush()
@@ -192,13 +192,15 @@ class _Wire(asyncio.BufferedProtocol):
         await waiter
 
     def plan_flush(self) -> None:
-        if not self._is_flush_planned:
+        if self.connection.outgoing_size > FLUSH_AT_ONCE:
+            self.flush()
+        elif not self._is_flush_planned:
             self._is_flush_planned = True
             asyncio.get_running_loop().call_soon(self._flush_as_planned)
 
     def flush(self) -> None:
         data = self.connection.data_to_send()
-        if data and not self.is_lost:
+        if data and not self.transport.is_closing():
             self.transport.write(data)
 
     def fail(self, error: WQPackageError) -> None:
@@ -208,6 +210,9 @@ class _Wire(asyncio.BufferedProtocol):
         self.error = error
         self.flush()
         self.transport.close()
+
+    def wake_readers(self) -> None:
+        _wake(self._readers)
 
     def _flush_as_planned(self) -> None:
         self._is_flush_planned = False
@@ -225,11 +230,7 @@ class _Wire(asyncio.BufferedProtocol):
             self.flush()
             if self.connection.error is not None:
                 self.fail(self.connection.error)
-        self._wake_reader()
-
-    def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        _wake(self._readers)
 
 
 class Link:
@@ -254,7 +255,7 @@ class Link:
         while not wire.events:
             if wire.error is not None:
                 raise wire.error
-            if wire.is_lost or wire.is_closing:
+            if wire.is_ended or wire.is_closing:
                 return [m.ConnectionClosed()]
             await wire.wait()
         return wire.take_events()
@@ -314,7 +315,7 @@ class Link:
         self._wire.is_closing = True
         self._wire.flush()
         self._wire.transport.close()
-        self._wire._wake_reader()
+        self._wire.wake_readers()
 
     def abort(self) -> None:
         """Close now; what the peer has not taken is lost."""
@@ -322,10 +323,14 @@ class Link:
         self._wire.transport.abort()
 
     async def aclose(self) -> None:
-        """Close, and wait until what was sent has gone out or the peer is gone."""
+        """Close, and wait a moment until what was sent has gone out or the peer is gone."""
         self.close()
-        while not self._wire.is_lost:
-            await self._wire.wait()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                while not self._wire.is_lost:
+                    await self._wire.wait()
+        except TimeoutError:
+            self.abort()
 
     async def wait_ready(self) -> None:
         """Wait until the password dialogue is over.
@@ -342,7 +347,7 @@ class Link:
     async def wait_events(self) -> None:
         """Wait until `receive` would return at once."""
         wire = self._wire
-        while not (wire.events or wire.error or wire.is_lost or wire.is_closing):
+        while not (wire.events or wire.error or wire.is_ended or wire.is_closing):
             await wire.wait()
 
     @property
@@ -356,7 +361,7 @@ class Link:
     @property
     def buffered(self) -> int:
         """How many bytes wait to be taken by the peer's machine."""
-        return self._wire.transport.get_write_buffer_size()
+        return self._wire.connection.outgoing_size + self._wire.transport.get_write_buffer_size()
 
     @property
     def peer_version(self) -> int | None:
@@ -630,6 +635,13 @@ async def serve(
             hint="choose another port, or 0 for any that is free",
         ) from error
     return server
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
 
 
 def _set_socket_options(sock: socket.socket) -> None:

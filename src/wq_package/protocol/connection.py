@@ -69,6 +69,7 @@ class Connection:
         self._events: list[m.Event] = []
         self._error: WQPackageError | None = None
         self._outgoing: list[bytes] = []
+        self._outgoing_size = 0
         self._unsent_body = 0
         self._is_raw = False
         self._is_eof = False
@@ -111,6 +112,11 @@ class Connection:
         return self._error
 
     @property
+    def outgoing_size(self) -> int:
+        """How many bytes `data_to_send` would give."""
+        return self._outgoing_size
+
+    @property
     def unsent_body(self) -> int:
         """How many bytes of the last header's body are still to be given."""
         return self._unsent_body
@@ -150,7 +156,7 @@ class Connection:
 
     def _take_dialogue_lines(self) -> None:
         if self._dialogue is not None and self._dialogue.to_send:
-            self._outgoing.append(self._dialogue.to_send)
+            self._queue(self._dialogue.to_send)
             self._dialogue.to_send = b""
 
     def _finish(self) -> None:
@@ -307,7 +313,7 @@ class Connection:
             self._say(message)
         except ProtocolError as error:
             raise LocalProtocolError(f"cannot send {error}") from error
-        self._outgoing.append(data)
+        self._queue(data)
         if isinstance(message, _BODY_HEADERS):
             self._unsent_body = message.size
         elif isinstance(message, m.StatusQuery):
@@ -336,7 +342,7 @@ class Connection:
             LocalProtocolError: it is more than announced.
         """
         self.expect_passthrough(len(data))
-        self._outgoing.append(bytes(data))
+        self._queue(bytes(data))
 
     def expect_passthrough(self, size: int) -> None:
         """Count a piece of the body that the shell will write by itself, after all of `data_to_send`.
@@ -352,4 +358,9 @@ class Connection:
         """Give what is to be written, and forget it."""
         data = b"".join(self._outgoing)
         self._outgoing.clear()
+        self._outgoing_size = 0
         return data
+
+    def _queue(self, data: bytes) -> None:
+        self._outgoing.append(data)
+        self._outgoing_size += len(data)

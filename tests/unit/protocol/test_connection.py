@@ -22,7 +22,9 @@ def test_body__written_by_the_shell__is_counted() -> None:
     assert manager.unsent_body == 2
     manager.send_body(memoryview(b"ab"))
     manager.send(m.Check())
+    assert manager.outgoing_size == 21
     assert manager.data_to_send() == b"put a 6 0644\nabcheck\n"
+    assert manager.outgoing_size == 0
 
 
 def test_body__longer_than_announced__is_our_mistake() -> None:
