@@ -449,16 +449,25 @@ async def connect(
             f"no manager answered at {host}:{port} within {timeout:g} s", hint="check host, port and firewall"
         ) from error
     except ssl.SSLError as error:
-        raise AuthenticationError(
-            f"no TLS with {host}:{port}: {error.reason or error}",
-            hint="check that the manager uses TLS, and its certificate or fingerprint",
-        ) from error
+        raise _make_tls_error(host, port, error) from error
     except OSError as error:
         raise ManagerUnreachableError(
             f"no manager answers at {host}:{port}: {error.strerror or error}",
             hint="check host and port, and that the manager runs and listens on this network",
         ) from error
     return wire.link
+
+
+def _make_tls_error(host: str, port: int, error: ssl.SSLError) -> AuthenticationError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return AuthenticationError(
+            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
+            hint="give the manager's certificate authority, or the fingerprint of its certificate",
+        )
+    return AuthenticationError(
+        f"no TLS with {host}:{port}: {(error.reason or str(error)).lower().replace('_', ' ')}",
+        hint="check that the manager uses TLS",
+    )
 
 
 async def _open(host: str, port: int, role: Role, password: bytes | None, tls: TlsOptions | None) -> _Wire:
