@@ -130,6 +130,7 @@ class EnvironmentRoom:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
         self._leases = ExitStack()
         self._leased: set[str] = set()
+        self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
 
     async def find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
         """Name the layers of an offer that the store lacks; none if the environment is composed already.
@@ -139,6 +140,7 @@ class EnvironmentRoom:
             OSError: likewise.
         """
         digests = [layer.digest for layer in offer.layers]
+        self._sizes.update((layer.digest, layer.size) for layer in parse_index(offer.index).layers)
         return await self._call(self._find_missing, offer.digest, digests)
 
     def _find_missing(self, environment: str, digests: list[str]) -> tuple[str, ...]:
@@ -150,11 +152,12 @@ class EnvironmentRoom:
         """Begin to store a layer; `on_end` is called with what went wrong, or with an empty text."""
         loop = asyncio.get_running_loop()
         feed = LayerFeed(loop)
+        size = self._sizes.get(layer.digest, 0)  # the wire tells the compressed one only
 
         def store() -> None:
             error = ""
             try:
-                self._store.add_layer(layer.digest, layer.size, io.BufferedReader(feed, 1 << 18))
+                self._store.add_layer(layer.digest, size, io.BufferedReader(feed, 1 << 18))
             except (WQPackageError, OSError) as failure:
                 error = _render(failure, f"layer {layer.digest[:12]} could not be stored")
                 feed.abort()

@@ -116,6 +116,9 @@ def collect_outputs(folder: str, outputs: Sequence[wire.TaskFile], store: EntryS
     stored: list[tuple[str, int]] = []
     missing: list[str] = []
     taken: dict[str, str] = {}
+    for name in {output.sandbox_name for output in outputs}:
+        if os.path.isdir(f"{folder}/{name}"):
+            _follow_links_within(folder, f"{folder}/{name}")  # before anything that they lead to is moved
     for output in outputs:
         key = store.make_key()
         if _collect(folder, output.sandbox_name, store.locate(key), taken):
@@ -133,8 +136,6 @@ def _collect(folder: str, name: str, place: str, taken: dict[str, str]) -> bool:
     if is_copied:
         _copy_item(source, place)
         return True
-    if os.path.isdir(source):
-        _follow_links_within(folder, source)
     try:
         os.rename(source, place)
     except OSError:  # a mount inside the sandbox

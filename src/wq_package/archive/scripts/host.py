@@ -93,16 +93,17 @@ class Host:
         function = self.known.get(digest)
         if function is None:
             try:
-                function = self._load(digest)
+                function = self.load(digest)
             except BaseException as error:  # noqa: BLE001 - a missing module is the call's answer
                 return False, self.runner.encode_error(error)
-            self.known[digest] = function
         result: tuple[bool, bytes] = self.runner.run_callable(function, arguments)
         return result
 
-    def _load(self, digest: bytes) -> Any:
+    def load(self, digest: bytes) -> Any:
+        """Unpickle a function and keep it."""
         with open(self.functions + "/" + digest.hex(), "rb") as file:
-            return self.runner.load_callable(file.read())
+            function = self.known[digest] = self.runner.load_callable(file.read())
+        return function
 
     def answer(self, outcome: tuple[int, bool, bytes, int, int], memory: int) -> None:
         """Send an answer with what the call printed since the last one."""
@@ -140,7 +141,7 @@ class Zygote:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.serials: dict[int, int] = {}  # by process id
+        self.running: dict[int, tuple[int, bytes]] = {}  # serial and function digest, by process id
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(wake, False)
@@ -156,7 +157,7 @@ class Zygote:
             while self._turn(dict(poller.poll())):
                 pass
         finally:
-            for pid in list(self.serials):
+            for pid in list(self.running):
                 _kill_group(pid)
 
     def _turn(self, ready: dict[int, int]) -> bool:
@@ -173,7 +174,7 @@ class Zygote:
         return bool(packet)
 
     def _fork(self, packet: bytes) -> None:
-        serial = CALL.unpack_from(packet)[1]
+        _, serial, digest, _ = CALL.unpack_from(packet)
         try:
             pid = os.fork()
         except OSError as error:
@@ -184,7 +185,7 @@ class Zygote:
             self._run_child(packet)
         with contextlib.suppress(OSError):  # the child does the same; whoever is first
             os.setpgid(pid, pid)
-        self.serials[pid] = serial
+        self.running[pid] = (serial, digest)
 
     def _run_child(self, packet: bytes) -> None:
         status = 1
@@ -203,22 +204,31 @@ class Zygote:
             os._exit(status)
 
     def _kill(self, serial: int) -> None:
-        for pid, running in self.serials.items():
+        for pid, (running, _) in self.running.items():
             if running == serial:
                 _kill_group(pid)
 
     def _reap(self) -> None:
-        while self.serials:
+        while self.running:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if found is None:
                 return
             _kill_group(found.si_pid)  # what the call left behind; the id is still ours until we wait for it
             pid, status, used = os.wait4(found.si_pid, 0)
-            serial = self.serials.pop(pid, None)
-            if serial is None:
+            serial, digest = self.running.pop(pid, (0, b""))
+            if not serial:
                 continue
             cpu = int((used.ru_utime + used.ru_stime) * 1e6)
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, status, cpu, used.ru_maxrss))
+            if status == 0 and digest not in self.host.known:
+                self._learn(digest)
+
+    def _learn(self, digest: bytes) -> None:
+        """Load a function here, once a child has shown that this is harmless: later forks find it, and its modules."""
+        try:
+            self.host.load(digest)
+        except BaseException:  # noqa: BLE001 - then each child loads it, and tells why it cannot
+            self.host.known.pop(digest, None)
 
 
 @contextlib.contextmanager
@@ -336,6 +346,8 @@ def main(arguments: list[str]) -> None:
     host = Host(calls, answers, spool, functions)
     host.runner.make_clean_main()
     sys.argv = [""]
+    with contextlib.suppress(ImportError):
+        import cloudpickle  # noqa: F401,PLC0415 - nearly every function needs it; the first call should not pay
     error = host.import_ahead(json.loads(imports))
     if _flush_output():
         os.ftruncate(1, 0)

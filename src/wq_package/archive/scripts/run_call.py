@@ -24,6 +24,8 @@ from typing import Any
 PICKLE_PROTOCOL = 5
 """The newest that Python 3.8 knows."""
 
+_HERE = os.path.dirname(__file__)
+
 
 def make_clean_main() -> None:
     """Put an empty `__main__` in place of this script, for functions that were pickled from `__main__`."""
@@ -118,7 +120,7 @@ def _describe(error: BaseException) -> str:
 
 def _format(error: BaseException) -> str:
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
         trace = trace.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, trace))

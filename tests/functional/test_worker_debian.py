@@ -1,0 +1,321 @@
+"""Our worker, run as a process, with Debian's Work Queue manager."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.workqueue
+
+MANAGER = """
+import json, os, sys
+import work_queue as wq
+
+folder, script = sys.argv[1:3]
+queue = wq.WorkQueue(port=0)
+if os.path.exists(folder + "/password"):
+    assert queue.specify_password_file(folder + "/password")
+print(queue.port, flush=True)
+results = []
+
+def submit(command, cores=1, **options):
+    task = wq.Task(command)
+    for place, name, cache in options.get("inputs", ()):
+        task.specify_input_file(place, name, cache=cache)
+    for place, name in options.get("folders", ()):
+        task.specify_directory(place, name, type=wq.WORK_QUEUE_INPUT, recursive=True)
+    for text, name in options.get("buffers", ()):
+        task.specify_buffer(text, name)
+    for place, name in options.get("outputs", ()):
+        task.specify_output_file(place, name)
+    for name, value in options.get("variables", {}).items():
+        task.specify_environment_variable(name, value)
+    if cores is not None:
+        task.specify_cores(cores); task.specify_memory(10); task.specify_disk(10); task.specify_gpus(0)
+    if "end_time" in options:
+        task.specify_end_time(options["end_time"])
+    if "tag" in options:
+        task.specify_tag(options["tag"])
+    return queue.submit(task)
+
+def collect(count, seconds=60):
+    import time
+    limit = time.time() + seconds
+    while count and time.time() < limit:
+        task = queue.wait(1)
+        if task:
+            count -= 1
+            results.append({"tag": task.tag, "result": task.result, "code": task.return_status,
+                            "output": task.output, "usec": task.cmd_execution_time})
+
+exec(script)
+stats = queue.stats
+print(json.dumps({"results": results, "removed": stats.workers_removed, "joined": stats.workers_joined,
+                  "lost": stats.workers_lost}), flush=True)
+sys.stdin.read()
+queue.shutdown_workers(0)
+"""
+
+
+@dataclass
+class Outcome:
+    """What the manager saw, and how the worker ended."""
+
+    results: list[dict[str, Any]]
+    told: dict[str, Any]
+    worker_code: int
+    worker_errors: str
+    workdir: Path
+
+
+def run_pair(folder: Path, script: str, *options: str, password: bytes | None = None) -> Outcome:
+    """Run a manager with a script of its own and our worker, until the script has ended."""
+    if password is not None:
+        (folder / "password").write_bytes(password)
+    manager = subprocess.Popen(
+        ["/usr/bin/python3", "-c", MANAGER, str(folder), script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    assert manager.stdin is not None
+    assert manager.stdout is not None
+    port = manager.stdout.readline().strip()
+    resources = ["--cores", "4", "--memory", "1000", "--disk", "1000", "--single-shot", "-t", "15"]
+    place = ["--workdir", str(folder / "workdir")]
+    command = [
+        sys.executable,
+        "-m",
+        "wq_package_cli",
+        "worker",
+        "127.0.0.1",
+        port,
+        *resources,
+        *place,
+        *options,
+    ]
+    worker = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BASE": "inherited"}
+    )
+    try:
+        told = json.loads(manager.stdout.readline())
+        manager.stdin.close()
+        _, errors = worker.communicate(timeout=30)
+        assert manager.wait(timeout=30) == 0
+    finally:
+        for process in (worker, manager):
+            process.kill()
+            process.wait()
+        for stream in (manager.stdin, manager.stdout, worker.stderr):
+            if stream is not None:
+                stream.close()
+    return Outcome(told["results"], told, worker.returncode, errors, folder / "workdir")
+
+
+def assert_left_well(outcome: Outcome) -> None:
+    assert outcome.worker_code == 0, outcome.worker_errors
+    assert "Traceback" not in outcome.worker_errors
+    assert outcome.told["removed"] == outcome.told["lost"] == 0
+    assert list(outcome.workdir.iterdir()) == []
+
+
+def test_task__every_kind_of_file__arrives_and_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("hello input\n")
+    (tmp_path / "with space.txt").write_text("spaced\n")
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    (tmp_path / "folder" / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (tmp_path / "folder" / "run.sh").chmod(0o755)
+    (tmp_path / "folder" / "sub" / "b c.txt").write_text("BBBB")
+    script = """
+submit("cat in.txt 'in/sp.txt' buffer.dat 'dir_in/sub/b c.txt'; dir_in/run.sh; echo out > out.txt; "
+       "mkdir -p outd/deep; echo one > outd/1; echo two > outd/deep/2; ln -s ../out.txt outd/link",
+       inputs=[("in.txt", "in.txt", True), ("with space.txt", "in/sp.txt", False)],
+       folders=[("folder", "dir_in")], buffers=[("literal ", "buffer.dat")],
+       outputs=[("back.txt", "out.txt"), ("back", "outd")])
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert outcome.results[0]["result"] == 0
+    assert outcome.results[0]["output"] == "hello input\nspaced\nliteral BBBBran\n"
+    assert (tmp_path / "back.txt").read_text() == "out\n"
+    assert (tmp_path / "back" / "1").read_text() == "one\n"
+    assert (tmp_path / "back" / "deep" / "2").read_text() == "two\n"
+    assert (tmp_path / "back" / "link").read_text() == "out\n"
+    assert_left_well(outcome)
+
+
+def test_task__writes_to_its_input__does_not_alter_it_for_others(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("clean\n")
+    (tmp_path / "big.bin").write_bytes(bytes(1 << 20))
+    script = """
+for _ in range(4):
+    submit("echo dirty >> in.txt; chmod 0 in.txt; cat in.txt; echo x >> big.bin; wc -c < big.bin",
+           inputs=[("in.txt", "in.txt", True), ("big.bin", "big.bin", True)])
+collect(4)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert {result["output"] for result in outcome.results} == {"clean\ndirty\n1048578\n"}
+    assert_left_well(outcome)
+
+
+def test_task__variables__are_those_that_work_queue_promises(tmp_path: Path) -> None:
+    script = """
+submit('echo "$FOO|$BASE|$CORES|$OMP_NUM_THREADS|$MEMORY|$DISK|$GPUS|${DISPLAY-unset}"; pwd; '
+       'echo $WORK_QUEUE_SANDBOX; touch $TMPDIR/x && [ "$TMPDIR" = "$TMP" ] && echo temporary; cat; ulimit -n >/dev/null; '
+       'ls /proc/self/fd', variables={"FOO": "bar 'baz'"}, cores=2)
+submit('echo $CORES', cores=None, tag="whole")
+collect(2)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    by_tag = {result["tag"]: result["output"] for result in outcome.results}
+    first, folder, sandbox, temporary, *descriptors = by_tag[None].splitlines()
+    assert first == "bar 'baz'|inherited|2|2|10|10||unset"
+    assert folder.startswith(sandbox + "/t.")
+    assert sandbox.startswith(str(outcome.workdir))
+    assert temporary == "temporary"
+    assert descriptors == ["0", "1", "2", "3"]  # the last is that of `ls` itself
+    assert by_tag["whole"] == "4\n"
+    assert_left_well(outcome)
+
+
+def test_task__any_end__is_told_as_work_queue_does(tmp_path: Path) -> None:
+    script = """
+import time
+submit("exit 3", tag="fails")
+submit("no-such-command", tag="not found")
+submit("kill -9 $$", tag="killed")
+submit("true", outputs=[("never.txt", "never.txt")], tag="no output")
+submit("sleep 60", end_time=int((time.time() + 1) * 1e6), tag="late")
+submit("head -c 300000 /dev/zero | tr '\\\\0' x", tag="much")
+submit("sleep 60 & echo started", tag="leaves a child")
+collect(7)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    ends = {result["tag"]: (result["result"], result["code"]) for result in outcome.results}
+    assert ends["fails"] == (0, 3)
+    assert ends["not found"] == (0, 127)
+    assert ends["killed"] == (0, 9)
+    assert ends["no output"] == (2, 0)
+    assert ends["late"][0] == 24
+    assert ends["leaves a child"] == (0, 0)
+    assert {result["tag"]: len(result["output"] or "") for result in outcome.results}["much"] == 300_000
+    assert_left_well(outcome)
+
+
+def test_task__wall_time_over__is_killed_with_its_children(tmp_path: Path) -> None:
+    script = """
+task = wq.Task("sh -c 'echo $$ > %s/pid; sleep 60' ; true" % folder)
+task.specify_cores(1); task.specify_memory(1); task.specify_disk(1); task.specify_gpus(0)
+task.specify_running_time(1)
+queue.submit(task)
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert [result["result"] for result in outcome.results] == [56]
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert_left_well(outcome)
+
+
+def test_task__cancelled_while_it_runs__is_gone_and_its_place_is_free(tmp_path: Path) -> None:
+    script = """
+import time
+number = submit("echo $$ > %s/pid; sleep 60" % folder, cores=4)
+while not os.path.exists(folder + "/pid"):
+    queue.wait(1)
+queue.cancel_by_taskid(number)
+submit("echo next", cores=4)
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert [result["output"] for result in outcome.results] == ["next\n"]
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert_left_well(outcome)
+
+
+def test_tasks__two_hundred__each_comes_back_once(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("shared")
+    script = """
+for index in range(200):
+    submit("cat in.txt; echo -%d" % index, inputs=[("in.txt", "in.txt", True)], tag=str(index))
+collect(200)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert {result["tag"]: result["output"] for result in outcome.results} == {
+        str(index): f"shared-{index}\n" for index in range(200)
+    }
+    assert_left_well(outcome)
+
+
+def test_task__long_command_and_many_variables__runs(tmp_path: Path) -> None:
+    script = """
+submit("echo " + "x" * 100_000 + " | wc -c", variables={"V%d" % i: "y" * 3000 for i in range(40)})
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert outcome.results[0]["output"] == "100001\n"
+    assert_left_well(outcome)
+
+
+def test_task__features__are_found(tmp_path: Path) -> None:
+    script = """
+task = wq.Task("echo featured")
+task.specify_feature("my feat")
+queue.submit(task)
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script, "--feature", "my feat")
+
+    assert outcome.results[0]["output"] == "featured\n"
+    assert_left_well(outcome)
+
+
+@pytest.mark.parametrize("password", [b"sesame\n", b"\xff\xfe raw \r\n\n"], ids=["line", "raw bytes"])
+def test_password__right__is_let_in(tmp_path: Path, password: bytes) -> None:
+    options = ("--password-file", str(tmp_path / "password"))
+    outcome = run_pair(tmp_path, "submit('echo in'); collect(1)", *options, password=password)
+
+    assert outcome.results[0]["output"] == "in\n"
+    assert_left_well(outcome)
+
+
+@pytest.mark.parametrize("given", [b"wrong\n", b"sesame", None], ids=["wrong", "no newline", "missing"])
+def test_password__not_right__one_sentence_and_code_6(tmp_path: Path, given: bytes | None) -> None:
+    options: tuple[str, ...] = ()
+    if given is not None:
+        (tmp_path / "mine").write_bytes(given)
+        options = ("--password-file", str(tmp_path / "mine"))
+    outcome = run_pair(tmp_path, "submit('echo in'); collect(1, 4)", *options, password=b"sesame\n")
+
+    assert outcome.results == []
+    assert outcome.worker_code == 6
+    assert "password" in outcome.worker_errors
+    assert "hint:" in outcome.worker_errors
+    assert "Traceback" not in outcome.worker_errors
+
+
+def test_password__offered_to_a_manager_without__one_sentence_and_code_6(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"sesame\n")
+    outcome = run_pair(
+        tmp_path, "submit('echo in'); collect(1, 4)", "--password-file", str(tmp_path / "mine")
+    )
+
+    assert outcome.results == []
+    assert outcome.worker_code == 6
+    assert "password" in outcome.worker_errors
+    assert "Traceback" not in outcome.worker_errors
