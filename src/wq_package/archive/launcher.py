@@ -11,30 +11,19 @@ from importlib import resources
 from pathlib import Path
 
 from wq_package.archive.layer import LayerEntry
+from wq_package.archive.script_header import make_relocatable_script, render_script_header
 
-PREFIX_NOTE = ".wq-package/prefix"
-"""The file that says where an environment was relocated to."""
+__all__ = [
+    "make_environment_variables",
+    "make_launcher_entries",
+    "make_relocatable_script",
+    "read_script",
+    "render_launcher",
+    "render_script_header",
+]
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _REMOVED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-
-# sh runs the second line, which starts the interpreter that lies beside the script, also through links to it; to Python the second
-# and third are one string. Parentheses before the patterns, because some shells take a lone `)` for the end of `$(`.
-_SCRIPT_HEADER = """#!/bin/sh
-'''exec' "$(p=$0; case $p in (*/*) ;; (*) p=./$p;; esac; while [ -L "$p" ]; do t=$(readlink "$p"); case $t in (/*) p=$t;; (*) p=${p%/*}/$t;; esac; done; CDPATH='' cd -P -- "${p%/*}" && pwd -P)/@PYTHON@"@ARGUMENTS@ "$0" "$@"
-' '''
-"""
-
-
-def render_script_header(python: str = "python3", arguments: str = "") -> str:
-    """Write the first lines of a Python script in `bin` that works wherever its environment is.
-
-    Args:
-        python: name of the interpreter in the same folder.
-        arguments: of the interpreter, as on a `#!` line.
-    """
-    words = f" {arguments.strip()}" if arguments.strip() else ""
-    return _SCRIPT_HEADER.replace("@PYTHON@", python).replace("@ARGUMENTS@", words)
 
 
 def render_launcher() -> str:
@@ -57,7 +46,7 @@ def make_launcher_entries(python: str, *, conda_spec: str = "") -> tuple[LayerEn
     short = ".".join(python.split(".")[:2])
     scripts = {
         "bin/activate": read_script("activate.sh").replace("@PYTHON@", short),
-        "bin/conda-unpack": render_script_header() + read_script("conda_unpack.py"),
+        "bin/conda-unpack": make_relocatable_script(read_script("conda_unpack.py").encode()).decode(),
         "bin/poncho_package_run": render_launcher(),
         "bin/run_in_env": read_script("run_in_env.sh"),
     }

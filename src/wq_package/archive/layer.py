@@ -19,6 +19,8 @@ METADATA_FOLDER = ".wq-package"
 
 INDEX_PATH = f"{METADATA_FOLDER}/index.json"
 MANIFEST_FOLDER = f"{METADATA_FOLDER}/layers"
+PREFIX_NOTE = f"{METADATA_FOLDER}/prefix"
+"""The file of an unpacked environment that says where it was relocated to."""
 
 FIXED_MTIME = 946684800
 """The modification time of every member: 2000-01-01, later than any date that tar or zip dislike."""

@@ -44,13 +44,11 @@ def _find_path_fault(path: str) -> str:
 def _find_length_fault(path: str, names: list[str]) -> str:
     if "\0" in path:
         return "its path has a NUL in it"
-    if len(path.encode("utf-8", "surrogateescape")) > _MAX_PATH:
+    if len(path) * 4 <= _MAX_NAME:  # no character takes more than four bytes
+        return ""
+    if _count_bytes(path) > _MAX_PATH:
         return "its path is too long"
-    if len(path) > _MAX_NAME and any(
-        len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME for name in names
-    ):
-        return "a name in its path is too long"
-    return ""
+    return "a name in its path is too long" if any(_count_bytes(name) > _MAX_NAME for name in names) else ""
 
 
 def _find_target_fault(path: str, target: str) -> str:
@@ -58,7 +56,7 @@ def _find_target_fault(path: str, target: str) -> str:
         return f"it links to the absolute path `{target}`"
     if not target or "\0" in target:
         return "its link target is empty or has a NUL in it"
-    if len(target.encode("utf-8", "surrogateescape")) > _MAX_PATH:
+    if _count_bytes(target) > _MAX_PATH:
         return "its link target is too long"
     names = target.split("/")
     ups = 0
@@ -69,3 +67,7 @@ def _find_target_fault(path: str, target: str) -> str:
     if any(name in {"", ".", ".."} for name in names[ups:]) and target != ".":
         return f"its link target `{target}` is not in plain form"
     return ""
+
+
+def _count_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))

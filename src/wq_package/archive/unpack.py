@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from wq_package.archive.layer import (
     INDEX_PATH,
     MANIFEST_FOLDER,
     METADATA_FOLDER,
+    PREFIX_NOTE,
     ArchiveIndex,
     LayerManifest,
     Member,
@@ -83,32 +84,31 @@ def unpack_archive(path: Path, destination: Path) -> ArchiveIndex:
     Raises:
         ArchiveError: `destination` is there and not empty, or the archive is damaged or unsafe.
     """
+    destination = destination.absolute()
     with ArchiveReader(path) as archive, _open_new_folder(destination) as folder:
-        relocations: list[Relocation] = []
+        relocations: dict[str, list[Relocation]] = {}
         with Unpacker(folder) as unpacker:
             for layer in archive.index.layers:
                 manifest = unpacker.add_layer(archive.open_layer(layer.digest), layer, str(path))
-                relocations += manifest.relocations
+                for member in manifest.members:  # of two layers that have one file, the later counts
+                    relocations.pop(member.path, None)
+                for relocation in manifest.relocations:
+                    relocations.setdefault(relocation.path, []).append(relocation)
             unpacker.add_file(INDEX_PATH, archive.index_text.encode("ascii"))
-        for relocation in relocations:
-            relocate_file(folder, relocation, str(destination.absolute()))
+            unpacker.add_file(PREFIX_NOTE, os.fsencode(destination) + b"\n")
+        for some in relocations.values():
+            relocate_file(folder, some, str(destination))
         return archive.index
 
 
-def relocate_file(folder: Path, relocation: Relocation, prefix: str) -> None:
-    """Relocate one file of a tree in `folder` that will be used at `prefix`.
-
-    The file is replaced, not rewritten, so that whoever shares it by a hard link keeps the old one.
-    """
-    path = folder / relocation.path
-    data = relocate(path.read_bytes(), relocation, prefix)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
-    mode = path.stat().st_mode & 0o777
-    descriptor = os.open(temporary, _NEW_FILE, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    os.utime(temporary, ns=(_FIXED_NS, _FIXED_NS))
-    temporary.replace(path)
+def relocate_file(folder: Path, relocations: Sequence[Relocation], prefix: str) -> None:
+    """Relocate one file of a tree in `folder` that will be used at `prefix`."""
+    path = folder / relocations[0].path
+    data = path.read_bytes()
+    for relocation in relocations:
+        data = relocate(data, relocation, prefix)
+    path.write_bytes(data)
+    os.utime(path, ns=(_FIXED_NS, _FIXED_NS))
 
 
 @contextmanager
@@ -187,7 +187,9 @@ class _TreeWriter:
         self._folders = [os.open(root, _DIRECTORY)]
         self._parent = ""
         self._file = -1
-        self.start_layer()
+        self._earlier: set[str] = set()
+        self._written: list[TarMember] = []
+        self._manifest = bytearray()
 
     def close(self) -> None:
         if self._file >= 0:
@@ -197,8 +199,9 @@ class _TreeWriter:
         self._folders.clear()
 
     def start_layer(self) -> None:
-        self._written: list[TarMember] = []
-        self._manifest = bytearray()
+        self._earlier.update(member.path for member in self._written)
+        self._written = []
+        self._manifest.clear()
 
     def finish_layer(self) -> LayerManifest:
         """Check that what was written is what the manifest names."""
@@ -243,17 +246,28 @@ class _TreeWriter:
     def _start(self, member: TarMember) -> None:
         if self._manifest:
             raise SegmentError("a layer goes on after its manifest")
-        self._written.append(member)
         parent, _, name = member.path.rpartition("/")
-        encoded = name.encode("utf-8", "surrogateescape")
         try:
             if parent != self._parent:
                 self._enter(parent)
-            self._create(member, encoded)
+            self._create_or_replace(member, name.encode("utf-8", "surrogateescape"))
         except FileExistsError:
             raise SegmentError(f"`{member.path}` is there twice") from None
         except OSError as error:
             raise _translate(error, member.path) from error
+        self._written.append(member)
+
+    def _create_or_replace(self, member: TarMember, name: bytes) -> None:
+        """Create a member, in the place of one that an earlier layer had, as tar does."""
+        try:
+            self._create(member, name)
+        except FileExistsError:
+            is_again = member.path in self._earlier and all(member.path != old.path for old in self._written)
+            if not is_again:
+                raise
+            if member.kind is not MemberKind.FOLDER:
+                os.unlink(name, dir_fd=self._folders[-1])
+                self._create(member, name)
 
     def _create(self, member: TarMember, name: bytes) -> None:
         folder = self._folders[-1]

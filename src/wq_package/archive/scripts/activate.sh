@@ -4,7 +4,9 @@
 if [ -n "${BASH_VERSION-}" ]; then
     eval '_wqp_prefix=${BASH_SOURCE[0]}'
 elif [ -n "${ZSH_VERSION-}" ]; then
-    eval '_wqp_prefix=${(%):-%x}'
+    # `%x` garbles names that are not ASCII in the C locale; `$0` is the shell's own name in some modes.
+    _wqp_prefix=$0
+    case $_wqp_prefix in */activate | activate) ;; *) eval '_wqp_prefix=${(%):-%x}' ;; esac
 else
     _wqp_prefix=${WQ_PACKAGE_PREFIX-}/bin/activate
 fi

@@ -90,14 +90,17 @@ wqp_need() {
     command -v "$1" >/dev/null 2>&1 || wqp_fail 221 "'$wqp_environment' needs '$1', which this machine lacks${2:+; $2}"
 }
 
-# Unpacks in a subshell whose output is the decompressor's exit code, so that its failure counts as tar's does.
-wqp_extract() {
+wqp_find_unpacker() {
     wqp_need tar
     case $(od -A n -N 4 -t x1 "$wqp_environment" 2>/dev/null | tr -d ' ') in
         1f8b*) wqp_need gzip; wqp_unpacker='gzip -dc' ;;
         28b52ffd | 5?2a4d18) wqp_need zstd 'build it as .tar.gz'; wqp_unpacker='zstd -dcq' ;;
         *) wqp_unpacker='' ;;
     esac
+}
+
+# The exit code of a pipe is that of its end: a file tells when the decompressor failed.
+wqp_extract() {
     if [ -z "$wqp_unpacker" ]; then
         tar -xf "$wqp_environment" -C "$wqp_folder"
         return
@@ -107,6 +110,7 @@ wqp_extract() {
 }
 
 wqp_unpack() {
+    wqp_find_unpacker
     rm -rf -- "$wqp_folder" && mkdir -p -- "$wqp_folder" || wqp_fail 221 "'$wqp_folder' cannot be made"
     wqp_extract || {
         rm -rf -- "$wqp_folder"

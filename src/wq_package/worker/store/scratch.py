@@ -56,5 +56,5 @@ def remove_tree(path: Path) -> None:
         return
     for folder, _, _ in os.walk(path):
         with suppress(OSError):
-            os.chmod(folder, 0o700)  # noqa: PTH101 - os.walk gives text
+            os.chmod(folder, 0o700)
     shutil.rmtree(path, ignore_errors=True)

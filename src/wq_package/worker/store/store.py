@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wq_package.archive.index_text import compute_environment_digest, is_digest, parse_manifest
-from wq_package.archive.launcher import PREFIX_NOTE
 from wq_package.archive.layer import (
     INDEX_PATH,
+    PREFIX_NOTE,
     LayerManifest,
     Member,
     MemberKind,
