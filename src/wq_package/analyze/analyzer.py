@@ -314,7 +314,12 @@ class _Analyzer:
         location = unit.source.locate(found.line, found.column)
         module = _make_absolute(unit.source, found)
         if module is None:
-            text = f"`{'.' * found.level}{found.module}` is relative, but the source is in no package"
+            where = (
+                "goes above the outermost package"
+                if unit.source.package
+                else "but the source is in no package"
+            )
+            text = f"`{'.' * found.level}{found.module}` is relative, {where}"
             self.problems.append(Problem(Severity.ERROR, text, location, "import it by its name"))
             return ImportUse(found.module, found.kind, location, found.name, is_used=False, note="relative")
         answer = self.chain.resolve(module, found.name, self.list_first(unit), unit.source.last)
@@ -402,6 +407,7 @@ class _Analyzer:
             closure.add(wanted.need)
         closure.close()
         self.problems += closure.problems
+        self.warn_unpinned(closure)
         self.raise_errors()
         distributions = tuple(self.describe(key, pin) for key, pin in sorted(closure.pins.items()))
         return Analysis(
@@ -412,6 +418,17 @@ class _Analyzer:
             problems=tuple(dict.fromkeys(self.problems)),
             suggestions=tuple(self.suggestions),
         )
+
+    def warn_unpinned(self, closure: Closure) -> None:
+        """Tell what was asked for by name but is not installed, so that no version of it is known."""
+        for key, wanted in self.wanted.items():
+            pin = closure.pins.get(key)
+            if pin is not None and pin.version is None and wanted.resolver is not Resolver.TABLE:
+                text = f"`{pin.name}` is not installed here; it goes into the spec without a version"
+                hint = f"install `{pin.name}` here, or give a version"
+                self.problems.append(
+                    Problem(Severity.WARNING, text, next(iter(wanted.locations), None), hint)
+                )
 
     def raise_errors(self) -> None:
         errors = [problem for problem in self.problems if problem.severity is Severity.ERROR]

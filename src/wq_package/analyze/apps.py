@@ -13,7 +13,15 @@ from wq_package.analyze.analysis import AppKind
 from wq_package.analyze.conditions import find_dotted_name
 from wq_package.analyze.extract import iter_child_statements
 
-__all__ = ["AppNode", "Callable", "FunctionNode", "find_app_kind", "find_apps", "find_function"]
+__all__ = [
+    "AppNode",
+    "Callable",
+    "FunctionNode",
+    "add_app_aliases",
+    "find_app_kind",
+    "find_apps",
+    "find_function",
+]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Callable = FunctionNode | ast.Lambda
@@ -62,7 +70,7 @@ def find_app_kind(decorator: ast.expr, aliases: dict[str, str]) -> AppKind | Non
 
 def find_apps(tree: ast.Module, aliases: dict[str, str]) -> list[AppNode]:
     """Find the apps of a program, in the order of the source."""
-    known = dict(aliases)
+    known = add_app_aliases(tree, aliases)
     apps: list[AppNode] = []
     functions: dict[str, tuple[FunctionNode, tuple[ast.AST, ...]]] = {}
     for node, owners in _iter_statements(tree):
@@ -73,6 +81,19 @@ def find_apps(tree: ast.Module, aliases: dict[str, str]) -> list[AppNode]:
         else:
             apps += _read_statement(node, owners, known, functions)
     return apps
+
+
+def add_app_aliases(tree: ast.Module, aliases: dict[str, str]) -> dict[str, str]:
+    """Add to the aliases what `task = python_app(executors=[…])` and `task = python_app` make names of decorators."""
+    known = dict(aliases)
+    for node, _ in _iter_statements(tree):
+        if not isinstance(node, ast.Assign):
+            continue
+        kind = find_app_kind(node.value, known)
+        if kind and not (isinstance(node.value, ast.Call) and _find_applied(node.value, known) is not None):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            known.update(dict.fromkeys(names, f"parsl.{kind.value}"))
+    return known
 
 
 def _iter_statements(tree: ast.Module) -> Iterator[tuple[ast.AST, tuple[ast.AST, ...]]]:
@@ -96,7 +117,7 @@ def _read_statement(
     known: dict[str, str],
     functions: dict[str, tuple[FunctionNode, tuple[ast.AST, ...]]],
 ) -> list[AppNode]:
-    """Read `task = python_app(executors=[…])`, which is an alias, and `g = python_app(f)`, which is an app."""
+    """Read `g = python_app(f)`, which makes an app of a function."""
     names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
     apps = []
     for call in _iter_calls(node):
@@ -105,10 +126,6 @@ def _read_statement(
         if kind and applied is not None:
             others = tuple(names) if call is getattr(node, "value", None) else ()
             apps.append(_make_applied(kind, applied, owners, others, functions))
-    value = getattr(node, "value", None)
-    if isinstance(node, ast.Assign) and isinstance(value, ast.expr) and not apps:
-        kind = find_app_kind(value, known)
-        known.update(dict.fromkeys(names, f"parsl.{kind.value}") if kind else {})
     return apps
 
 

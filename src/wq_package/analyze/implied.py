@@ -27,7 +27,7 @@ class ImpliedNeed:
 
 
 CALL_RULES: dict[str, tuple[str, ...]] = {
-    "read_excel": ("openpyxl", "xlrd", "calamine", "odfpy"),
+    "read_excel": ("openpyxl", "xlrd", "python-calamine", "odfpy"),
     "to_excel": ("openpyxl", "XlsxWriter"),
     "ExcelWriter": ("openpyxl", "XlsxWriter"),
     "read_parquet": ("pyarrow", "fastparquet"),

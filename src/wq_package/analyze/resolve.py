@@ -213,7 +213,9 @@ class Chain:
         candidates = find_candidates(full)
         if len(candidates) != 1:
             return Answer(Origin.UNKNOWN, candidates=candidates) if candidates else _UNKNOWN
-        warning = f"is not installed here; `{candidates[0]}` is known to provide it"
+        is_here = self.installed.find_distribution(candidates[0]) is not None
+        what = "has no file here" if is_here else "is not installed here"
+        warning = f"{what}; `{candidates[0]}` is known to provide it"
         claim = Claim(candidates[0], Resolver.TABLE, "not installed here")
         return Answer(Origin.THIRD_PARTY, claims=(claim,), warning=warning)
 

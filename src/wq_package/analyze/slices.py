@@ -12,7 +12,7 @@ import builtins
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from wq_package.analyze.apps import FunctionNode, find_app_kind
+from wq_package.analyze.apps import FunctionNode, add_app_aliases, find_app_kind
 from wq_package.analyze.extract import Extraction, FoundImport, Note, iter_child_statements, walk_tree
 
 __all__ = ["Slice", "slice_program"]
@@ -74,6 +74,7 @@ class _Slicer:
     def __init__(self, extraction: Extraction, *, stop_at_apps: bool) -> None:
         self.extraction = extraction
         self.stop_at_apps = stop_at_apps
+        self.aliases = add_app_aliases(extraction.tree, extraction.aliases)
         self.has_lazy_annotations = _has_lazy_annotations(extraction.tree)
         self.tables: dict[int, dict[str, list[ast.AST]]] = {}
         self.seen: set[int] = set()
@@ -147,7 +148,7 @@ class _Slicer:
             self.work.append((node, owners))
 
     def is_app(self, node: FunctionNode) -> bool:
-        return any(find_app_kind(decorator, self.extraction.aliases) for decorator in node.decorator_list)
+        return any(find_app_kind(decorator, self.aliases) for decorator in node.decorator_list)
 
     def find_table(self, owner: ast.AST) -> dict[str, list[ast.AST]]:
         if id(owner) not in self.tables:
@@ -191,7 +192,7 @@ class _Slicer:
 
     def iter_function(self, node: FunctionNode, scopes: _Scopes) -> Iterator[tuple[ast.AST, _Scopes]]:
         for decorator in node.decorator_list:
-            if not find_app_kind(decorator, self.extraction.aliases):
+            if not find_app_kind(decorator, self.aliases):
                 yield decorator, scopes
         yield from ((default, scopes) for default in _iter_defaults(node.args))
         if not self.has_lazy_annotations:

@@ -1,0 +1,5 @@
+from parsl import *
+
+@python_app
+def f():
+    import numpy

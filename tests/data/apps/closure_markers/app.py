@@ -1,0 +1,2 @@
+import sqlalchemy.orm
+import click

@@ -1,0 +1,2 @@
+import git
+import yaml

@@ -1,0 +1,2 @@
+code = open("x").read()
+exec(code)

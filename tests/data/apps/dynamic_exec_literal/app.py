@@ -1,0 +1,1 @@
+exec("import numpy as np\nprint(np)")

@@ -1,0 +1,3 @@
+from importlib.util import find_spec
+if find_spec("cupy"):
+    import cupy

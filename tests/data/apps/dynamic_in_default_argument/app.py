@@ -1,0 +1,1 @@
+f = lambda m=__import__("numpy"): m.zeros(1)

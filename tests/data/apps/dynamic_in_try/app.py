@@ -1,0 +1,5 @@
+import importlib
+try:
+    importlib.import_module("cupy")
+except ImportError:
+    pass

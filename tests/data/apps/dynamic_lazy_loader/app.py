@@ -1,0 +1,2 @@
+import lazy_loader as lazy
+np = lazy.load("numpy")

@@ -1,0 +1,2 @@
+from importlib import resources
+text = resources.files("certifi").joinpath("cacert.pem").read_text()

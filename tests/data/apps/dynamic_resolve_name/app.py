@@ -1,0 +1,2 @@
+import pkgutil
+f = pkgutil.resolve_name("scipy.stats:norm")

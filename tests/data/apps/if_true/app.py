@@ -1,0 +1,4 @@
+if True:
+    import numpy
+else:
+    import pandas

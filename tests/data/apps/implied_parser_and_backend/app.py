@@ -1,0 +1,6 @@
+import matplotlib
+from bs4 import BeautifulSoup
+
+
+BeautifulSoup("<p>", "lxml")
+matplotlib.use("QtAgg")

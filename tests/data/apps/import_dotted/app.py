@@ -1,0 +1,2 @@
+import scipy.stats
+import matplotlib.pyplot as plt

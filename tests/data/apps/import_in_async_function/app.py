@@ -1,0 +1,5 @@
+async def fetch(url):
+    import requests
+    async with something() as s:
+        import numpy as np
+    return requests

@@ -1,0 +1,3 @@
+def load():
+    import pandas as pd
+    return pd

@@ -1,0 +1,6 @@
+def f(x):
+    match x:
+        case 1:
+            import numpy
+        case {"k": v}:
+            import requests

@@ -1,0 +1,4 @@
+class Client:
+    def get(self, url):
+        import requests
+        return requests.get(url)

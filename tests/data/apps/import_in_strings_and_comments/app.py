@@ -1,0 +1,6 @@
+"""
+import numpy
+from pandas import DataFrame
+"""
+# import requests
+x = "import scipy"

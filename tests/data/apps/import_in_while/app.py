@@ -1,0 +1,3 @@
+while True:
+    import tqdm
+    break

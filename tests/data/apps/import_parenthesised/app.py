@@ -1,0 +1,5 @@
+from numpy import (
+    array,  # one
+    # import pandas
+    zeros as z,
+)

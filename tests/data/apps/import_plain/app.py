@@ -1,0 +1,2 @@
+import os, numpy, pandas as pd
+import requests as http

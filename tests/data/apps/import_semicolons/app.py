@@ -1,0 +1,1 @@
+import numpy; import requests; x = 1

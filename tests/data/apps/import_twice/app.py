@@ -1,0 +1,5 @@
+import numpy
+import numpy as np
+from numpy import array
+def f():
+    import numpy

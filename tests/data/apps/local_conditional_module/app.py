@@ -1,0 +1,4 @@
+try:
+    import speedups
+except ImportError:
+    import fallback

@@ -1,0 +1,2 @@
+import tqdm
+def draw(): pass

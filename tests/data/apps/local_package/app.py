@@ -1,0 +1,1 @@
+from mypkg.core import run

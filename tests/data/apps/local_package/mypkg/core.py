@@ -1,0 +1,3 @@
+import numpy
+from . import constants
+from .deep.inner import value

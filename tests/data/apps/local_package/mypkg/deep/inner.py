@@ -1,0 +1,3 @@
+from .. import constants as again
+from ..constants import PI
+value = 1

@@ -1,0 +1,4 @@
+import tqdm
+def f():
+    from app import g
+def g(): pass

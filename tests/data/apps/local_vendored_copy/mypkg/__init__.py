@@ -1,0 +1,2 @@
+from ._vendor import requests
+from mypkg._vendor.six import moves

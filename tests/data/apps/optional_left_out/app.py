@@ -1,0 +1,5 @@
+import pandas
+try:
+    import tqdm
+except ImportError:
+    tqdm = None

@@ -1,0 +1,4 @@
+try:
+    import numba as xp
+except ImportError:
+    import numpy as xp

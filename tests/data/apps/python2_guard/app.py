@@ -1,0 +1,5 @@
+import six
+if six.PY2:
+    import ConfigParser
+else:
+    import configparser

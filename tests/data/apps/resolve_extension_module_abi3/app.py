@@ -1,0 +1,1 @@
+from rusty import go

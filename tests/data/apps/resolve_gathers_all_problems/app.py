@@ -1,0 +1,3 @@
+import unknownone
+import numpy
+from unknowntwo.sub import thing

@@ -1,0 +1,2 @@
+import unknownone
+import numpy

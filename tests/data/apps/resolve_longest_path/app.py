@@ -1,0 +1,2 @@
+from google.cloud import storage
+import google.protobuf

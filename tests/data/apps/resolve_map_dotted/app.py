@@ -1,0 +1,2 @@
+import google.cloud
+import weird.deep.down

@@ -1,0 +1,1 @@
+from mpl_toolkits.mplot3d import Axes3D

@@ -1,0 +1,1 @@
+from ruamel.yaml import YAML

@@ -1,0 +1,2 @@
+from lxml import etree
+import bs4

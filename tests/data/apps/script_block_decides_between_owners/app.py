@@ -1,0 +1,4 @@
+# /// script
+# dependencies = ["opencv-python-headless"]
+# ///
+import cv2

@@ -1,0 +1,4 @@
+# /// script
+# dependencies = ["numpy<2"]
+# ///
+import numpy

@@ -1,0 +1,6 @@
+if (n := 10) > 5:
+    import numpy
+try:
+    pass
+except* ValueError:
+    import tqdm

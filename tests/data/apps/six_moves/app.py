@@ -1,0 +1,2 @@
+from six.moves import urllib
+import six.moves.queue

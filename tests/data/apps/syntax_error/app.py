@@ -1,0 +1,3 @@
+import numpy
+def f(:
+    pass

@@ -1,0 +1,6 @@
+import numpy
+from scipy import (
+    stats,
+)
+def f(:
+    import requests

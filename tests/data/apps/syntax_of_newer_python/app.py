@@ -1,0 +1,2 @@
+import numpy
+type Pair[T] = tuple[T, T] if 1 else t"{"

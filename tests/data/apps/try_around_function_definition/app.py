@@ -1,0 +1,5 @@
+try:
+    def f():
+        import notinstalledanywhere
+except ImportError:
+    pass

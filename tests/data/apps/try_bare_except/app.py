@@ -1,0 +1,4 @@
+try:
+    import cupy
+except:
+    cupy = None

@@ -1,0 +1,5 @@
+try:
+    import cupy
+    import numba
+except ImportError:
+    import requests

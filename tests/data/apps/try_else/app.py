@@ -1,0 +1,6 @@
+try:
+    import numpy
+except ImportError:
+    pass
+else:
+    import scipy

@@ -1,0 +1,6 @@
+try:
+    import cupy
+except ImportError:
+    pass
+else:
+    import scipy

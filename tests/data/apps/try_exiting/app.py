@@ -1,0 +1,5 @@
+import sys
+try:
+    import notinstalledanywhere
+except ImportError:
+    sys.exit("please install notinstalledanywhere")

@@ -1,0 +1,4 @@
+try:
+    import numpy
+finally:
+    pass

@@ -1,0 +1,4 @@
+try:
+    import yaml
+except ImportError:
+    from ruamel.yaml import YAML as yaml

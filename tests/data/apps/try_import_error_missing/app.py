@@ -1,0 +1,4 @@
+try:
+    import yaml
+except ImportError:
+    from ruamel import yaml

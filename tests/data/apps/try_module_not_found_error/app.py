@@ -1,0 +1,4 @@
+try:
+    import ujson as json
+except ModuleNotFoundError:
+    import json

@@ -1,0 +1,4 @@
+try:
+    import firstchoicexyz
+except ImportError:
+    import secondchoicexyz

@@ -1,0 +1,4 @@
+try:
+    import notinstalledanywhere
+except ValueError:
+    pass

@@ -1,0 +1,7 @@
+try:
+    import oyaml as yaml
+except ImportError:
+    try:
+        import yaml
+    except ImportError:
+        import ruamel.yaml as yaml

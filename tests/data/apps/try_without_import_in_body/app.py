@@ -1,0 +1,4 @@
+try:
+    value = compute()
+except Exception:
+    import tqdm
