@@ -39,7 +39,7 @@ from wq_package.worker import actions as act
 from wq_package.worker import events as ev
 from wq_package.worker.cache import EntryReceiver, EntryStore, remove_tree
 from wq_package.worker.discovery import discover_capacity
-from wq_package.worker.environments import EnvironmentRoom, LayerFeed
+from wq_package.worker.environments import EnvironmentRoom, LayerFeed, render_failure
 from wq_package.worker.functions import (
     INLINE_LIMIT,
     HostCall,
@@ -561,7 +561,7 @@ class _Session:
         try:
             missing = await self._worker.environments.find_missing(offer)
         except (WQPackageError, OSError) as error:
-            self.handle(ev.EnvironmentBroken(offer.digest, f"the worker's store cannot be used: {error}"))
+            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
         else:
             self.handle(ev.EnvironmentExamined(offer.digest, missing))
 
@@ -569,7 +569,7 @@ class _Session:
         try:
             interpreter = await self._worker.environments.compose(offer)
         except (WQPackageError, OSError) as error:
-            self.handle(ev.EnvironmentBroken(offer.digest, str(error)))
+            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
             return
         self._worker.calls.register(offer.digest, interpreter)
         error_text = await self._worker.calls.warm(offer.digest)

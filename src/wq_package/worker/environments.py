@@ -14,12 +14,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from wq_package.archive.index_text import TextError, parse_index
 from wq_package.archive.launcher import make_environment_variables
+from wq_package.archive.layer import ArchiveIndex
 from wq_package.archive.platform import check_platform
 from wq_package.errors import CorruptArchiveError, WQPackageError
 from wq_package.protocol import messages as wire
@@ -27,8 +27,9 @@ from wq_package.worker.functions import Interpreter
 
 if TYPE_CHECKING:
     from wq_package.worker.store import Store
+    from wq_package.worker.store.locks import Lease
 
-__all__ = ["EnvironmentRoom", "LayerFeed"]
+__all__ = ["EnvironmentRoom", "LayerFeed", "render_failure"]
 
 _log = logging.getLogger(__name__)
 _ROOM_BYTES = 8 * 2**20
@@ -128,25 +129,29 @@ class EnvironmentRoom:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
-        self._leases = ExitStack()
-        self._leased: set[str] = set()
+        self._leases: dict[str, Lease] = {}
+        self._sizes: dict[str, int] = {}  # of layers, as the indexes of their environments tell
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
 
     async def find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
-        """Name the layers of an offer that the store lacks; none if the environment is composed already.
+        """Name the layers of an offer that the store lacks; those that it has are kept from now on.
 
         Raises:
-            WQPackageError: the store cannot be used.
+            WQPackageError: the offer makes no sense, or the store cannot be used.
             OSError: likewise.
         """
-        digests = [layer.digest for layer in offer.layers]
-        self._sizes.update((layer.digest, layer.size) for layer in parse_index(offer.index).layers)
-        return await self._call(self._find_missing, offer.digest, digests)
+        return await self._call(self._find_missing, offer)
 
-    def _find_missing(self, environment: str, digests: list[str]) -> tuple[str, ...]:
-        if self._store.find_environment(environment) is not None:
-            return ()
-        return tuple(self._store.find_missing_layers(digests))
+    def _find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
+        index = _parse_index(offer)
+        check_platform(index)  # before anything travels
+        self._sizes.update({layer.digest: layer.size for layer in index.layers})
+        self._hold(offer.digest, index.digests)
+        return self._store.find_missing_layers(index.digests)
+
+    def _hold(self, environment: str, layers: tuple[str, ...]) -> None:
+        if environment not in self._leases:
+            self._leases[environment] = self._store.lease(environment, layers)
 
     def receive_layer(self, layer: wire.Layer, on_end: Callable[[str], None]) -> LayerFeed:
         """Begin to store a layer; `on_end` is called with what went wrong, or with an empty text."""
@@ -159,7 +164,7 @@ class EnvironmentRoom:
             try:
                 self._store.add_layer(layer.digest, size, io.BufferedReader(feed, 1 << 18))
             except (WQPackageError, OSError) as failure:
-                error = _render(failure, f"layer {layer.digest[:12]} could not be stored")
+                error = f"layer {layer.digest[:12]} could not be stored: {render_failure(failure)}"
                 feed.abort()
             loop.call_soon_threadsafe(on_end, error)
 
@@ -167,10 +172,10 @@ class EnvironmentRoom:
         return feed
 
     async def compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
-        """Check that an environment fits this machine, and compose it.
+        """Compose an environment.
 
         Raises:
-            WQPackageError: it does not fit, or the store cannot be used.
+            WQPackageError: the store cannot be used.
             OSError: likewise.
         """
         prefix = await self._call(self._compose, offer)
@@ -178,16 +183,7 @@ class EnvironmentRoom:
         return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
 
     def _compose(self, offer: wire.EnvironmentOffer) -> Path:
-        try:
-            index = parse_index(offer.index)
-        except TextError as error:
-            raise CorruptArchiveError("index", (str(error),)) from error
-        check_platform(index)
-        prefix = self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
-        if offer.digest not in self._leased:
-            self._leases.enter_context(self._store.lease(offer.digest))
-            self._leased.add(offer.digest)
-        return prefix
+        return self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
 
     async def _call(self, function: Callable[..., _T], *args: object) -> _T:
         loop = asyncio.get_running_loop()
@@ -196,10 +192,23 @@ class EnvironmentRoom:
     def close(self) -> None:
         """Let every environment go."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._leases.close()
+        for lease in self._leases.values():
+            lease.close()
 
 
-def _render(error: Exception, what: str) -> str:
+def _parse_index(offer: wire.EnvironmentOffer) -> ArchiveIndex:
+    """Read the index of an offer, and compare it with the offer itself."""
+    try:
+        index = parse_index(offer.index)
+    except TextError as error:
+        raise CorruptArchiveError("index", (str(error),)) from error
+    if index.environment != offer.digest or index.digests != tuple(layer.digest for layer in offer.layers):
+        raise CorruptArchiveError("index", ("it is not that of the environment offered",))
+    return index
+
+
+def render_failure(error: Exception) -> str:
+    """Say in one sentence why an environment cannot be used."""
     if isinstance(error, OSError):
-        return f"{what}: {error.strerror or error}"
-    return f"{what}: {error}"
+        return f"the worker's store cannot be used: {error.strerror or error}"
+    return "; ".join(line.strip(" -") for line in str(error).splitlines())

@@ -604,7 +604,10 @@ class WorkerState:
         return [Send(wire.EnvironmentReady(digest)), *self._schedule(now)]
 
     def _accept_failure(self, event: EnvironmentBroken, _now: float) -> list[Action]:
-        return self._fail_environment(event.environment, event.message)
+        actions: list[Action] = []
+        if self._environments[event.environment].progress is _Progress.EXAMINING:
+            actions.append(Send(wire.LayersWanted(event.environment, ())))  # every offer gets this answer first
+        return actions + self._fail_environment(event.environment, event.message)
 
     def _fail_environment(self, digest: str, message: str) -> list[Action]:
         environment = self._environments[digest]
