@@ -130,7 +130,6 @@ class EnvironmentRoom:
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
         self._leases: dict[str, Lease] = {}
-        self._sizes: dict[str, int] = {}  # of layers, as the indexes of their environments tell
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
 
     async def find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
