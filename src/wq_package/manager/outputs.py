@@ -96,7 +96,7 @@ class OutputWriter:
             self._file.close()
             self._file = None
         if self._partial is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 _remove(self._partial)
 
     def _find_inner(self, name: str) -> str:

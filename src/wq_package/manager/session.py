@@ -261,6 +261,11 @@ class Session:
             await self._send_large(staged.content)
             return ""
         assert staged.path is not None
+        if staged.environment is not None:
+            try:
+                await self._archives.open(staged.environment)
+            except ArchiveError as error:
+                return str(error)
         try:
             file = await asyncio.to_thread(_open_unchanged, staged.path, staged.size, staged.stamp)
         except OSError as error:

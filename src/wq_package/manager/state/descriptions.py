@@ -128,7 +128,7 @@ def _iter_command_inputs(task: Task, options: StateOptions) -> Iterator[StagedIn
 
 def _name_archive(environment: Environment) -> StagedInput:
     name = f"env-{environment.digest}{_find_suffix(environment.archive)}"
-    return StagedInput(name, name, path=environment.archive)
+    return StagedInput(name, name, path=environment.archive, environment=environment)
 
 
 def _find_suffix(archive: str) -> str:

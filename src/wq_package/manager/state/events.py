@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wq_package.protocol.messages import ToManager
-from wq_package.task import ResultCode, Task
+from wq_package.task import Environment, ResultCode, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class StagedInput:
         cache_name: by content if `cache`, else private to the task.
         path: the file or folder; `None` if `content` has the bytes.
         entries: what a folder has in it, parents first; `None` for a file.
-        stamp: identifies the file's version (modification time in ns and inode); 0 = do not check.
+        stamp: identifies the file's version (its modification time in ns); 0 = do not check.
+        environment: what `path` is the archive of, if it is one.
     """
 
     cache_name: str
@@ -42,6 +43,7 @@ class StagedInput:
     mode: int = 0o644
     cache: bool = True
     stamp: int = 0
+    environment: Environment | None = None
 
 
 @dataclass(frozen=True, slots=True)

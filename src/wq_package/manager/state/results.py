@@ -36,7 +36,10 @@ _SENTENCES = {
     ResultCode.STDOUT_MISSING: "the task's output is too large and was cut",
 }
 _CODES_BY_VALUE = {code.value: code for code in ResultCode}
-LAST_OUTPUT = 400
+LAST_OUTPUT = 2000
+LAUNCHER_FAILED = (220, 221, 222)
+"""Exit codes of the launcher itself; see `wq_package/archive/scripts/launch.sh`."""
+LAUNCHER_SAYS = "wq-package: "
 
 
 def find_code(status: int) -> ResultCode:
@@ -54,7 +57,7 @@ def make_command_result(
 ) -> TaskResult:
     """Make the result of a task that ran as a command; its outputs are still to come."""
     code = ResultCode.STDOUT_MISSING if is_truncated else find_code(message.status)
-    return TaskResult(
+    result = TaskResult(
         record.task_id,
         code,
         message.exit_code,
@@ -67,6 +70,7 @@ def make_command_result(
         worker,
         record.task.tag,
     )
+    return check_launcher(record, result)
 
 
 def make_call_result(
@@ -122,8 +126,24 @@ def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
         return result
     if answer:
         return dataclasses.replace(result, value=answer)
-    said = result.output[-LAST_OUTPUT:].decode(errors="replace").strip()
+    said = _find_last_line(result.output)
     message = f"the call ended with exit code {result.exit_code} and left no answer"
     return dataclasses.replace(
         result, code=ResultCode.INTERPRETER_LOST, message=f"{message}: {said}" if said else message
     )
+
+
+def check_launcher(record: TaskRecord, result: TaskResult) -> TaskResult:
+    """Tell a command that could not enter its environment from one that ended with the same exit code itself."""
+    if record.task.environment is None or result.exit_code not in LAUNCHER_FAILED:
+        return result
+    said = _find_last_line(result.output)
+    if not said.startswith(LAUNCHER_SAYS):
+        return result
+    message = said.removeprefix(LAUNCHER_SAYS)
+    return dataclasses.replace(result, code=ResultCode.ENVIRONMENT_FAILED, message=message)
+
+
+def _find_last_line(output: bytes) -> str:
+    lines = output[-LAST_OUTPUT:].decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
