@@ -38,7 +38,8 @@ def main() -> None:
     (output / "noarch").mkdir(exist_ok=True)
     (output / subdir).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for package in _iter_packages(arguments, Path(scratch)):
+        packages = () if arguments.only_index else _iter_packages(arguments, Path(scratch))
+        for package in packages:
             written = write_package(package, output, subdir)
             size = written.stat().st_size
             _say(f"{written.relative_to(output)}  {size / 1e6:.1f} MB")
@@ -64,6 +65,9 @@ def _parse_arguments() -> argparse.Namespace:
         "--interpreter", default=sys.executable, metavar="PYTHON", help="the Python to package"
     )
     parser.add_argument("--no-samples", action="store_true", help="leave out the three sample packages")
+    parser.add_argument(
+        "--only-index", action="store_true", help="make no package, index those that are there"
+    )
     return parser.parse_args()
 
 
