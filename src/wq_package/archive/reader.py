@@ -38,7 +38,10 @@ class ArchiveReader:
         try:
             self._file = path.open("rb", buffering=0)
         except OSError as error:
-            raise ArchiveError(f"`{path}` cannot be opened ({error.strerror})") from error
+            raise ArchiveError(
+                f"`{path}` cannot be opened ({error.strerror})",
+                hint="`wq-package build SPEC -o ARCHIVE` makes an archive",
+            ) from error
         try:
             self.index, self.index_text = self._read_index()
         except BaseException:

@@ -88,7 +88,8 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise InvalidSpecError(str(path), ("there is no such file",)) from error
+        hint = "`wq-package analyze APP.py -o env.yml` writes a spec"
+        raise InvalidSpecError(str(path), ("there is no such file",), hint=hint) from error
     except UnicodeDecodeError as error:
         raise InvalidSpecError(str(path), ("it is not UTF-8 text",), hint="is this a spec file?") from error
     except OSError as error:
