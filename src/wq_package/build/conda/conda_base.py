@@ -6,6 +6,7 @@ the business of the rooms that all layers share.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
 __all__ = ["find_subdir", "is_conda_spec", "prepare_conda_base"]
+
+_LOG = logging.getLogger(__name__)
 
 _SUBDIRS = {
     "x86_64": "linux-64",
@@ -88,9 +91,18 @@ def prepare_conda_base(
     packages = [
         open_package(each, folder, site_packages) for each, folder in zip(records, folders, strict=True)
     ]
+    _warn_of_scripts(packages)
     launcher = {entry.path for entry in make_launcher_entries(python.version)}
     ownership = find_ownership(packages, launcher)
     return _make_base(packages, ownership, root / "pythons", options)
+
+
+def _warn_of_scripts(packages: Sequence[ExtractedPackage]) -> None:
+    """Such a script may run any program on this machine, and what it changes would not be the same elsewhere."""
+    for package in packages:
+        for path in package.iter_targets():
+            if path.startswith("bin/.") and path.endswith("-post-link.sh"):
+                _LOG.warning("the post-link script of %s is not run: %s", package.record.stem, path)
 
 
 def make_request(spec: EnvironmentSpec) -> SolveRequest:

@@ -20,7 +20,7 @@ from wq_package.build.conda.channels import is_local
 from wq_package.build.conda.failures import ChildError, explain_fetch, explain_solve
 from wq_package.build.conda.records import CondaRecord, parse_record
 from wq_package.build.options import Reporter
-from wq_package.errors import BackendFailedError, BackendNotFoundError
+from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError
 
 __all__ = ["RattlerBackend", "SolveRequest"]
 
@@ -109,6 +109,7 @@ class RattlerBackend:
         known = [folder / record.sha256 for record in records]
         if all(record.sha256 for record in records) and all(path.is_dir() for path in known):
             return tuple(known)
+        self._refuse_downloads(records, known)
         folder.mkdir(parents=True, exist_ok=True)
         reporter.start("fetching conda packages", len(records))
         packages = [{"url": each.url, "sha256": each.sha256, "md5": each.md5} for each in records]
@@ -119,6 +120,16 @@ class RattlerBackend:
         finally:
             reporter.done()
         return tuple(folder / digest for digest in answer)
+
+    def _refuse_downloads(self, records: Sequence[CondaRecord], folders: Sequence[Path]) -> None:
+        needed = [
+            f"`{record.stem}`"
+            for record, folder in zip(records, folders, strict=True)
+            if not is_local(record.url) and not (record.sha256 and folder.is_dir())
+        ]
+        if self._offline and needed:
+            hint = "build without --offline once"
+            raise BuildError(f"conda packages are not in the cache: {', '.join(needed)}", hint=hint)
 
 
 def _ask(request: dict[str, object], reporter: Reporter | None = None) -> Any:
