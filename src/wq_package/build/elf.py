@@ -31,6 +31,7 @@ _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _GLIBC = re.compile(r"^GLIBC_(\d+)\.(\d+)")
 _SHF_ALLOC, _SHT_NOBITS, _SHT_STRTAB = 2, 8, 3
 _SECTION_SIZE = 64
+_DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def read_elf(data: bytes) -> ElfFacts | None:
         return None
     try:
         return _read(data)
-    except (struct.error, IndexError, ValueError):
+    except _DAMAGED:
         return None
 
 
@@ -162,22 +163,33 @@ def strip_sections(data: bytes) -> bytes:
     A Python built from source carries three times its own size of them. The loader reads program headers only, so
     nothing that runs sees a difference. A file with an unexpected layout is returned as it is.
     """
-    facts = read_elf(data)
-    if facts is None:
+    if not is_elf(data):
         return data
+    try:
+        return _strip(data)
+    except _DAMAGED:
+        return data
+
+
+def _strip(data: bytes) -> bytes:
     header = _read_header(data)
     sections = [_read_section(data, header, index) for index in range(header.section_count)]
     kept = [index for index, section in enumerate(sections) if index == 0 or section[2] & _SHF_ALLOC]
     if len(kept) < 2 or len(kept) == len(sections):
         return data
     end = max(_find_end(data, header), max(_end_of(sections[index]) for index in kept))
-    if any(
-        sections[index][4] < end
-        for index in range(1, len(sections))
-        if index not in kept and sections[index][5]
-    ):
+    dropped = [section for index, section in enumerate(sections) if index not in kept and section[5]]
+    only_names_left = all(_read_name(data, header, sections, section) == b".shstrtab" for section in dropped)
+    if end > len(data) or only_names_left or any(section[4] < end for section in dropped):
         return data
     return _write_stripped(data, header, sections, kept, end)
+
+
+def _read_name(
+    data: bytes, header: _Header, sections: list[tuple[int, ...]], section: tuple[int, ...]
+) -> bytes:
+    at = sections[header.names_index][4] + section[0]
+    return data[at : data.index(b"\0", at)]
 
 
 def _read_section(data: bytes, header: _Header, index: int) -> tuple[int, ...]:
@@ -195,13 +207,12 @@ def _find_end(data: bytes, header: _Header) -> int:
 def _write_stripped(
     data: bytes, header: _Header, sections: list[tuple[int, ...]], kept: list[int], end: int
 ) -> bytes:
-    names_at = sections[header.names_index][4]
     renumber = {old: new for new, old in enumerate(kept)}
     names = bytearray(b"\0")
     rows = []
     for index in kept:
         section = list(sections[index])
-        name = data[names_at + section[0] : data.index(b"\0", names_at + section[0])]
+        name = _read_name(data, header, sections, sections[index])
         section[0] = len(names) if name else 0
         names += name + b"\0" if name else b""
         section[6] = renumber.get(section[6], 0)

@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wq_package.archive.layer import ArchiveIndex
+from wq_package.archive.layer import ArchiveIndex, Compression
 from wq_package.archive.writer import write_archive
 from wq_package.build.interpreter import Interpreter, find_interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import render_lock
-from wq_package.build.options import BuildOptions, BuiltEnvironment, Reporter, SilentReporter
+from wq_package.build.options import (
+    BuildOptions,
+    BuiltEnvironment,
+    Reporter,
+    SilentReporter,
+    find_compression,
+)
 from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
 from wq_package.errors import BuildError, CorruptArchiveError
@@ -41,7 +47,7 @@ def build_environment(
     Raises:
         BuildError: in one of its kinds, with a hint.
     """
-    options, reporter = options or BuildOptions(), reporter or SilentReporter()
+    options, reporter = _complete(options or BuildOptions(), output), reporter or SilentReporter()
     started = time.monotonic()
     _check(spec, output)
     cache = LayerCache(options.cache or default_cache_root())
@@ -55,6 +61,15 @@ def build_environment(
             # A damaged layer of the cache has just been removed; it is made again.
             built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
     return replace(built, seconds=time.monotonic() - started)
+
+
+def _complete(options: BuildOptions, output: Path) -> BuildOptions:
+    if options.compression is not None:
+        return options
+    try:
+        return replace(options, compression=find_compression(output))
+    except BuildError:
+        return replace(options, compression=Compression.ZSTD)
 
 
 def _check(spec: EnvironmentSpec, output: Path) -> None:

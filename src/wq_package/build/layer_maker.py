@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from wq_package.archive.layer import LayerEntry, StoredLayer
+from wq_package.archive.layer import Compression, LayerEntry, StoredLayer
 from wq_package.archive.writer import write_layer
 from wq_package.build.bytecode import Compiler, name_bytecode
 from wq_package.build.interpreter import Interpreter
@@ -48,6 +48,7 @@ class LayerMaker:
         self._cache = cache
         self._interpreter = interpreter
         self._options = options
+        self._compression = options.compression or Compression.ZSTD
         self._staging = staging
         self._reporter = reporter
         self._compiler = Compiler(interpreter, _PROCESSORS)
@@ -61,7 +62,7 @@ class LayerMaker:
 
     def find(self, key: str) -> CachedLayer | None:
         """Find a layer that is there already."""
-        found = self._cache.find(key, self._options.compression)
+        found = self._cache.find(key, self._compression)
         if found is not None:
             self._count(built=False)
         return found
@@ -108,7 +109,7 @@ class LayerMaker:
 
     def _write(self, plan: LayerPlan, sink: BinaryIO) -> StoredLayer:
         entries = [*plan.entries, *(self._compile(plan) if self._options.bytecode else ())]
-        return write_layer(plan.header, entries, plan.relocations, sink, self._options.compression)
+        return write_layer(plan.header, entries, plan.relocations, sink, self._compression)
 
     def _compile(self, plan: LayerPlan) -> Iterable[LayerEntry]:
         sources = [(str(file), path) for file, path in plan.sources]

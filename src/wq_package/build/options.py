@@ -63,6 +63,7 @@ class BuildOptions:
     """How to build an environment.
 
     Attributes:
+        compression: of the archive; `None` for what its name says, or zstd if it says nothing.
         cache: where layers are kept; `None` for `default_cache_root()`.
         fresh: take every wheel from the index, whatever is installed or cached.
         bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
@@ -70,7 +71,7 @@ class BuildOptions:
         offline: never ask an index.
     """
 
-    compression: Compression = Compression.ZSTD
+    compression: Compression | None = None
     cache: Path | None = None
     fresh: bool = False
     bytecode: bool = True

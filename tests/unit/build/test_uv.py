@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from wq_package.build.uv import explain_failure
+from wq_package.errors import BackendFailedError, DiskFullError
+
+_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Because "
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        (_SOLUTION + "there is no version of six==99.99 and you require six==99.99, we can conclude that your "
+         "requirements are unsatisfiable.", "the package index has no version that fits `six==99.99`"),
+        (_SOLUTION + "nosuch was not found in the package registry and you require nosuch==1, we can conclude that your "
+         "requirements are unsatisfiable.", "the package index has no distribution named `nosuch`"),
+        (_SOLUTION + "pandas>=3 depends on numpy>=2 and you require pandas==3, we can conclude that you require numpy>=2.\n"
+         "         And because you require numpy==1, we can conclude that your requirements are unsatisfiable.",
+         "the requirements contradict each other: Because pandas>=3 depends on numpy>=2"),
+        (("error: Request failed after 3 retries\n  cause: Failed to fetch: http://127.0.0.1:9/simple/six/\n  cause: "
+         "tcp connect error"), "the package index at `http://127.0.0.1:9/simple/six/` could not be reached"),
+        (_SOLUTION + "six was not found in the cache and you require six==1, we can conclude that your requirements are "
+         "unsatisfiable.\n\nhint: Packages were unavailable because the network was disabled.",
+         "a distribution is neither installed nor cached: Because six was not found in the cache"),
+        ("error: Failed to download and build `numpy==1.5.0`\n  cause: The build backend returned an error",
+         "`numpy==1.5.0` has no wheel for this Python, and building it from source failed"),
+        ("error: something new", "uv failed: something new"),
+    ],
+)  # fmt: skip
+def test_explain_failure__one_sentence_with_a_hint(output: str, sentence: str) -> None:
+    error = explain_failure(("uv", "pip"), 1, output)
+
+    assert isinstance(error, BackendFailedError)
+    assert str(error).startswith(sentence)
+    assert "\n" not in str(error)
+    assert error.hint
+
+
+def test_explain_failure__no_room__is_a_full_disk() -> None:
+    error = explain_failure(
+        ("uv",), 2, "error: failed to write\n  cause: No space left on device (os error 28)"
+    )
+
+    assert isinstance(error, DiskFullError)
+    assert error.hint
