@@ -10,7 +10,7 @@ from wq_package.catalog.address import CatalogAddress, find_default_catalogs, pa
 from wq_package.catalog.advertiser import Advertiser
 from wq_package.catalog.lookup import find_managers
 from wq_package.catalog.records import ManagerRecord
-from wq_package.catalog.server import CatalogServer
+from wq_package.catalog.server import CatalogServer, serve_catalog
 
 __all__ = [
     "Advertiser",
@@ -20,4 +20,5 @@ __all__ = [
     "find_default_catalogs",
     "find_managers",
     "parse_catalogs",
+    "serve_catalog",
 ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
+from wq_package.catalog.address import CatalogAddress
 from wq_package.catalog.book import Answer, Book
 from wq_package.catalog.records import MAX_RECORD, decode_update
 from wq_package.errors import QueueError, RemoteProtocolError
@@ -151,6 +153,28 @@ def _make_port_error(host: str, port: int, error: OSError) -> QueueError:
         f"the catalog cannot listen on {host}:{port}: {error.strerror or error}",
         hint="it needs this port (TCP and UDP) and the next one (TCP); choose another",
     )
+
+
+async def serve_catalog(host: str, port: int, on_ready: Callable[[CatalogAddress], None]) -> None:
+    """Be a catalog until SIGTERM comes.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 for any.
+        on_ready: called with the address once it listens.
+
+    Raises:
+        QueueError: the ports cannot be had.
+    """
+    is_over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with CatalogServer(host, port) as server:
+        loop.add_signal_handler(signal.SIGTERM, is_over.set)
+        try:
+            on_ready(CatalogAddress(host, server.port))
+            await is_over.wait()
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:

@@ -1,0 +1,215 @@
+"""Our catalog with Debian's tools, and ours with Debian's catalog."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from wq_package.catalog import Advertiser, CatalogAddress, find_managers
+from wq_package.catalog.advertiser import UpdateProtocol
+
+LOOPBACK = "127.0.0.1"
+PATIENCE = 30.0
+RECORD: dict[str, object] = {"type": "wq_master", "project": "ours", "port": 9123, "uuid": "1"}
+
+MANAGER = """
+import sys, work_queue as wq
+queue = wq.WorkQueue(port=0, name=sys.argv[1])
+print(queue.port, flush=True)
+task = wq.Task("echo found")
+queue.submit(task)
+while not queue.empty():
+    done = queue.wait(1)
+    if done is not None:
+        print(done.output, end="", flush=True)
+"""
+
+
+@contextmanager
+def our_catalog() -> Iterator[CatalogAddress]:
+    command = [sys.executable, "-m", "wq_package_cli", "catalog", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        host, port = process.stdout.readline().strip().split(":")
+        yield CatalogAddress(host, int(port))
+        process.send_signal(signal.SIGTERM)
+        _, words = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, words
+        assert "the catalog has ended" in words
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def find_free_pair() -> int:
+    """Find a port whose neighbour is free too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((LOOPBACK, 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind((LOOPBACK, port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@contextmanager
+def debian_catalog(folder: Path) -> Iterator[CatalogAddress]:
+    port = find_free_pair()
+    options = ["-p", str(port), "-I", LOOPBACK, "-u", LOOPBACK, "-H", str(folder)]
+    process = subprocess.Popen(
+        ["timeout", "120", "catalog_server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: is_listening(port), "catalog_server to listen")
+        yield CatalogAddress(LOOPBACK, port)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex((LOOPBACK, port)) == 0
+
+
+def wait_for(is_so: object, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    assert callable(is_so)
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        time.sleep(0.05)
+
+
+def make_variables(catalog: CatalogAddress) -> dict[str, str]:
+    return {**os.environ, "CATALOG_HOST": catalog.host, "CATALOG_PORT": str(catalog.port)}
+
+
+def run_tool(catalog: CatalogAddress, *command: str) -> str:
+    done = subprocess.run(
+        ["timeout", "30", *command], env=make_variables(catalog), capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+@contextmanager
+def debian_manager(
+    catalog: CatalogAddress, project: str, **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        ["timeout", "120", "/usr/bin/python3", "-c", MANAGER, project],
+        env={**make_variables(catalog), **variables}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.workqueue
+@pytest.mark.parametrize("protocol", list(UpdateProtocol))
+@pytest.mark.parametrize("padding", [0, 5000], ids=["plain", "packed"])
+def test_debian_catalog__our_manager__is_found_by_us(
+    tmp_path: Path, protocol: UpdateProtocol, padding: int
+) -> None:
+    with debian_catalog(tmp_path) as catalog:
+        record = {**RECORD, "padding": "x" * padding}
+
+        async def look() -> list[int]:
+            await Advertiser([catalog], lambda: record, protocol=protocol).update()
+            return [manager.port for manager in await find_managers([catalog], "ours")]
+
+        wait_for(lambda: asyncio.run(look()) == [9123], "the catalog to know it")
+
+
+@pytest.mark.workqueue
+def test_debian_catalog__our_manager_ends__is_forgotten_before_its_time(tmp_path: Path) -> None:
+    with debian_catalog(tmp_path) as catalog:
+
+        async def come_and_go() -> None:
+            advertising = asyncio.create_task(Advertiser([catalog], lambda: RECORD).run())
+            while not await find_managers([catalog], "ours"):
+                pass
+            advertising.cancel()
+            await asyncio.gather(advertising, return_exceptions=True)
+
+        asyncio.run(come_and_go())
+        query = ["catalog_query", "-c", str(catalog), "--where", "lifetime==1"]
+        wait_for(lambda: "ours" in run_tool(catalog, *query), "the farewell")
+
+
+@pytest.mark.workqueue
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_our_catalog__debian_manager_and_worker__meet_by_name(protocol: str) -> None:
+    with (
+        our_catalog() as catalog,
+        debian_manager(catalog, "theirs", CATALOG_UPDATE_PROTOCOL=protocol) as manager,
+    ):
+        assert manager.stdout is not None
+        port = int(manager.stdout.readline())
+        wait_for(lambda: asyncio.run(find_managers([catalog], "th.*s")) != (), "the manager to advertise")
+        (found,) = asyncio.run(find_managers([catalog], "theirs"))
+        assert (found.project, found.port) == ("theirs", port)
+        worker = ["work_queue_worker", "--single-shot", "-t", "10", "--cores", "1", "-M", "theirs"]
+        run_tool(catalog, *worker)
+        assert manager.stdout.readline() == "found\n"
+
+
+@pytest.mark.workqueue
+def test_our_catalog__debian_tools__print_what_it_knows() -> None:
+    with our_catalog() as catalog:
+        record = {
+            **RECORD, "tasks_waiting": 5, "tasks_running": 3, "tasks_complete": 8, "workers": 2, "tasks_on_workers": 3,
+        }  # fmt: skip
+        asyncio.run(Advertiser([catalog], lambda: record).update())
+        wait_for(lambda: asyncio.run(find_managers([catalog], "ours")) != (), "the record")
+        table = run_tool(catalog, "work_queue_status", "-C", str(catalog))
+        assert re.search(r"^ours\s.*\b9123\b", table, re.MULTILINE), table
+        query = ["catalog_query", "-c", str(catalog), "--where"]
+        assert json.loads(run_tool(catalog, *query, "port==9123"))[0]["project"] == "ours"
+        assert json.loads(run_tool(catalog, *query, "port==1")) == []
+        text = '{"type":"test","port":7}'
+        update = subprocess.run(
+            ["catalog_update", "-c", str(catalog), "-f", "/dev/stdin"], input=text, text=True, check=False,
+            capture_output=True,
+        )  # fmt: skip
+        assert update.returncode == 0, update.stderr
+        wait_for(lambda: "test" in run_tool(catalog, *query, "port==7"), "catalog_update")
+
+
+def test_command__port_taken__is_a_clear_error() -> None:
+    with our_catalog() as catalog:
+        done = subprocess.run(
+            [sys.executable, "-m", "wq_package_cli", "catalog", "--port", str(catalog.port)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 6
+        assert done.stderr.startswith(f"error: the catalog cannot listen on {LOOPBACK}:{catalog.port}")
+        assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "65535", "x"])
+def test_command__no_port__is_wrong_usage(port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wq_package_cli", "catalog", f"--port={port}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "is no port" in done.stderr
