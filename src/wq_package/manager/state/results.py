@@ -127,7 +127,7 @@ def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
     if answer:
         return dataclasses.replace(result, value=answer)
     # The interpreter was the last command of a shell, which reports a signal as 128 and its number.
-    signal = result.signal or (result.exit_code - 128 if result.exit_code > 128 else None)
+    signal = result.signal or (result.exit_code - 128 if 128 < result.exit_code <= 192 else None)
     end = f"was killed by signal {signal}" if signal else f"ended with exit code {result.exit_code}"
     said = _find_last_line(result.output)
     message = f"the call {end} and left no answer"
