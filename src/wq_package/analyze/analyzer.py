@@ -38,7 +38,7 @@ from wq_package.analyze.extract import (
     find_path_literal,
     walk_tree,
 )
-from wq_package.analyze.finder import FoundModule, find_module
+from wq_package.analyze.finder import FoundModule
 from wq_package.analyze.implied import find_implied, has_implied_marker
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
@@ -168,6 +168,7 @@ class _Analyzer:
         self.wanted: dict[str, _Wanted] = {}
         self.suggestions: list[Suggestion] = []
         self.extra_folders: list[str] = []
+        self.doubts: dict[object, list[tuple[ImportUse, Answer]]] = {}
         self.seen_files: set[str] = set()
         self.work: deque[tuple[FoundModule, SourceFile]] = deque()
         for text in options.extra:
@@ -242,17 +243,18 @@ class _Analyzer:
         self.suggest(unit, [unit.extraction.tree])
         self.take_imports(unit, unit.extraction.imports)
         if self.options.include_self:
-            self.take_self(unit.source)
+            self.take_self(unit)
 
-    def take_self(self, source: SourceFile) -> None:
+    def take_self(self, unit: _Unit) -> None:
         """Take the analysed file itself along: the worker imports it."""
-        found = find_module(source.module, source.first, self.chain.local_cache) if source.module else None
-        if found is None or found.is_namespace:
+        source = unit.source
+        answer = self.chain.resolve(source.module, None, self.list_first(unit), source.last)
+        if not source.module or answer.found is None or answer.found.is_namespace:
             text = "cannot be imported under any name, so it cannot travel as local source"
             self.problems.append(Problem(Severity.ERROR, text, Location(source.path), "rename the file"))
             return
-        self.local.add(found)
-        self.work.append((found, source))
+        use = ImportUse(source.module, ImportKind.REQUIRED, Location(source.path), origin=answer.origin)
+        self.take(unit, use, answer)
         self.drain()
 
     def take_app(self, unit: _Unit, app: AppNode) -> None:
@@ -278,7 +280,7 @@ class _Analyzer:
         self.suggest(unit, part.nodes)
         self.take_imports(unit, part.imports)
         if self.options.include_self:
-            self.take_self(unit.source)
+            self.take_self(unit)
 
     def take_notes(self, unit: _Unit, notes: Iterable[Note]) -> None:
         """Report what cannot be followed."""
@@ -331,7 +333,9 @@ class _Analyzer:
         return self.take(unit, use, answer)
 
     def list_first(self, unit: _Unit) -> tuple[str, ...]:
-        return (*unit.source.first, *self.extra_folders) if self.extra_folders else unit.source.first
+        """List the folders of the program itself; what is installed is not local, even to a file that is installed."""
+        sites = self.chain.installed.sites
+        return tuple(folder for folder in (*unit.source.first, *self.extra_folders) if folder not in sites)
 
     def judge(self, found: FoundImport, answer: Answer, failed: set[int]) -> str:
         """Say why an import does not count, or nothing if it does."""
@@ -349,16 +353,13 @@ class _Analyzer:
 
     def take(self, unit: _Unit, use: ImportUse, answer: Answer) -> ImportUse:
         """Take what an import needs: local source, distributions, or a problem."""
-        if answer.warning:
-            text = f"`{use.module}` {answer.warning}"
-            self.problems.append(
-                Problem(Severity.WARNING, text, use.location, "check it, or say it with `--map`")
-            )
+        if answer.warning or answer.origin is Origin.UNKNOWN:
+            key = (use.module.partition(".")[0], answer.claims, answer.candidates)
+            self.doubts.setdefault(key, []).append((use, answer))
         if answer.origin is Origin.LOCAL and answer.found is not None:
             self.local.add(answer.found)
             self.work.append((answer.found, unit.source))
         elif answer.origin is Origin.UNKNOWN:
-            self.problems.append(_explain_unknown(use, answer))
             return replace(use, is_used=False, note="unresolved")
         for claim in answer.claims:
             need = parse_need(claim.name) or Need(claim.name)
@@ -406,6 +407,7 @@ class _Analyzer:
         for wanted in self.wanted.values():
             closure.add(wanted.need)
         closure.close()
+        self.problems += [_explain_doubt(doubts) for doubts in self.doubts.values()]
         self.problems += closure.problems
         self.warn_unpinned(closure)
         self.raise_errors()
@@ -495,13 +497,17 @@ def _make_absolute(source: SourceFile, found: FoundImport) -> str | None:
     return ".".join(parts)
 
 
-def _explain_unknown(use: ImportUse, answer: Answer) -> Problem:
-    name = use.module.partition(".")[0]
-    if answer.candidates:
-        names = ", ".join(f"`{candidate}`" for candidate in answer.candidates[:8])
-        text = f"`{use.module}` may come from several distributions: {names}"
-        hint = f"choose with `--map {name}={answer.candidates[0]}`"
-    else:
-        text = f"nothing here provides `{use.module}`"
+def _explain_doubt(doubts: list[tuple[ImportUse, Answer]]) -> Problem:
+    """Tell once, with its first place, what is a guess or not known about an import name."""
+    use, answer = doubts[0]
+    more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
+    if answer.origin is not Origin.UNKNOWN:
+        text = f"`{use.module}` {answer.warning}{more}"
+        return Problem(Severity.WARNING, text, use.location, "check it, or say it with `--map`")
+    if not answer.candidates:
         hint = "install what provides it, name it with `--map IMPORT=DISTRIBUTION`, or use `--keep-going`"
+        return Problem(Severity.ERROR, f"nothing here provides `{use.module}`{more}", use.location, hint)
+    names = ", ".join(f"`{candidate}`" for candidate in answer.candidates[:8])
+    text = f"`{use.module}` may come from several distributions: {names}{more}"
+    hint = f"choose with `--map {use.module.partition('.')[0]}={answer.candidates[0]}`"
     return Problem(Severity.ERROR, text, use.location, hint)

@@ -99,7 +99,7 @@ class Chain:
         if top in sys.builtin_module_names and top in self.target.standard_library:
             return Answer(Origin.STANDARD_LIBRARY)
         local = find_module(full, first, self.local_cache)
-        if local and not local.is_namespace:
+        if local and not local.is_namespace and not self._is_installed(local.file):
             return Answer(Origin.LOCAL, local)
         if top in self.target.standard_library:
             return Answer(Origin.STANDARD_LIBRARY)
@@ -109,6 +109,10 @@ class Chain:
             if answer:
                 return answer
         return self._find_declared(full) or self._look_up(full)
+
+    def _is_installed(self, file: str) -> bool:
+        """Tell whether a file lies where installers put things, whichever folders the program searches first."""
+        return any(file.startswith(site + "/") for site in self.installed.sites)
 
     def _find_mapped(self, full: str) -> Answer | None:
         name = full

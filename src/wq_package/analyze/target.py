@@ -66,7 +66,7 @@ def _parse_version(text: str) -> tuple[int, int, int]:
 
 def _find_standard_library(minor: tuple[int, int]) -> frozenset[str]:
     if minor == sys.version_info[:2]:
-        return sys.stdlib_module_names | frozenset(sys.builtin_module_names)
+        return sys.stdlib_module_names | frozenset(sys.builtin_module_names) | {"__main__"}
     from stdlib_list import stdlib_list
 
     try:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_environments import DATA, load_catalogue, make_environment
 
+from fake_environments import DATA, load_catalogue, make_environment
 from wq_package.analyze import Analysis, AnalyzeOptions, Severity, analyze_files
 from wq_package.errors import AnalysisError
 
