@@ -422,6 +422,10 @@ class WorkerState:
     def _send_results(self, _event: wire.SendResults, _now: float) -> list[Action]:
         ended, self._ended = tuple(self._ended), []
         self._is_announced = False
+        for task in ended:
+            record = self._tasks.get(task.result.task_id)
+            if record is not None and record.phase is _Phase.ENDED:
+                del self._tasks[task.result.task_id]
         return [SendResults(ended, self._running)]
 
     def _answer_check(self, _event: wire.Check, _now: float) -> list[Action]:

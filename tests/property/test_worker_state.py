@@ -1,0 +1,258 @@
+"""Whatever a manager says and whatever becomes of its tasks, in any order: nothing is lost, told twice or over-committed."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from wq_package.protocol import messages as m
+from wq_package.task import ResultCode
+from wq_package.worker import actions as act
+from wq_package.worker import events as ev
+from wq_package.worker.actions import Box
+from wq_package.worker.state import WorkerState
+
+CAPACITY = Box(cores=4, memory_mb=100, disk_mb=100, gpus=1)
+NAMES = ("a", "b", "c")
+ENVIRONMENTS = ("", "e", "f")
+LAYERS = {"e": ("1", "2"), "f": ("2", "3")}
+
+boxes = st.one_of(
+    st.just({"cores": None, "memory_mb": None, "disk_mb": None, "gpus": None}),
+    st.fixed_dictionaries(
+        {
+            "cores": st.sampled_from([0.0, 0.5, 1.0, 2.0, 4.0, 5.0]),
+            "memory_mb": st.sampled_from([None, 10, 60]),
+            "disk_mb": st.sampled_from([None, 10]),
+            "gpus": st.sampled_from([None, 0, 1]),
+        }
+    ),
+)
+durations = st.integers(0, 20_000)
+
+
+class WorkerMachine(RuleBasedStateMachine):
+    """The shell, the manager and the world around a `WorkerState`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = WorkerState(CAPACITY, itertools.count(1))
+        self.now = 0.0
+        self.keys = itertools.count(1)
+        self.next_task = 0
+        self.sent: set[int] = set()  # tasks and calls that the manager waits for
+        self.cancelled: set[int] = set()
+        self.told: list[int] = []
+        self.running: dict[int, act.StartRun | act.StartCall] = {}
+        self.killed: set[int] = set()
+        self.live_keys: set[int] = set()
+        self.names: dict[str, int] = {}
+        self.examining: list[str] = []
+        self.composing: list[str] = []
+        self.coming: list[str] = []
+        self.is_answered = True
+        self.is_announced = False
+        self.feed(m.Hello(1, "s"))
+        self.feed(ev.FunctionStored("f"))
+
+    def feed(self, event: Any) -> None:
+        for action in self.state.handle(event, self.now):
+            self.carry_out(action)
+
+    def carry_out(self, action: act.Action) -> None:
+        match action:
+            case act.StartRun() | act.StartCall():
+                assert action.serial not in self.running
+                assert {file.key for file in action.inputs} <= self.live_keys, "an input is gone"
+                self.running[action.serial] = action
+            case act.KillRun() | act.KillCall():
+                assert action.serial in self.running
+                self.killed.add(action.serial)
+            case act.Send():
+                self.hear(action.message)
+            case act.ExamineEnvironment():
+                self.examining.append(action.offer.digest)
+            case act.ComposeEnvironment():
+                self.composing.append(action.offer.digest)
+            case _:
+                self.check(action)
+
+    def check(self, action: act.Action) -> None:
+        match action:
+            case act.RemoveEntry():
+                assert action.key in self.live_keys, "removed twice"
+                assert not any(file.key == action.key for run in self.running.values() for file in run.inputs)
+                self.live_keys.remove(action.key)
+            case act.SendResults():
+                for ended in action.ended:
+                    self.tell(ended.result.task_id)
+            case act.SendCallResult():
+                self.tell(action.result.task_id)
+            case act.SendEntry():
+                assert action.name not in NAMES or action.key == self.names.get(action.name)
+            case _:
+                assert isinstance(action, act.DropCall)
+
+    def hear(self, message: m.Message) -> None:
+        if isinstance(message, m.AvailableResults):
+            assert not self.is_announced
+            self.is_announced = True
+        elif isinstance(message, m.LayersWanted):
+            assert not set(message.digests) & set(self.coming), "asked for twice"
+            self.coming.extend(message.digests)
+
+    def tell(self, number: int) -> None:
+        assert number in self.sent, "never asked for, or told twice"
+        self.sent.remove(number)
+        assert number not in self.cancelled, "the manager does not want it"
+        self.told.append(number)
+
+    # -- the manager ---------------------------------------------------------------------------------------------------
+
+    @rule(box=boxes, names=st.sets(st.sampled_from(NAMES)), wall_time=st.sampled_from([None, 1.0, 5.0]))
+    def submit_task(self, box: dict[str, Any], names: set[str], wall_time: float | None) -> None:
+        self.next_task += 1
+        self.sent.add(self.next_task)
+        inputs = tuple(m.TaskFile(name, name) for name in sorted(names))
+        self.feed(m.TaskDescription(self.next_task, "true", inputs=inputs, wall_time=wall_time, **box))
+
+    @rule(
+        box=boxes,
+        names=st.sets(st.sampled_from(NAMES), max_size=1),
+        environment=st.sampled_from(ENVIRONMENTS),
+        mode=st.sampled_from(["in-place", "fork"]),
+        function=st.sampled_from(["f", "f", "f", "unknown"]),
+    )
+    def submit_call(
+        self, box: dict[str, Any], names: set[str], environment: str, mode: str, function: str
+    ) -> None:
+        self.next_task += 1
+        self.sent.add(self.next_task)
+        inputs = tuple(m.TaskFile(name, name) for name in sorted(names))
+        call = m.CallTask(self.next_task, environment, function, 1, mode, inputs=inputs, **box)
+        self.feed(ev.CallArrived(call, b"x"))
+
+    @rule(name=st.sampled_from(NAMES))
+    def put(self, name: str) -> None:
+        key = next(self.keys)
+        self.live_keys.add(key)
+        self.names[name] = key
+        self.feed(ev.EntryStored(name, key))
+
+    @rule(name=st.sampled_from(NAMES))
+    def unlink(self, name: str) -> None:
+        self.names.pop(name, None)
+        self.feed(m.Unlink(name))
+
+    @rule(name=st.sampled_from(NAMES))
+    def get(self, name: str) -> None:
+        self.feed(m.Get(name))
+
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        number = data.draw(st.integers(1, max(1, self.next_task)))
+        if number in self.sent:
+            self.cancelled.add(number)
+            self.sent.discard(number)
+        self.feed(m.Kill(number))
+
+    @rule()
+    def ask_for_results(self) -> None:
+        self.is_announced = False
+        self.feed(m.SendResults(-1))
+
+    @rule(name=st.sampled_from(("e", "f")))
+    def offer(self, name: str) -> None:
+        layers = tuple(m.LayerName(layer, 1) for layer in LAYERS[name])
+        self.feed(m.EnvironmentOffer(name, layers, (), ""))
+
+    # -- the world -----------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), usec=durations, leaves=st.booleans())
+    def end_one(self, data: st.DataObject, usec: int, leaves: bool) -> None:
+        serial = data.draw(st.sampled_from(sorted(self.running)))
+        self.finish(serial, usec, leaves=leaves)
+
+    def finish(self, serial: int, usec: int, *, leaves: bool) -> None:
+        action = self.running.pop(serial)
+        outputs: tuple[tuple[str, int], ...] = ()
+        if leaves:
+            key = next(self.keys)
+            self.live_keys.add(key)
+            outputs = ((f"output {serial}", key),)
+        if isinstance(action, act.StartRun):
+            self.feed(ev.RunEnded(serial, usec=usec, outputs=outputs))
+        else:
+            code = ResultCode.INTERPRETER_LOST if serial in self.killed else ResultCode.SUCCESS
+            self.feed(ev.CallEnded(serial, code, usec=usec, outputs=outputs))
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 10.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.feed(ev.Clock())
+
+    @precondition(lambda self: self.examining)
+    @rule(here=st.sets(st.sampled_from(["1", "2", "3"])), is_broken=st.booleans())
+    def examine(self, here: set[str], is_broken: bool) -> None:
+        name = self.examining.pop(0)
+        if is_broken:
+            self.feed(ev.EnvironmentBroken(name, "broken"))
+        else:
+            missing = tuple(layer for layer in LAYERS[name] if layer not in here)
+            self.feed(ev.EnvironmentExamined(name, missing))
+
+    @precondition(lambda self: self.coming)
+    @rule(data=st.data(), is_broken=st.booleans())
+    def store_layer(self, data: st.DataObject, is_broken: bool) -> None:
+        layer = data.draw(st.sampled_from(sorted(self.coming)))
+        self.coming.remove(layer)
+        self.feed(ev.LayerBroken(layer, "damaged") if is_broken else ev.LayerStored(layer))
+
+    @precondition(lambda self: self.composing)
+    @rule(is_broken=st.booleans())
+    def compose(self, is_broken: bool) -> None:
+        name = self.composing.pop(0)
+        self.feed(ev.EnvironmentBroken(name, "broken") if is_broken else ev.EnvironmentComposed(name))
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_worker_is_not_over_committed(self) -> None:
+        assert self.state.used.fits(CAPACITY)
+        assert self.state.used.cores >= -0.001
+        assert self.state.running == len(self.running)
+
+    def teardown(self) -> None:
+        """Let everything that is on its way end: then everything must have been told."""
+        for _ in range(10_000):
+            if self.examining:
+                self.feed(ev.EnvironmentExamined(self.examining.pop(0), ()))
+            elif self.coming:
+                self.feed(ev.LayerStored(self.coming.pop(0)))
+            elif self.composing:
+                self.feed(ev.EnvironmentComposed(self.composing.pop(0)))
+            elif self.running:
+                self.finish(min(self.running), 1, leaves=False)
+            else:
+                break
+        self.feed(m.SendResults(-1))
+        assert self.sent == set(), "lost"
+        assert self.state.is_idle
+        assert abs(self.state.used.cores) < 0.001
+        for name in self.names:
+            self.feed(m.Unlink(name))
+        left = {
+            self.state.handle(m.Get(f"output {serial}"), self.now)[0]
+            for serial in range(1, self.next_task + 1)
+        }
+        kept = {action.key for action in left if isinstance(action, act.SendEntry) and action.key is not None}
+        assert self.live_keys == kept, "an entry is left over"
+
+
+WorkerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestWorkerState = WorkerMachine.TestCase
