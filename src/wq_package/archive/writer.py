@@ -6,6 +6,7 @@ bytes in `tar_segment` and `frames`. Holds a few frames in memory, never a layer
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -44,6 +45,8 @@ __all__ = ["compute_environment_digest", "write_archive", "write_layer"]
 
 _THREADS = min(4, os.cpu_count() or 1)
 _COPY_SIZE = 2**20
+_NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
+"""What the kernel says where it cannot copy between two files by itself."""
 _RECORD = 20 * 512  # tar reads whole records of this size
 
 
@@ -84,7 +87,12 @@ def write_layer(
 
 
 def write_archive(
-    layers: Sequence[tuple[StoredLayer, Path]], output: Path, *, lock: str = "", python: str
+    layers: Sequence[tuple[StoredLayer, Path]],
+    output: Path,
+    *,
+    lock: str = "",
+    python: str,
+    verified: bool = False,
 ) -> ArchiveIndex:
     """Join stored layers into an environment archive, which appears at `output` complete or not at all.
 
@@ -93,6 +101,7 @@ def write_archive(
         output: where the archive goes; replaced if it is there.
         lock: text of the lock that the environment was built from.
         python: version of the interpreter in it.
+        verified: the caller has made sure that the files hold the layers; they are copied by the kernel, unread.
 
     Raises:
         CorruptArchiveError: a layer's file does not hold that layer.
@@ -100,7 +109,7 @@ def write_archive(
     index = _make_index([layer for layer, _ in layers], lock, python)
     with _open_new(output) as file:
         for layer, path in layers:
-            _copy_layer(layer, path, file)
+            (_copy_verified if verified else _copy_layer)(layer, path, file)
         _write_index(index, file)
     return index
 
@@ -298,6 +307,25 @@ def _copy_layer(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
             raise
         raise ArchiveError(f"`{path}` cannot be read ({error.strerror})") from error
     if digest.hexdigest() != layer.stored_digest:
+        raise CorruptArchiveError(
+            str(path), (f"it does not hold layer {layer.digest[:12]} ({layer.header.name})",)
+        )
+
+
+def _copy_verified(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
+    file.flush()
+    left = layer.stored_size
+    try:
+        with path.open("rb") as source:
+            while left and (done := os.copy_file_range(source.fileno(), file.fileno(), left)):
+                left -= done
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        file.seek(left - layer.stored_size, os.SEEK_CUR)
+        _copy_layer(layer, path, file)
+        return
+    if left:
         raise CorruptArchiveError(
             str(path), (f"it does not hold layer {layer.digest[:12]} ({layer.header.name})",)
         )

@@ -5,7 +5,6 @@ Knows the folders of `wq_package.build.layer_cache`. Removes nothing while a bui
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -15,11 +14,9 @@ from pathlib import Path
 
 from wq_package.archive.index_text import TextError, parse_stored_layer
 from wq_package.archive.layer import StoredLayer
-from wq_package.build.layer_cache import LayerCache
+from wq_package.build.layer_cache import LayerCache, compute_file_digest
 
 __all__ = ["KeptLayer", "Pruned", "list_layers", "prune_layers", "verify_layers"]
-
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,8 @@ def _iter_layers(cache: LayerCache) -> Iterator[KeptLayer]:
     for note in (cache.root / "layers").glob("*.json"):
         path = note.with_suffix("")
         with suppress(OSError, TextError):
-            yield KeptLayer(parse_stored_layer(note.read_bytes()), path, path.stat().st_mtime)
+            path.stat()
+            yield KeptLayer(parse_stored_layer(note.read_bytes()), path, note.stat().st_mtime)
 
 
 def verify_layers(cache: LayerCache) -> tuple[list[KeptLayer], list[Path]]:
@@ -66,23 +64,15 @@ def verify_layers(cache: LayerCache) -> tuple[list[KeptLayer], list[Path]]:
     with cache.use():
         known = {layer.path: layer for layer in _iter_layers(cache)}
         for path in sorted((cache.root / "layers").iterdir()):
-            if path.suffix == ".json":
+            if path.suffix in {".json", ".stamp"}:
                 continue
             layer = known.get(path)
-            if layer is not None and _is_sound(layer):
+            if layer is not None and compute_file_digest(layer.path) == layer.stored.stored_digest:
                 sound.append(layer)
             else:
                 _remove(path)
                 removed.append(path)
     return sound, removed
-
-
-def _is_sound(layer: KeptLayer) -> bool:
-    digest = hashlib.sha256()
-    with layer.path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    return digest.hexdigest() == layer.stored.stored_digest
 
 
 def prune_layers(cache: LayerCache, *, limit: int | None = None, older_than: float | None = None) -> Pruned:
@@ -120,7 +110,7 @@ def _choose(layers: list[KeptLayer], limit: int | None, older_than: float | None
 
 
 def _remove(path: Path) -> None:
-    for name in (path, path.with_name(path.name + ".json")):
+    for name in (path, path.with_name(path.name + ".json"), path.with_name(path.name + ".stamp")):
         with suppress(OSError):
             name.unlink()
 

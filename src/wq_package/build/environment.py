@@ -27,7 +27,7 @@ from wq_package.build.options import (
 )
 from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
-from wq_package.errors import BuildError, CorruptArchiveError
+from wq_package.errors import BuildError
 from wq_package.spec.environment import EnvironmentSpec
 
 __all__ = ["build_environment"]
@@ -53,13 +53,7 @@ def build_environment(
     cache = LayerCache(options.cache or default_cache_root())
     interpreter = find_interpreter(spec.python, options.interpreter)
     with cache.use(), cache.make_staging() as staging:
-        try:
-            built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
-        except CorruptArchiveError as error:
-            if not cache.drop(Path(error.path)):
-                raise
-            # A damaged layer of the cache has just been removed; it is made again.
-            built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
+        built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
     return replace(built, seconds=time.monotonic() - started)
 
 
@@ -120,6 +114,7 @@ def _join(
         output.absolute(),
         lock=lock,
         python=interpreter.version,
+        verified=True,
     )
     reporter.done()
     return index

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from wq_package.build.scripts import describe_python
-from wq_package.build.uv import find_python
 from wq_package.errors import BackendFailedError, BackendNotFoundError, NotRelocatableError
 
 __all__ = ["Interpreter", "describe_interpreter", "describe_running_interpreter", "find_interpreter"]
@@ -170,6 +169,8 @@ def _iter_candidates(version: str, running: Interpreter) -> Iterator[str | None]
         # pyenv, uv and many clusters keep their versions side by side.
         for folder in sorted(Path(running.prefix).parent.glob(f"*{exact[0]}*"), reverse=True):
             yield str(folder / "bin" / "python3")
+    from wq_package.build.uv import find_python
+
     yield find_python(version)
 
 

@@ -1,7 +1,8 @@
 """Keeps finished layers, so that each is made once on a machine (shell module).
 
-    root/layers/<digest>.<zst|gz>     the stored bytes
-    root/layers/<digest>.<zst|gz>.json  what they are
+    root/layers/<digest>.<zst|gz>        the stored bytes
+    root/layers/<digest>.<zst|gz>.json   what they are; touched whenever a build uses them
+    root/layers/<digest>.<zst|gz>.stamp  size and times of the file when its digest was last verified
     root/keys/<key>.json              which layer came of what; the key is a digest of everything that decided it
     root/locks/, root/tmp/
 
@@ -27,7 +28,7 @@ from wq_package.archive.index_text import TextError, parse_stored_layer, render_
 from wq_package.archive.layer import Compression, StoredLayer
 from wq_package.errors import BuildError, DiskFullError
 
-__all__ = ["CachedLayer", "LayerCache", "compute_key", "default_cache_root"]
+__all__ = ["CachedLayer", "LayerCache", "compute_file_digest", "compute_key", "default_cache_root"]
 
 _SUFFIXES = {Compression.ZSTD: "zst", Compression.GZIP: "gz"}
 
@@ -85,10 +86,11 @@ class LayerCache:
             if any(_stat(Path(path)) != state for path, state in record["watched"]):
                 return None
             path = self._name(record["digest"], compression)
-            stored = parse_stored_layer(path.with_name(path.name + ".json").read_bytes())
-            if path.stat().st_size != stored.stored_size:
+            note = path.with_name(path.name + ".json")
+            stored = parse_stored_layer(note.read_bytes())
+            if not self._is_sound(path, stored):
                 return None
-            os.utime(path)  # so that `prune` knows what is in use
+            os.utime(note)  # so that `prune` knows what is in use
             return CachedLayer(stored, path, tuple(record["requires"]))
         except (OSError, ValueError, KeyError, TypeError, TextError):
             return None
@@ -110,6 +112,7 @@ class LayerCache:
             path = self._name(stored.digest, stored.compression)
             self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
             temporary.replace(path)
+            self._stamp(path)
             record = {"digest": stored.digest, "requires": requires, "watched": states}
             self._write(self.root / "keys" / f"{key}.json", json.dumps(record))
         except OSError as error:
@@ -141,13 +144,17 @@ class LayerCache:
         """Note a fact, so that it need not be found out again."""
         self._write(self.root / "keys" / f"{note}.note", "")
 
-    def drop(self, path: Path) -> bool:
-        """Remove a layer that turned out damaged; tell whether it was one of this cache."""
-        if path.parent != self.root / "layers":
+    def _is_sound(self, path: Path, stored: StoredLayer) -> bool:
+        """Tell whether a file still holds what was written to it; read it only if anything touched it since."""
+        if _read_stamp(path) == _make_stamp(path):
+            return True
+        if compute_file_digest(path) != stored.stored_digest:
             return False
-        with suppress(OSError):
-            path.unlink()
+        self._stamp(path)
         return True
+
+    def _stamp(self, path: Path) -> None:
+        self._write(path.with_name(path.name + ".stamp"), _make_stamp(path))
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -197,6 +204,25 @@ class LayerCache:
         finally:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def compute_file_digest(path: Path) -> str:
+    """Compute the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_stamp(path: Path) -> str:
+    # The change time moves with every write, rename and change of owner, and no program can set it back.
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
+def _read_stamp(path: Path) -> str:
+    try:
+        return path.with_name(path.name + ".stamp").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
 
 
 def _stat(path: Path) -> list[int] | None:

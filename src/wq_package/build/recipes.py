@@ -1,7 +1,7 @@
 """How each layer of an environment is made, and the key it is kept under (logic and shell module).
 
-A recipe knows its key before any work is done; only when the cache has nothing under that key is it carried out. Knows
-nothing of order, threads or the archive.
+A recipe knows its key before any work is done; only when the cache has nothing under that key is it carried out, and only
+then is the code that does it imported. Knows nothing of order, threads or the archive.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from wq_package.archive.launcher import make_launcher_entries
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
-from wq_package.build.interpreter_layer import plan_interpreter_layer
 from wq_package.build.interpreter_tree import is_wanted_folder
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
-from wq_package.build.wheel_layer import plan_wheel_layer
 from wq_package.errors import BuildError, InvalidSpecError
 from wq_package.spec.environment import LocalSource
 from wq_package.spec.local_source import digest_local_source, iter_local_files
@@ -64,12 +62,13 @@ def make_interpreter_recipe(interpreter: Interpreter, *, bytecode: bool) -> Reci
     """Copy the interpreter; known by its files' sizes and times."""
     identity = [interpreter.executable, interpreter.version, _stamp_tree(interpreter)]
     key = compute_key("interpreter", _make_python_part(interpreter, bytecode=bytecode), identity)
-    return Recipe(
-        f"python {interpreter.version}",
-        key,
-        2**26,
-        lambda staging: plan_interpreter_layer(interpreter, staging),
-    )
+
+    def plan(staging: Path) -> LayerPlan:
+        from wq_package.build.interpreter_layer import plan_interpreter_layer
+
+        return plan_interpreter_layer(interpreter, staging)
+
+    return Recipe(f"python {interpreter.version}", key, 2**26, plan)
 
 
 def _stamp_tree(interpreter: Interpreter) -> str:
@@ -124,17 +123,19 @@ def make_pin_key(pin: str, interpreter: Interpreter, *, bytecode: bool) -> str:
 
 
 def make_installed_recipe(
-    distribution: InstalledDistribution, interpreter: Interpreter, *, bytecode: bool, weight: int = 0
+    distribution: InstalledDistribution, interpreter: Interpreter, *, bytecode: bool
 ) -> Recipe:
     """Take an installed distribution; its RECORD decides every byte."""
     record = distribution.read("RECORD") or b""
     identity = [distribution.name, distribution.version, hashlib.sha256(record).hexdigest()]
-    return Recipe(
-        f"{distribution.name} {distribution.version}",
-        compute_key("installed", _make_python_part(interpreter, bytecode=bytecode), identity),
-        weight or len(record) * 100,
-        lambda _: plan_wheel_layer(distribution, interpreter),
-    )
+    key = compute_key("installed", _make_python_part(interpreter, bytecode=bytecode), identity)
+
+    def plan(_: Path) -> LayerPlan:
+        from wq_package.build.wheel_layer import plan_wheel_layer
+
+        return plan_wheel_layer(distribution, interpreter)
+
+    return Recipe(f"{distribution.name} {distribution.version}", key, len(record), plan)
 
 
 def make_local_recipe(source: LocalSource, interpreter: Interpreter, *, bytecode: bool) -> Recipe:

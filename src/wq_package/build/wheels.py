@@ -19,8 +19,6 @@ from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.options import BuildOptions
 from wq_package.build.recipes import Recipe, make_installed_recipe, make_pin_key
-from wq_package.build.uv import install_wheels, resolve_requirements
-from wq_package.build.wheel_layer import plan_wheel_layer
 from wq_package.errors import AlteredDistributionError, BuildError
 from wq_package.spec.environment import WheelRequirement
 
@@ -93,6 +91,8 @@ class WheelSource:
         return [text.partition(";")[0].strip() for text in requirements if is_wanted(text, version)]
 
     def _resolve(self, requirements: Sequence[str]) -> list[str]:
+        from wq_package.build.uv import resolve_requirements
+
         preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
         return list(
             resolve_requirements(
@@ -160,9 +160,7 @@ class WheelSource:
         key = self._make_pin_key(pin)
         if self._options.fresh:
             key = compute_key(key, self._staging.name)  # never found, so always made
-        return Recipe(
-            pin.title, key, -1, lambda _: plan_wheel_layer(fetched.get(pin.name), self._interpreter)
-        )
+        return Recipe(pin.title, key, -1, lambda _: fetched.plan(pin.name))
 
     def _make_installed_recipe(self, pin: _Pin, installed: InstalledDistribution) -> Recipe:
         recipe = make_installed_recipe(installed, self._interpreter, bytecode=self._options.bytecode)
@@ -180,7 +178,7 @@ class WheelSource:
         _LOG.warning("%s: taking it from the index", altered)
         fetched = _Fetched([pin.text], self._interpreter, self._options, staging)
         try:
-            return plan_wheel_layer(fetched.get(pin.name), self._interpreter)
+            return fetched.plan(pin.name)
         except BuildError as error:
             raise altered from error
 
@@ -198,18 +196,21 @@ class _Fetched:
         self._lock = threading.Lock()
         self._found: dict[str, InstalledDistribution] | None = None
 
-    def get(self, name: str) -> InstalledDistribution:
-        """Give one of the distributions."""
+    def plan(self, name: str) -> LayerPlan:
+        """Plan the layer of one of the distributions."""
+        from wq_package.build.wheel_layer import plan_wheel_layer
+
         with self._lock:
             if self._found is None:
                 self._found = self._fetch()
         if name not in self._found:
-            raise BuildError(
-                f"the index gave no distribution named `{name}`", hint="check its name in the spec"
-            )
-        return self._found[name]
+            hint = "check its name in the spec"
+            raise BuildError(f"the index gave no distribution named `{name}`", hint=hint)
+        return plan_wheel_layer(self._found[name], self._interpreter)
 
     def _fetch(self) -> dict[str, InstalledDistribution]:
+        from wq_package.build.uv import install_wheels
+
         install_wheels(
             self.pins,
             self._interpreter.executable,

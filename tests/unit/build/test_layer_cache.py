@@ -170,7 +170,7 @@ def test_verify_layers__damaged_one__is_removed(cache: LayerCache) -> None:
 def test_prune_layers__limit__the_least_recently_used_go_first(cache: LayerCache) -> None:
     layers = [_add(cache, name, compute_key(name)) for name in ("old", "middle", "new")]
     for age, layer in enumerate(reversed(layers)):
-        os.utime(layer.path, (1000 - age, 1000 - age))
+        os.utime(f"{layer.path}.json", (1000 - age, 1000 - age))
 
     pruned = prune_layers(cache, limit=layers[2].stored.stored_size + layers[1].stored.stored_size)
 
@@ -181,7 +181,7 @@ def test_prune_layers__limit__the_least_recently_used_go_first(cache: LayerCache
 
 def test_prune_layers__age__only_old_ones_go(cache: LayerCache) -> None:
     old, new = _add(cache, "old", _KEY), _add(cache, "new", compute_key("new"))
-    os.utime(old.path, (1000, 1000))
+    os.utime(f"{old.path}.json", (1000, 1000))
 
     prune_layers(cache, older_than=3600)
 
