@@ -40,6 +40,7 @@ from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     ManagerStoppedError,
     UnsendableError,
+    explain_import,
     read_answer,
 )
 from wq_package.executor.functions import (
@@ -52,7 +53,7 @@ from wq_package.executor.functions import (
     pack_value,
     resolve_app,
 )
-from wq_package.executor.packing import PackedApp, Packer
+from wq_package.executor.packing import PackedApp, Packer, PackingEntry
 from wq_package.executor.requirements import SourceAnalyzer
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager, ManagerOptions
@@ -287,6 +288,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         entry = self._packer.find(key)
         if entry is None:
             entry = self._packer.request(pending.shipment.name, key, self._roots[pending.shipment.key.places])
+        pending.entry = entry
         if entry.environment is not None:
             self._send(pending, call, cargo, entry.environment)
             return
@@ -321,6 +323,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         if error is None:
             pending.future.set_result(value)
         else:
+            explain_import(error, pending.entry.problems if pending.entry else ())
             pending.future.set_exception(error)
 
     def _fail(self, pending: _Pending, error: BaseException) -> None:
@@ -393,6 +396,7 @@ class _Pending:
     shipment: Shipment
     demand: Demand
     future: Future[Any] = field(default_factory=Future)
+    entry: PackingEntry | None = None
     manager_id: int | None = None
 
     def __post_init__(self) -> None:

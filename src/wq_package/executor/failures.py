@@ -6,6 +6,7 @@ Knows results of tasks and Parsl's exception classes; knows nothing of how tasks
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 from parsl.app.errors import AppException, AppTimeout
@@ -26,6 +27,7 @@ __all__ = [
     "UnreadableAnswerError",
     "UnsendableError",
     "WallTimeExceededError",
+    "explain_import",
     "read_answer",
 ]
 
@@ -146,6 +148,15 @@ def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None
     if returned:
         return content, None
     return None, _restore_exception(content, result, app)
+
+
+def explain_import(error: BaseException, problems: Sequence[str]) -> None:
+    """Add to an app's failed import what the analysis had to say about it."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return
+    for problem in problems:
+        if f"`{error.name.partition('.')[0]}" in problem:
+            error.add_note(f"wq-package: {problem}")
 
 
 def _explain(result: TaskResult, app: str) -> TaskFailedError:

@@ -31,6 +31,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 import cloudpickle
+from parsl.app.app import AppBase
 from parsl.app.bash import remote_side_bash_executor
 from parsl.app.errors import wrap_error
 from parsl.app.python import timeout
@@ -307,10 +308,17 @@ def _register_own_modules(roots: Iterable[FunctionType]) -> None:
 
     It has to last: an argument made of a class by name is not an instance of the same class that came by value.
     """
-    own = {root.__module__ for root in roots if is_users(root.__module__, root.__code__.co_filename)}
+    own = {root.__module__ for root in roots if _stands_in_own_module(root)}
     for name in own - {None, "__main__"} - cloudpickle.list_registry_pickle_by_value():
         if name in sys.modules:
             cloudpickle.register_pickle_by_value(sys.modules[name])
+
+
+def _stands_in_own_module(root: FunctionType) -> bool:
+    """Tell whether a function's module is the user's, or defines it as an app, wherever the module is installed."""
+    if is_users(root.__module__, root.__code__.co_filename):
+        return True
+    return isinstance(getattr(sys.modules.get(root.__module__), root.__name__, None), AppBase)
 
 
 class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not typed
@@ -362,6 +370,16 @@ def _name_requirement(module: str) -> str | None:
 # -- the script round it -------------------------------------------------------------------------------------------------
 
 
+class _Compiles:
+    """Pickles as the code of the script, under a name that means something in a traceback."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compile, (self.source, "<wq-package call>", "exec")
+
+
 class _RunsScript:
     """Pickles as `exec(source, namespace)`."""
 
@@ -370,7 +388,7 @@ class _RunsScript:
         self.namespace = namespace
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (self.source, self.namespace)
+        return exec, (_Compiles(self.source), self.namespace)
 
 
 class _CallFromScript:

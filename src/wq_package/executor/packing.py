@@ -71,7 +71,7 @@ class PackedApp:
     """What became of one app.
 
     Attributes:
-        reused: whether the whole archive was there from before.
+        problems: imports of it that could not be resolved.
         seconds_waited: from the first task until the environment was ready.
     """
 
@@ -79,6 +79,7 @@ class PackedApp:
     spec: EnvironmentSpec
     environment: Environment
     built: Built
+    problems: tuple[str, ...]
     seconds_analyze: float
     seconds_build: float
     seconds_waited: float
@@ -91,6 +92,7 @@ class PackingEntry:
     name: str
     environment: Environment | None = None
     error: BaseException | None = None
+    problems: tuple[str, ...] = ()
     waiters: list[Waiter] = field(default_factory=list)
 
 
@@ -150,6 +152,7 @@ class Packer:
         else:
             with self._lock:
                 self._packed.append(packed)
+                entry.problems = packed.problems
             self._tell(entry, packed.environment, None)
 
     def _make(self, name: str, roots: Sequence[FunctionType], key: AppKey) -> PackedApp:
@@ -163,7 +166,14 @@ class Packer:
         ended = time.perf_counter()
         environment = Environment(built.digest, str(built.path), needs.imports)
         packed = PackedApp(
-            name, needs.spec, environment, built, analyzed - start, ended - analyzed, ended - start
+            name=name,
+            spec=needs.spec,
+            environment=environment,
+            built=built,
+            problems=needs.problems,
+            seconds_analyze=analyzed - start,
+            seconds_build=ended - analyzed,
+            seconds_waited=ended - start,
         )
         _log(packed)
         return packed
@@ -204,6 +214,8 @@ def _log(packed: PackedApp) -> None:
         packed.seconds_analyze,
         packed.seconds_build,
     )
+    for problem in packed.problems:
+        logger.warning("app %s: %s", packed.name, problem)
 
 
 def digest_spec(spec: EnvironmentSpec) -> str:

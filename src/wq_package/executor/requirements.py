@@ -5,7 +5,9 @@ Knows functions and the analysis; knows nothing of builds or tasks. Runs nothing
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +15,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Protocol
 
 from wq_package.analyze import Analysis, AnalyzeOptions, analyze_app, analyze_imports
-from wq_package.analyze.analysis import ImportKind, Origin
-from wq_package.executor.functions import AppKey
+from wq_package.analyze.analysis import ImportKind, Origin, Severity
+from wq_package.errors import AppNotFoundError
+from wq_package.executor.functions import AppKey, is_users
 from wq_package.spec.environment import EnvironmentSpec
 
 __all__ = ["Analyzer", "Needs", "SourceAnalyzer", "list_imports", "merge_specs"]
@@ -26,10 +29,12 @@ class Needs:
 
     Attributes:
         imports: third-party modules to import before its first call.
+        problems: sentences about imports that could not be resolved; whoever runs into them is told then.
     """
 
     spec: EnvironmentSpec
     imports: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class Analyzer(Protocol):
@@ -54,24 +59,38 @@ class SourceAnalyzer:
     def find_needs(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
         """Find what an app needs.
 
+        An import that cannot be resolved stands in no app's way until the app gets there.
+
         Raises:
-            AnalysisError: its source or an import cannot be made out.
+            AnalysisError: its source cannot be read.
         """
         extra = (*self._extra, self._parsl) if key.needs_parsl else self._extra
-        options = AnalyzeOptions(extra=extra)
+        options = AnalyzeOptions(extra=extra, keep_going=True)
         analyses = [self._analyze_root(root, options) for root in roots]
         modules = [name for name in key.modules if not _is_parsl(name) or not key.needs_parsl]
         if modules or not analyses:
             analyses.append(analyze_imports(modules, options))
         spec = merge_specs(analysis.spec for analysis in analyses)
-        return Needs(spec, tuple(sorted({name for analysis in analyses for name in _list_eager(analysis)})))
+        imports = {name for analysis in analyses for name in _list_eager(analysis)}
+        return Needs(spec, tuple(sorted(imports)), tuple(dict.fromkeys(_iter_problems(analyses))))
 
     def _analyze_root(self, root: FunctionType, options: AnalyzeOptions) -> Analysis:
         path = Path(root.__code__.co_filename)
-        if path.suffix in (".py", ".pyw") and path.is_file():
-            # The code's own name: `functools.wraps` gives a wrapper the name of what it wraps.
-            return analyze_app(path.resolve(), root.__code__.co_firstlineno, root.__code__.co_name, options)
+        # Code of an installed package is not the user's project, although it has a file.
+        if path.suffix in (".py", ".pyw") and path.is_file() and is_users(root.__module__, str(path)):
+            with contextlib.suppress(AppNotFoundError):  # the file has changed since it was loaded
+                # The code's own name: `functools.wraps` gives a wrapper the name of what it wraps.
+                return analyze_app(
+                    path.resolve(), root.__code__.co_firstlineno, root.__code__.co_name, options
+                )
         return analyze_imports(list_imports(root), options)
+
+
+def _iter_problems(analyses: Iterable[Analysis]) -> Iterable[str]:
+    for analysis in analyses:
+        for problem in analysis.problems:
+            if problem.severity is Severity.ERROR:
+                yield f"{problem} ({problem.hint})" if problem.hint else str(problem)
 
 
 def _is_parsl(module: str) -> bool:
@@ -120,8 +139,9 @@ def _collect(function: FunctionType, names: set[str], seen: set[int]) -> None:
     if id(function) in seen:
         return
     seen.add(id(function))
+    package = function.__globals__.get("__package__") or ""
     for code in _iter_codes(function.__code__):
-        names.update(_iter_import_names(code))
+        names.update(_iter_import_names(code, package))
         for name in code.co_names:
             value = function.__globals__.get(name)
             if isinstance(value, ModuleType):
@@ -137,11 +157,12 @@ def _iter_codes(code: CodeType) -> Iterable[CodeType]:
             yield from _iter_codes(constant)
 
 
-def _iter_import_names(code: CodeType) -> Iterable[str]:
-    """Yield the modules of absolute imports: `LOAD_CONST level; LOAD_CONST names; IMPORT_NAME module`."""
+def _iter_import_names(code: CodeType, package: str) -> Iterable[str]:
+    """Yield what is imported, made absolute: `LOAD_CONST level; LOAD_CONST names; IMPORT_NAME module`."""
     level: object = 0
     previous: object = None
     for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME" and not level:
-            yield str(instruction.argval)
+        if instruction.opname == "IMPORT_NAME":
+            depth = level if isinstance(level, int) else 0
+            yield importlib.util.resolve_name("." * depth + str(instruction.argval or ""), package)
         level, previous = previous, instruction.argval

@@ -16,6 +16,7 @@ from wq_package.executor.failures import (
     TaskWorkerLostError,
     UnreadableAnswerError,
     WallTimeExceededError,
+    explain_import,
     read_answer,
 )
 from wq_package.task import ResultCode, TaskResult
@@ -87,6 +88,20 @@ def test_read_answer__no_answer__is_ours_and_parsls(
         assert isinstance(error, kind)
     assert str(error).startswith("app `f` failed: it went (on node7)\nit printed: last words")
     assert error.code is code
+
+
+def test_explain_import__missing_module__gets_what_the_analysis_said() -> None:
+    error = ModuleNotFoundError("No module named 'absent'", name="absent.part")
+    explain_import(
+        error, ["app.py:3: nothing here provides `absent.part`", "app.py:4: nothing here provides `other`"]
+    )
+    assert error.__notes__ == ["wq-package: app.py:3: nothing here provides `absent.part`"]
+
+
+def test_explain_import__other_errors__are_left_alone() -> None:
+    error = ValueError("absent")
+    explain_import(error, ["nothing here provides `absent`"])
+    assert not hasattr(error, "__notes__")
 
 
 def test_errors__pickle__keep_what_they_say() -> None:

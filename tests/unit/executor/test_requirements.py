@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wq_package.executor.functions import AppKey
+from wq_package.executor.requirements import SourceAnalyzer, list_imports, merge_specs
+from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+
+
+def make_function(source: str, **globals_: Any) -> FunctionType:
+    namespace: dict[str, Any] = {"__name__": "__main__", **globals_}
+    exec(source, namespace)
+    function = namespace["f"]
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def test_list_imports__body__every_form_is_found() -> None:
+    source = "def f():\n    import a.b\n    from c import d\n    def inner():\n        import e\n    return inner\n"
+    assert list_imports(make_function(source)) == ("a.b", "c", "e")
+
+
+def test_list_imports__relative__is_made_absolute() -> None:
+    function = make_function("def f():\n    from . import x\n    from ..y import z\n", __package__="top.sub")
+    assert list_imports(function) == ("top.sub", "top.y")
+
+
+def test_list_imports__modules_among_the_globals__are_found_through_helpers() -> None:
+    source = "def helper():\n    return np.pi\ndef unused():\n    return sys\ndef f():\n    return helper()\n"
+    assert list_imports(make_function(source, np=np, sys=sys)) == ("numpy",)
+
+
+def test_merge_specs__keeps_everything_once() -> None:
+    one = EnvironmentSpec(python="3.11.7", wheels=(WheelRequirement("a==1"), WheelRequirement("b==1")))
+    other = EnvironmentSpec(
+        python="3.11.7", wheels=(WheelRequirement("b==1"),), local=(LocalSource("m", "/m.py", "d"),)
+    )
+    merged = merge_specs([one, other])
+    assert [wheel.text for wheel in merged.wheels] == ["a==1", "b==1"]
+    assert merged.local == other.local
+    assert merged.python == "3.11.7"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[ModuleType]:
+    """A program of two files: an app that uses a module beside it."""
+    (tmp_path / "beside.py").write_text("import pandas\n\ndef read(): return pandas\n")
+    path = tmp_path / "program.py"
+    path.write_text(
+        "import beside\nimport requests\n\ndef f():\n    import numpy as np\n    return beside.read, np\n"
+    )
+    spec = importlib.util.spec_from_file_location("program_of_test", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["program_of_test"] = module
+    sys.path.insert(0, str(tmp_path))
+    spec.loader.exec_module(module)
+    yield module
+    sys.path.remove(str(tmp_path))
+    for name in ("program_of_test", "beside"):
+        sys.modules.pop(name, None)
+
+
+def test_find_needs__source__only_what_the_function_uses(program: ModuleType) -> None:
+    needs = SourceAnalyzer([], "parsl").find_needs((program.f,), AppKey())
+    names = {wheel.canonical_name for wheel in needs.spec.wheels}
+    assert {"cloudpickle", "numpy", "pandas"} <= names
+    assert "requests" not in names
+    assert "parsl" not in names
+    assert [source.import_name for source in needs.spec.local] == ["beside"]
+    assert set(needs.imports) == {"numpy", "pandas"}
+
+
+def test_find_needs__modules_of_the_pickle__are_added() -> None:
+    needs = SourceAnalyzer(["rich"], "parsl").find_needs((), AppKey(modules=("numpy",)))
+    names = {wheel.canonical_name for wheel in needs.spec.wheels}
+    assert {"numpy", "rich", "cloudpickle"} <= names
+
+
+def test_find_needs__parsls_wrappers__bring_parsl() -> None:
+    needs = SourceAnalyzer([], "parsl").find_needs((), AppKey(modules=("parsl",), needs_parsl=True))
+    assert {"parsl", "dill", "typeguard"} <= {wheel.canonical_name for wheel in needs.spec.wheels}
+
+
+def test_find_needs__changed_file__falls_back_on_the_bytecode(program: ModuleType) -> None:
+    Path(str(program.__file__)).write_text("# nothing left\n")
+    needs = SourceAnalyzer([], "parsl").find_needs((program.f,), AppKey())
+    assert "numpy" in {wheel.canonical_name for wheel in needs.spec.wheels}
+    assert [source.import_name for source in needs.spec.local] == ["beside"]
+
+
+def test_find_needs__unknown_module__is_a_problem_and_no_obstacle() -> None:
+    function = make_function("def f():\n    import numpy\n    import no_such_module_anywhere\n")
+    needs = SourceAnalyzer([], "parsl").find_needs((function,), AppKey())
+    assert "numpy" in {wheel.canonical_name for wheel in needs.spec.wheels}
+    (problem,) = needs.problems
+    assert "no_such_module_anywhere" in problem
