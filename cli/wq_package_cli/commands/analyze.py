@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
     """Carry the command out."""
     from wq_package.analyze import AnalyzeOptions, Severity
 
+    gc.disable()  # the process ends soon, and nothing in the trees of many sources is worth collecting before
     options = AnalyzeOptions(
         app=args.app,
         include_optional=not args.no_optional,

@@ -130,7 +130,7 @@ def analyze_imports(names: Iterable[str], options: AnalyzeOptions = _DEFAULT) ->
         "<names>", "", first=tuple(dict.fromkeys((sys.path[0] or str(Path.cwd()), str(Path.cwd()))))
     )
     extraction = extract_imports(parse_source("", "<names>"), analyzer.target)
-    imports = [FoundImport(name, ImportKind.REQUIRED, 0, 0) for name in dict.fromkeys(names)]
+    imports = [FoundImport(name, 0, 0) for name in dict.fromkeys(names)]
     analyzer.take_imports(_Unit(source, extraction), imports)
     return analyzer.finish()
 
@@ -141,6 +141,16 @@ class _Unit:
 
     source: SourceFile
     extraction: Extraction
+
+    @property
+    def may_have_apps(self) -> bool:
+        """Whether the source has the word that all app decorators end in."""
+        text = self.source.text
+        return b"_app" in text if isinstance(text, bytes) else "_app" in text
+
+    def find_apps(self) -> list[AppNode]:
+        """Find the apps of the source."""
+        return find_apps(self.extraction.tree, self.extraction.aliases)
 
 
 @dataclass(slots=True)
@@ -212,9 +222,7 @@ class _Analyzer:
 
     def take_units(self, units: Sequence[_Unit], label: str) -> None:
         """Take what sources import: everything, or what the app that was asked for needs."""
-        apps = [
-            (unit, app) for unit in units for app in find_apps(unit.extraction.tree, unit.extraction.aliases)
-        ]
+        apps = [(unit, app) for unit in units if unit.may_have_apps for app in unit.find_apps()]
         self.apps = tuple(_describe_app(unit, app) for unit, app in apps)
         for unit in units:
             self.declare(unit.source)
@@ -303,12 +311,12 @@ class _Analyzer:
         """Resolve imports in the order of the source, keeping track of which `try` succeeded."""
         imports = list(imports)
         # A `try` without imports in it never fails here: what stands in its handler may be reached at any time.
-        failed = {group for found in imports for group in found.fallbacks}
-        failed -= {group for found in imports for group in found.tries}
+        failed = {group for found in imports for group in found.context.fallbacks}
+        failed -= {group for found in imports for group in found.context.tries}
         for found in imports:
             use = self.resolve_import(unit, found, failed)
             if not use.is_used and use.kind is ImportKind.OPTIONAL and not use.note.startswith(_NOT_REACHED):
-                failed.update(found.tries)
+                failed.update(found.context.tries)
             self.uses.append(use)
 
     def resolve_import(self, unit: _Unit, found: FoundImport, failed: set[int]) -> ImportUse:
@@ -341,13 +349,13 @@ class _Analyzer:
         """Say why an import does not count, or nothing if it does."""
         if found.kind not in (ImportKind.REQUIRED, ImportKind.OPTIONAL):
             return str(found.kind.value)
-        if any(group not in failed for group in found.fallbacks):
+        if any(group not in failed for group in found.context.fallbacks):
             return f"{_NOT_REACHED}: what it stands in for is there"
-        if any(group in failed for group in (*found.sequels, *found.tries)):
+        if any(group in failed for group in (*found.context.sequels, *found.context.tries)):
             return f"{_NOT_REACHED}: an import before it is missing"
-        if found.tries and not answer.is_present:
+        if found.context.tries and not answer.is_present:
             return "not installed here"
-        if found.tries and answer.origin is Origin.THIRD_PARTY and not self.options.include_optional:
+        if found.context.tries and answer.origin is Origin.THIRD_PARTY and not self.options.include_optional:
             return "optional"
         return ""
 

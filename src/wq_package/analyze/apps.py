@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wq_package.analyze.analysis import AppKind
 from wq_package.analyze.conditions import find_dotted_name
-from wq_package.analyze.extract import iter_child_statements
+from wq_package.analyze.extract import iter_child_statements, list_children
 
 __all__ = [
     "AppNode",
@@ -138,7 +138,7 @@ def _iter_calls(node: ast.AST) -> Iterator[ast.Call]:
         inner = stack.pop()
         if isinstance(inner, ast.Call):
             yield inner
-        stack.extend(ast.iter_child_nodes(inner))
+        stack.extend(list_children(inner))
 
 
 def _find_applied(call: ast.Call, known: dict[str, str]) -> ast.expr | None:
@@ -185,12 +185,12 @@ def _iter_lambdas(node: ast.AST, name: str) -> Iterator[Callable]:
     if name != "<lambda>" or isinstance(node, ast.ClassDef):
         return
     statements = set(map(id, iter_child_statements(node)))
-    stack = [child for child in ast.iter_child_nodes(node) if id(child) not in statements]
+    stack = [child for child in list_children(node) if id(child) not in statements]
     while stack:
         inner = stack.pop()
         if isinstance(inner, ast.Lambda):
             yield inner
-        stack.extend(ast.iter_child_nodes(inner))
+        stack.extend(list_children(inner))
 
 
 def _measure_distance(node: Callable, line: int) -> int | None:

@@ -8,25 +8,39 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-__all__ = ["CALL_MARKERS", "CallTarget", "read_call"]
+__all__ = ["CallTarget", "has_call_marker", "read_call"]
 
-CALL_MARKERS = (
-    "import_module",
-    "__import__",
-    "find_spec",
-    "find_loader",
-    "importorskip",
-    "resolve_name",
-    "lazy",
-    "Lazy",
-    "import_string",
-    "import_optional",
-    "run_module",
-    "importlib",
-    "exec",
-    "sys.path",
+_MARKERS = (
+    *(
+        "import_module",
+        "__import__",
+        "find_spec",
+        "find_loader",
+        "get_loader",
+        "importorskip",
+        "resolve_name",
+    ),
+    *(
+        "lazy",
+        "Lazy",
+        "import_string",
+        "import_optional",
+        "run_module",
+        "importlib",
+        "exec(",
+        "path.insert",
+        "path.append",
+    ),
 )
-"""Words of which a source has at least one if it has a call that this module reads."""
+_BYTES_MARKERS = tuple(marker.encode() for marker in _MARKERS)
+
+
+def has_call_marker(source: str | bytes) -> bool:
+    """Whether a source has a word without which none of its calls imports anything."""
+    if isinstance(source, bytes):
+        return any(marker in source for marker in _BYTES_MARKERS)
+    return any(marker in source for marker in _MARKERS)
+
 
 _REQUIRED = frozenset(
     {

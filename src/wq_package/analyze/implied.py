@@ -114,14 +114,16 @@ _ENGINES = {
     "numexpr": "numexpr",
     "numba": "numba",
 }
-_TEXT_MARKER = re.compile(r"\w://")
-_MARKERS = (*CALL_RULES, "matplotlib", "BeautifulSoup", "engine=", "entry_points")
+_LIBRARIES = (*sorted(_CALL_LIBRARIES), "sqlalchemy", "sqlmodel", "fsspec", "databases", "matplotlib", "bs4")
+_MARKERS = (*_LIBRARIES, "entry_points")
+_BYTES_MARKERS = tuple(marker.encode() for marker in _MARKERS)
 
 
 def has_implied_marker(source: str | bytes) -> bool:
     """Whether a source has a word without which `find_implied` finds nothing."""
-    text = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
-    return bool(_TEXT_MARKER.search(text)) or any(marker in text for marker in _MARKERS)
+    if isinstance(source, bytes):
+        return any(marker in source for marker in _BYTES_MARKERS)
+    return any(marker in source for marker in _MARKERS)
 
 
 def find_implied(nodes: Iterator[ast.AST], aliases: Mapping[str, str]) -> list[ImpliedNeed]:

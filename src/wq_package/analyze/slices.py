@@ -13,7 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from wq_package.analyze.apps import FunctionNode, add_app_aliases, find_app_kind
-from wq_package.analyze.extract import Extraction, FoundImport, Note, iter_child_statements, walk_tree
+from wq_package.analyze.extract import (
+    Extraction,
+    FoundImport,
+    Note,
+    iter_child_statements,
+    list_children,
+    walk_tree,
+)
 
 __all__ = ["Slice", "slice_program"]
 
@@ -186,9 +193,9 @@ class _Slicer:
                 yield from self.iter_annotated(node, scopes)
             case _ if isinstance(node, _COMPREHENSIONS):
                 inner = (*scopes, _Scope(_find_targets(node.generators)))
-                yield from ((child, inner) for child in ast.iter_child_nodes(node))
+                yield from ((child, inner) for child in list_children(node))
             case _:
-                yield from ((child, scopes) for child in ast.iter_child_nodes(node))
+                yield from ((child, scopes) for child in list_children(node))
 
     def iter_function(self, node: FunctionNode, scopes: _Scopes) -> Iterator[tuple[ast.AST, _Scopes]]:
         for decorator in node.decorator_list:
@@ -379,7 +386,7 @@ def _iter_walrus(statement: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(statement, FunctionNode | ast.ClassDef | ast.match_case | ast.ExceptHandler):
         return
     inner = set(map(id, iter_child_statements(statement)))
-    for child in ast.iter_child_nodes(statement):
+    for child in list_children(statement):
         if id(child) in inner:
             continue
         for node in walk_tree(child):

@@ -5,7 +5,6 @@ Knows the one rule of what travels with a local module or package. Knows nothing
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +46,8 @@ def digest_local_source(path: Path) -> str:
     Raises:
         InvalidSpecError: nothing is there, or it cannot be read.
     """
+    import hashlib  # costs 8 ms, and not every program has local source
+
     digest = hashlib.sha256()
     files = 0
     try:
