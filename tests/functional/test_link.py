@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wq_package.errors import AuthenticationError
-from wq_package.link import Link, connect, serve
+from wq_package.link import Link, ask_status, connect, serve
 from wq_package.protocol import messages as m
 
 pytestmark = pytest.mark.workqueue
@@ -237,6 +237,25 @@ def test_debian_manager__task_with_folder_buffer_and_output__accepts_our_answers
     assert {"sub", "b c.txt", "run.sh"} < set(names)
     # What it put and what the task needs go by the same names, although the manager encodes only the first.
     assert {file.cache_name for file in worker.task.inputs} < set(names)
+
+
+@pytest.mark.parametrize("has_password", [False, True])
+def test_debian_manager__asked_for_its_status__answers(tmp_path: Path, has_password: bool) -> None:
+    (tmp_path / "password").write_bytes(b"sesame\n")
+    manager = start_manager(tmp_path, "password" if has_password else "")
+    try:
+        assert manager.stdout is not None
+        port = int(manager.stdout.readline())
+        password = b"sesame\n" if has_password else None
+        (queue,) = asyncio.run(ask_status("127.0.0.1", port, "queue_status", password=password))
+        assert isinstance(queue, dict)
+        assert (queue["port"], queue["tasks_waiting"]) == (port, 1)
+        (task,) = asyncio.run(ask_status("127.0.0.1", port, "task_status", password=password))
+        assert isinstance(task, dict)
+        assert task["command"].startswith("cat 'in put.txt'")
+    finally:
+        manager.terminate()
+        manager.communicate()
 
 
 def test_debian_manager__wrong_password__is_refused_with_a_hint(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 import pytest
 
 from connection_pair import greeting, join_bodies
-from wq_package import link as link_module
 from wq_package.errors import (
     AuthenticationError,
     LocalProtocolError,
@@ -23,7 +22,8 @@ from wq_package.errors import (
     QueueError,
     RemoteProtocolError,
 )
-from wq_package.link import Link, ServeOptions, Server, connect, serve
+from wq_package.link import Link, ServeOptions, Server, ask_status, asking, connect, serve
+from wq_package.link import wire as wire_module
 from wq_package.protocol import messages as m
 
 LOOPBACK = "127.0.0.1"
@@ -134,7 +134,7 @@ def test_receive__nobody_consumes__reading_stops_and_goes_on() -> None:
             sending = asyncio.create_task(send_zeros(manager, size))
             await wait_until(lambda: not worker._wire.transport.is_reading())
             waiting = sum(len(event.body) for event in worker._wire.events if isinstance(event, m.Data))
-            assert waiting <= link_module.MAX_WAITING_BYTES + link_module.READ_SIZE
+            assert waiting <= wire_module.MAX_WAITING_BYTES + wire_module.READ_SIZE
             assert not sending.done()
             events = await receive_until(worker, m.EndOfBody)
             assert sum(len(event.body) for event in events if isinstance(event, m.Data)) == size
@@ -147,7 +147,7 @@ async def send_zeros(link: Link, size: int) -> None:
     piece = bytes(2**20)
     for _ in range(size // len(piece)):
         link.send_body(piece)
-        assert link.buffered <= 3 * len(piece) + link_module.WRITE_HIGH_WATER
+        assert link.buffered <= 3 * len(piece) + wire_module.WRITE_HIGH_WATER
         await link.drain()
 
 
@@ -442,6 +442,62 @@ def test_serve__status_tool_that_closes_its_half__gets_the_answer() -> None:
             assert await reader.read() == b"[]"
             writer.close()
             await writer.wait_closed()
+
+    run(test)
+
+
+# -- status ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", [None, b"sesame\n"])
+def test_ask_status__large_answer__comes_whole(password: bytes | None) -> None:
+    text = '["' + "x" * 5_000_000 + '"]'
+
+    async def answer(link: Link) -> None:
+        assert await link.receive() == [m.StatusQuery("task_status")]
+        link.send(m.StatusAnswer(text))
+
+    async def test() -> None:
+        async with await serve(answer, LOOPBACK, 0, password=password) as server:
+            assert await ask_status(LOOPBACK, server.port, "task_status", password=password) == [
+                "x" * 5_000_000
+            ]
+
+    run(test)
+
+
+def test_ask_status__no_answer__is_a_clear_error() -> None:
+    async def test() -> None:
+        async with await serve(ignore, LOOPBACK, 0) as server:
+            with pytest.raises(ManagerUnreachableError, match=r"did not answer within 0\.1 s"):
+                await ask_status(LOOPBACK, server.port, "queue_status", timeout=0.1)
+
+    run(test)
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "{}"])
+def test_ask_status__answer_of_something_else__is_a_clear_error(text: str) -> None:
+    async def answer(link: Link) -> None:
+        link.send(m.StatusAnswer(text))
+
+    async def test() -> None:
+        async with await serve(answer, LOOPBACK, 0) as server:
+            with pytest.raises(RemoteProtocolError, match="the manager's answer is no"):
+                await ask_status(LOOPBACK, server.port, "queue_status")
+
+    run(test)
+
+
+def test_ask_status__endless_answer__is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MAX_ANSWER", 1000)
+
+    async def answer(link: Link) -> None:
+        link.send(m.StatusAnswer("x" * 100_000))
+
+    async def test() -> None:
+        async with await serve(answer, LOOPBACK, 0) as server:
+            with pytest.raises(RemoteProtocolError, match="longer than"):
+                await ask_status(LOOPBACK, server.port, "queue_status")
 
     run(test)
 

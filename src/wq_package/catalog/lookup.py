@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import Sequence
 
 from wq_package.catalog.address import CatalogAddress
 from wq_package.catalog.records import ManagerRecord, select_managers
 from wq_package.errors import ManagerUnreachableError
 from wq_package.protocol.conversation import VERSIONS
+from wq_package.protocol.status_text import parse_status
 
 TIMEOUT = 15.0
 MAX_ANSWER = 64 * 2**20
@@ -65,7 +65,7 @@ def query_catalog(catalog: CatalogAddress, expression: str) -> list[object]:
             body += piece
             if len(body) > MAX_ANSWER:
                 raise ValueError("its answer is too long")
-    records = json.loads(body)
+    records = parse_status(body.decode("utf-8", "replace"))
     if not isinstance(records, list):
         raise ValueError("its answer is no list")
     return records

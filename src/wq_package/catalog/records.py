@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from wq_package.errors import QueueError, RemoteProtocolError
+from wq_package.protocol.status_text import parse_status
 
 MAX_RECORD = 2**20
 """Largest record that is read, after unpacking."""
@@ -66,10 +67,10 @@ def decode_update(data: bytes) -> dict[str, object]:
             data = unpacker.decompress(data[1:], MAX_RECORD)
             if not unpacker.eof:
                 raise RemoteProtocolError("a packed record is cut or too large")
-        record = json.loads(data)
+        record = parse_status(data.decode())
         # Python reads numbers that JSON does not have; the tools that will read our answers do not.
         json.dumps(record, allow_nan=False)
-    except (ValueError, RecursionError, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise RemoteProtocolError("an update is no JSON") from error
     if not isinstance(record, dict):
         raise RemoteProtocolError("an update is no JSON object")

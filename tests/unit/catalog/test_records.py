@@ -32,6 +32,10 @@ def test_encode_update__large__is_packed_and_comes_back() -> None:
     assert decode_update(data) == large
 
 
+def test_decode_update__quote_as_work_queue_writes_it__is_understood() -> None:
+    assert decode_update(b'{"owner":"o\\\'brien"}') == {"owner": "o'brien"}
+
+
 @pytest.mark.parametrize(
     "data",
     [

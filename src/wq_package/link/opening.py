@@ -1,0 +1,67 @@
+"""Opens connections to managers (shell module). Translates what the system says into this package's errors."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from wq_package.errors import ManagerUnreachableError
+from wq_package.link.link import Link
+from wq_package.link.nonces import make_nonce
+from wq_package.link.tls import TlsOptions, check_fingerprint, make_tls_error
+from wq_package.link.wire import READ_SIZE, Wire
+from wq_package.protocol.connection import Connection, Role
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    role: Role = Role.WORKER,
+    password: bytes | None = None,
+    tls: TlsOptions | None = None,
+    timeout: float = 15.0,  # noqa: ASYNC109  # it also bounds the dialogue, and becomes a clear error
+) -> Link:
+    """Open a connection to a manager, and prove the password if there is one.
+
+    Raises:
+        ManagerUnreachableError: nobody answers there.
+        AuthenticationError: the passwords differ, or the certificate is another one.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            wire = await _open(host, port, role, password, tls)
+            link = Link(wire)
+            try:
+                if tls is not None:
+                    check_fingerprint(wire.transport.get_extra_info("ssl_object"), tls)
+                await link.wait_ready()
+            except BaseException:
+                link.abort()
+                raise
+    except TimeoutError as error:
+        raise ManagerUnreachableError(
+            f"no manager answered at {host}:{port} within {timeout:g} s", hint="check host, port and firewall"
+        ) from error
+    except ssl.SSLError as error:
+        raise make_tls_error(host, port, error) from error
+    except OSError as error:
+        raise ManagerUnreachableError(
+            f"no manager answers at {host}:{port}: {error.strerror or error}",
+            hint="check host and port, and that the manager runs and listens on this network",
+        ) from error
+    return link
+
+
+async def _open(host: str, port: int, role: Role, password: bytes | None, tls: TlsOptions | None) -> Wire:
+    connection = Connection(role, password=password, nonce=make_nonce())
+    buffer = memoryview(bytearray(READ_SIZE))
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        _, wire = await loop.create_connection(lambda: Wire(connection, buffer), host, port)
+        return wire
+    name = tls.server_name or host
+    _, wire = await loop.create_connection(
+        lambda: Wire(connection, buffer), host, port, ssl=tls.make_context(), server_hostname=name
+    )
+    return wire
