@@ -59,7 +59,9 @@ def wait_for_file(path: str) -> int:
 
 def spawn_daemon(path: str) -> None:
     if os.fork() == 0:
-        os.close(0)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
         Path(path).write_text(str(os.getpid()))
         time.sleep(600)
         os._exit(0)
@@ -275,6 +277,21 @@ def test_calls__forked__each_in_a_process_of_its_own(tmp_path: Path) -> None:
             numbers = [manager.call(digest, mode="fork") for _ in range(10)]
             pids = [(await manager.answer(number)).value for number in numbers]
             assert len(set(pids)) == 10
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_call__forked__daemon_of_it_is_killed_while_younger_calls_run(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            daemon = manager.call(spawn_daemon, str(tmp_path / "pid"), mode="fork")
+            await manager.answer(daemon)
+            younger = manager.call(wait_for_file, str(tmp_path / "go"), mode="fork")
+            pid = int((tmp_path / "pid").read_text())
+            await settle(lambda: not is_alive(pid))
+            (tmp_path / "go").touch()
+            await manager.answer(younger)
             await leave_well(manager, worker)
 
     asyncio.run(run())

@@ -199,7 +199,8 @@ submit("true", outputs=[("never.txt", "never.txt")], tag="no output")
 submit("sleep 60", end_time=int((time.time() + 1) * 1e6), tag="late")
 submit("head -c 300000 /dev/zero | tr '\\\\0' x", tag="much")
 submit("sleep 60 & echo started", tag="leaves a child")
-collect(7)
+submit("setsid sh -c 'echo $$ > %s/daemon; sleep 600' & while [ ! -s %s/daemon ]; do :; done" % (folder, folder))
+collect(8)
 """
     outcome = run_pair(tmp_path, script)
 
@@ -209,7 +210,8 @@ collect(7)
     assert ends["killed"] == (0, 9)
     assert ends["no output"] == (2, 0)
     assert ends["late"][0] == 24
-    assert ends["leaves a child"] == (0, 0)
+    assert ends["leaves a child"] == ends[None] == (0, 0)
+    assert not Path(f"/proc/{(tmp_path / 'daemon').read_text().strip()}").exists()
     assert {result["tag"]: len(result["output"] or "") for result in outcome.results}["much"] == 300_000
     assert_left_well(outcome)
 

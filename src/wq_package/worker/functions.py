@@ -116,8 +116,9 @@ class _Host:
         program = Program(
             argv=(*argv, json.dumps(interpreter.imports)),
             cwd=self.folder,
+            temporary=self.folder,
             variables=_make_limits(self.key.cores),
-            environ={**interpreter.environ, "TMPDIR": self.folder},
+            environ=interpreter.environ,
             output=f"{self.folder}/start",
             sockets=(self.queue.fileno(), self._theirs.fileno()),
         )

@@ -38,10 +38,12 @@ class Program:
         environ: used instead of the worker's own environment, if given.
         output: file for standard output and error, merged; discarded by default.
         sockets: passed on as file descriptors 3, 4, …
+        temporary: a folder that no other program is told, in its `TMPDIR`; what it leaves behind is known by that.
     """
 
     argv: tuple[str, ...]
     cwd: str
+    temporary: str
     variables: Mapping[str, str | None] = field(default_factory=dict)
     environ: Mapping[str, str] | None = None
     output: str | None = None
@@ -91,10 +93,14 @@ class Spawner:
             "start": self._last,
             "argv": program.argv,
             "cwd": program.cwd,
-            "set": {name: value for name, value in variables.items() if value is not None},
+            "set": {
+                **{name: value for name, value in variables.items() if value is not None},
+                "TMPDIR": program.temporary,
+            },
             "unset": [name for name, value in variables.items() if value is None],
             "environ": None if program.environ is None else dict(program.environ),
             "output": program.output,
+            "mark": f"TMPDIR={program.temporary}",
         }
         self._send(json.dumps(message).encode(), program.sockets)
         return self._last

@@ -121,6 +121,7 @@ class RunRoom:
         program = Program(
             argv=("/bin/sh", "-c", task.command),
             cwd=run.folder,
+            temporary=run.temporary,
             variables=make_task_variables(task, run.action.box, run.gpus, run.temporary, self._workspace),
             output=run.output,
         )

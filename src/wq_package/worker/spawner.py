@@ -6,9 +6,13 @@ worker by just long enough to kill every process group that it started: when the
 
 One packet is one message. From the worker: JSON, with file descriptors beside it:
 
-    {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null}
+    {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null,
+     "mark": "NAME=VALUE"}
     {"kill": id, "signal": number}
     {"file": path}      the message stands in a file, because it is larger than a packet
+
+A process that leaves its group (a daemon) is handed to us when its parent ends. By its environment, which has the mark
+of the program that it came from, it is found and killed with that program.
 
 To the worker: `<Q id> <i wait status> <q CPU µs> <q KiB> <i errno>`; errno is not 0 if the process did not start.
 """
@@ -38,6 +42,8 @@ class Spawner:
         self.control = control
         self.numbers: dict[int, int] = {}  # our caller's id by process id
         self.pids: dict[int, int] = {}
+        self.marks: dict[int, bytes] = {}  # by process id
+        self.hunted: set[bytes] = set()  # marks of programs that have ended and left something behind
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(wake, False)
@@ -101,6 +107,7 @@ class Spawner:
             os.chdir("/")  # a sandbox can be removed while we idle
         self.numbers[pid] = message["start"]
         self.pids[message["start"]] = pid
+        self.marks[pid] = b"\0" + message["mark"].encode() + b"\0"
 
     def _kill(self, number: int, sign: int) -> None:
         pid = self.pids.get(number)
@@ -122,17 +129,32 @@ class Spawner:
 
     def _report(self, pid: int, status: int, used: Any) -> None:
         number = self.numbers.pop(pid, None)
-        if number is None:
-            return  # a process whose parent ended before it
+        if number is None:  # a process whose parent ended before it; it may have had children
+            self.hunted = {mark for mark in self.hunted if self._hunt(mark)}
+            return
         del self.pids[number]
+        mark = self.marks.pop(pid)
+        if self._hunt(mark):
+            self.hunted.add(mark)
         cpu = int((used.ru_utime + used.ru_stime) * 1e6)
         with contextlib.suppress(OSError):  # the worker has gone
             self.control.send(ENDED.pack(number, status, cpu, used.ru_maxrss, 0))
 
+    def _hunt(self, mark: bytes) -> bool:
+        """Kill what was handed to us and has a mark; return whether there was any."""
+        found = [pid for pid in _list_children() if pid not in self.numbers and _has_mark(pid, mark)]
+        for pid in found:
+            _signal(pid, signal.SIGKILL)
+        return bool(found)
+
     def _end_all(self) -> None:
-        for pid in list(self.numbers):
+        for pid in self.numbers:
             _signal_group(pid, signal.SIGKILL)
-        _kill_adopted()
+        while children := _list_children():  # the children of those that are killed are handed to us in turn
+            for pid in children:
+                _signal(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.wait()
 
 
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
@@ -172,16 +194,26 @@ def _signal_group(pid: int, sign: int) -> None:
         os.killpg(pid, sign)
 
 
-def _kill_adopted() -> None:
-    """Kill processes that left their group and were handed to us, as far as the system tells."""
+def _signal(pid: int, sign: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, sign)
+
+
+def _list_children() -> list[int]:
+    """List our child processes, as far as the system tells."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            children = [int(word) for word in file.read().split()]
+            return [int(word) for word in file.read().split()]
     except OSError:
-        return
-    for pid in children:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+        return []
+
+
+def _has_mark(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return mark in b"\0" + file.read() + b"\0"
+    except OSError:
+        return False
 
 
 def _adopt_orphans() -> None:

@@ -610,7 +610,9 @@ class WorkerState:
     def _accept_failure(self, event: EnvironmentBroken, _now: float) -> list[Action]:
         actions: list[Action] = []
         if self._environments[event.environment].progress is _Progress.EXAMINING:
-            actions.append(Send(wire.LayersWanted(event.environment, ())))  # every offer gets this answer first
+            actions.append(
+                Send(wire.LayersWanted(event.environment, ()))
+            )  # every offer gets this answer first
         return actions + self._fail_environment(event.environment, event.message)
 
     def _fail_environment(self, digest: str, message: str) -> list[Action]:

@@ -12,7 +12,8 @@ a packet back that no host has read yet, and forked children can answer on the s
     reaped   <B kind> <Q serial> <i wait status> <Q CPU µs> <Q KiB>      (fork mode: the call's process is gone)
 
 In place, the call runs in this process; in fork mode, in a child with a process group of its own that is killed when
-the child ends. The worker is gone when the socket of calls is closed: so are we.
+the child ends. A daemon that left the group is handed to us by the system, and killed when no call runs that was there
+before it. The worker is gone when the socket of calls is closed: so are we.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ KIND_CALL, KIND_KILL = 1, 2
 KIND_ANSWER, KIND_READY, KIND_REAPED = 1, 2, 3
 PACKET_LIMIT = 128 * 1024
 INLINE_LIMIT = 64 * 1024
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def _load_runner() -> types.ModuleType:
@@ -141,7 +142,10 @@ class Zygote:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.running: dict[int, tuple[int, bytes]] = {}  # serial and function digest, by process id
+        self.running: dict[
+            int, tuple[int, bytes, float]
+        ] = {}  # by process id: serial, function digest, start
+        _adopt_orphans()
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(wake, False)
@@ -175,6 +179,7 @@ class Zygote:
 
     def _fork(self, packet: bytes) -> None:
         _, serial, digest, _ = CALL.unpack_from(packet)
+        began = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
             pid = os.fork()
         except OSError as error:
@@ -185,7 +190,7 @@ class Zygote:
             self._run_child(packet)
         with contextlib.suppress(OSError):  # the child does the same; whoever is first
             os.setpgid(pid, pid)
-        self.running[pid] = (serial, digest)
+        self.running[pid] = (serial, digest, began)
 
     def _run_child(self, packet: bytes) -> None:
         status = 1
@@ -204,24 +209,35 @@ class Zygote:
             os._exit(status)
 
     def _kill(self, serial: int) -> None:
-        for pid, (running, _) in self.running.items():
+        for pid, (running, _, _) in self.running.items():
             if running == serial:
                 _kill_group(pid)
 
     def _reap(self) -> None:
-        while self.running:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
             if found is None:
+                self._kill_daemons()
                 return
             _kill_group(found.si_pid)  # what the call left behind; the id is still ours until we wait for it
             pid, status, used = os.wait4(found.si_pid, 0)
-            serial, digest = self.running.pop(pid, (0, b""))
+            serial, digest, _ = self.running.pop(pid, (0, b"", 0.0))
             if not serial:
                 continue
             cpu = int((used.ru_utime + used.ru_stime) * 1e6)
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, status, cpu, used.ru_maxrss))
             if status == 0 and digest not in self.host.known:
                 self._learn(digest)
+
+    def _kill_daemons(self) -> None:
+        oldest = min((began for _, _, began in self.running.values()), default=float("inf"))
+        for pid in _list_children():
+            if pid not in self.running and _find_birth(pid) < oldest:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _learn(self, digest: bytes) -> None:
         """Load a function here, once a child has shown that this is harmless: later forks find it, and its modules."""
@@ -307,7 +323,31 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+def _list_children() -> list[int]:
+    """List our child processes, as far as the system tells."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def _find_birth(pid: int) -> float:
+    """Tell when a process began, in seconds since the machine did; later than ever if that is not known."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return float("inf")
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
 _libc: Any = None
+
+
+def _adopt_orphans() -> None:
+    if _libc is not None:
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _die_with_parent() -> None:
@@ -347,7 +387,7 @@ def main(arguments: list[str]) -> None:
     host.runner.make_clean_main()
     sys.argv = [""]
     with contextlib.suppress(ImportError):
-        import cloudpickle  # noqa: F401,PLC0415 - nearly every function needs it; the first call should not pay
+        import cloudpickle  # noqa: F401 - nearly every function needs it; the first call should not pay
     error = host.import_ahead(json.loads(imports))
     if _flush_output():
         os.ftruncate(1, 0)
