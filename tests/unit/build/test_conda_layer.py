@@ -113,6 +113,14 @@ def test_plan__python_script_that_names_its_prefix_elsewhere__is_still_relocated
     assert plan.relocations == (Relocation("bin/demo", RelocationMode.TEXT, PLACEHOLDER),)
 
 
+def test_plan__python_script_with_a_docstring__keeps_it(maker: Maker) -> None:
+    text = f'#!{PLACEHOLDER}/bin/python\n"""Usage: demo"""\nfrom __future__ import annotations\n'
+    maker.add("bin/demo", text, 0o755, **TEXT)
+    plan = plan_conda_layer(maker.open())
+    assert _find(plan, "bin/demo").source == maker.folder / "bin/demo"
+    assert plan.relocations == (Relocation("bin/demo", RelocationMode.TEXT, PLACEHOLDER),)
+
+
 def test_plan__script_of_another_language__keeps_its_first_line(maker: Maker) -> None:
     maker.add("bin/demo", f"#!{PLACEHOLDER}/bin/perl\n", 0o755, **TEXT)
     plan = plan_conda_layer(maker.open())

@@ -6,6 +6,7 @@ package's own placeholder, which is replaced where the environment is unpacked. 
 
 from __future__ import annotations
 
+import ast
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
@@ -159,9 +160,9 @@ def _place_relocated(path: str, file: PackageFile, origin: Path, mode: int) -> _
     """Place a file with a placeholder; a Python script first gets a header that needs none."""
     assert file.mode is not None
     data = origin.read_bytes()
-    rewritten = (
-        normalize_script(data) if file.mode is RelocationMode.TEXT and _is_script(path, mode) else data
-    )
+    rewritten = data
+    if file.mode is RelocationMode.TEXT and _is_script(path, mode) and not _has_docstring(data):
+        rewritten = normalize_script(data)
     left = os.fsencode(file.placeholder) in rewritten
     return _Placed(
         entry=LayerEntry(path, mode, rewritten if rewritten != data else origin),
@@ -174,6 +175,14 @@ def _place_relocated(path: str, file: PackageFile, origin: Path, mode: int) -> _
 def _is_script(path: str, mode: int) -> bool:
     """The header finds its Python in its own folder, so it serves in `bin` alone."""
     return path.startswith("bin/") and path.count("/") == 1 and bool(mode & 0o100)
+
+
+def _has_docstring(data: bytes) -> bool:
+    """The header is a string at the top, so it would take a docstring's place, before which no `__future__` import may stand."""
+    try:
+        return ast.get_docstring(ast.parse(data)) is not None
+    except (SyntaxError, ValueError):
+        return True
 
 
 def _read_facts(origin: Path) -> ElfFacts | None:
