@@ -10,7 +10,7 @@ from wq_package.archive.layer import LayerEntry, LayerKind, Relocation, Relocati
 from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer
 from wq_package.build.conda.records import parse_record
 from wq_package.build.layer_plan import LayerPlan
-from wq_package.errors import NotRelocatableError
+from wq_package.errors import BuildError, NotRelocatableError
 
 SITE = "lib/python3.11/site-packages"
 PLACEHOLDER = "/placeholder" * 10
@@ -178,6 +178,23 @@ def test_plan__link_to_the_maker_s_machine__is_refused(maker: Maker) -> None:
     maker.add_link("lib/libdemo.so", "/usr/lib/libdemo.so.1")
     with pytest.raises(NotRelocatableError, match=r"links to `/usr/lib/libdemo\.so\.1`"):
         plan_conda_layer(maker.open())
+
+
+def test_plan__link_in_a_roundabout_form__is_straightened(maker: Maker) -> None:
+    maker.add_link("lib/libdemo.so", "../lib/./libdemo.so.1")
+    assert _find(plan_conda_layer(maker.open()), "lib/libdemo.so").link_target == "../lib/libdemo.so.1"
+
+
+def test_plan__listed_file_that_is_missing__says_so(maker: Maker) -> None:
+    maker.add("share/here")
+    maker.rows.append({"_path": "share/gone", "path_type": "hardlink"})
+    with pytest.raises(BuildError, match=r"`demo-1\.0-h1_0` lacks `share/gone`, which it lists"):
+        plan_conda_layer(maker.open())
+
+
+def test_plan__python__brings_the_mark_of_a_conda_environment(tmp_path: Path) -> None:
+    plan = plan_conda_layer(Maker(tmp_path, name="python").open())
+    assert _find(plan, "conda-meta/history").source == b""
 
 
 def test_plan__paths_of_another_package__are_left_out_everywhere(maker: Maker) -> None:

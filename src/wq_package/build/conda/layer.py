@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import posixpath
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from wq_package.build.conda.records import CondaRecord
 from wq_package.build.elf import ElfFacts, is_elf, read_elf
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.script_text import normalize_script, render_entry_point
-from wq_package.errors import NotRelocatableError
+from wq_package.errors import BuildError, NotRelocatableError
 
 __all__ = ["ExtractedPackage", "open_package", "plan_conda_layer"]
 
@@ -97,12 +98,20 @@ def plan_conda_layer(package: ExtractedPackage, *, without: Collection[str] = ()
 
     Raises:
         NotRelocatableError: a link leads to a place that only the machine of the package's maker has.
+        BuildError: a file that the package lists is not in it.
     """
-    placed = [each for each in _iter_placed(package) if each.entry.path not in without]
     record = package.record
+    try:
+        placed = [each for each in _iter_placed(package) if each.entry.path not in without]
+    except FileNotFoundError as error:
+        missing = Path(error.filename).relative_to(package.folder)
+        hint = f"the package is damaged; remove `{package.folder}` to have it fetched again"
+        raise BuildError(f"`{record.stem}` lacks `{missing}`, which it lists", hint=hint) from error
     meta = render_conda_meta(record, (each.installed for each in placed))
     entries = [each.entry for each in placed]
     entries.append(LayerEntry(f"conda-meta/{record.stem}.json", 0o644, meta.encode()))
+    if record.name == "python":
+        entries.append(LayerEntry("conda-meta/history", 0o644, b""))  # what conda knows an environment by
     return LayerPlan(
         header=_make_header(record, placed, package.site_packages),
         entries=tuple(entries),
@@ -153,7 +162,7 @@ def _make_relative(path: str, target: str, placeholder: str) -> str:
             f"`{path}` links to `{target}`, which lies outside its package",
             hint="choose another build of the package",
         )
-    return target
+    return posixpath.normpath(target)
 
 
 def _place_relocated(path: str, file: PackageFile, origin: Path, mode: int) -> _Placed:
