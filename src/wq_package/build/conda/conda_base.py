@@ -20,6 +20,7 @@ from wq_package.build.conda.ownership import Ownership, find_ownership
 from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
 from wq_package.build.conda.records import CondaRecord
 from wq_package.build.conda.staged_python import select_python_closure, stage_python
+from wq_package.build.conda.upkeep import mark_used
 from wq_package.build.interpreter import Interpreter, describe_interpreter
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.options import BuildOptions, Reporter
@@ -85,6 +86,8 @@ def prepare_conda_base(
     records = backend.solve(make_request(spec))
     reporter.done()
     folders = backend.fetch(records, reporter)
+    for folder in folders:
+        mark_used(folder)
     records = tuple(with_digest(each, folder.name) for each, folder in zip(records, folders, strict=True))
     python = next(record for record in records if record.name == "python")
     site_packages = _find_site_packages(python)
@@ -135,6 +138,7 @@ def _make_base(
 ) -> EnvironmentBase:
     staging.mkdir(parents=True, exist_ok=True)
     prefix = stage_python(select_python_closure(packages), staging)
+    mark_used(prefix)
     interpreter = describe_interpreter(str(prefix / "bin" / "python3"))
     recipes = {
         package.record.name: _make_recipe(
