@@ -223,8 +223,11 @@ class WorkerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_worker_is_not_over_committed(self) -> None:
-        assert self.state.used.fits(CAPACITY)
-        assert self.state.used.cores >= -0.001
+        used = self.state.used
+        assert -0.001 <= used.cores <= CAPACITY.cores + 0.001
+        assert 0 <= used.memory_mb <= CAPACITY.memory_mb
+        assert 0 <= used.disk_mb <= CAPACITY.disk_mb
+        assert 0 <= used.gpus <= CAPACITY.gpus
         assert self.state.running == len(self.running)
 
     def teardown(self) -> None:

@@ -19,31 +19,6 @@ class Box:
     disk_mb: float = 0
     gpus: float = 0
 
-    def __add__(self, other: Box) -> Box:
-        return Box(
-            self.cores + other.cores,
-            self.memory_mb + other.memory_mb,
-            self.disk_mb + other.disk_mb,
-            self.gpus + other.gpus,
-        )
-
-    def __sub__(self, other: Box) -> Box:
-        return Box(
-            self.cores - other.cores,
-            self.memory_mb - other.memory_mb,
-            self.disk_mb - other.disk_mb,
-            self.gpus - other.gpus,
-        )
-
-    def fits(self, room: Box) -> bool:
-        """Whether this much can be taken out of `room`; a thousandth is forgiven, for sums of fractions."""
-        return (
-            self.cores <= room.cores + 0.001
-            and self.memory_mb <= room.memory_mb
-            and self.disk_mb <= room.disk_mb
-            and self.gpus <= room.gpus
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:

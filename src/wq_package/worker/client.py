@@ -48,12 +48,13 @@ from wq_package.worker.functions import (
     find_own_python,
     make_packet,
 )
+from wq_package.worker.greeting import render_greeting
 from wq_package.worker.options import WorkerOptions
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.process import Spawner
 from wq_package.worker.runs import RunRoom
 from wq_package.worker.sandbox import Collected, collect_outputs
-from wq_package.worker.state import WORKER_PYTHON, WorkerState, render_greeting
+from wq_package.worker.state import WORKER_PYTHON, WorkerState
 
 __all__ = ["run_worker"]
 

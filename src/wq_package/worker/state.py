@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from wq_package.protocol import messages as wire
@@ -23,11 +23,9 @@ from wq_package.task import ResultCode
 from wq_package.worker.actions import (
     Action,
     Box,
-    ComposeEnvironment,
     Disconnect,
     DropCall,
     EndedTask,
-    ExamineEnvironment,
     KillCall,
     KillRun,
     Leave,
@@ -40,6 +38,8 @@ from wq_package.worker.actions import (
     StartCall,
     StartRun,
 )
+from wq_package.worker.entry_table import EntryTable
+from wq_package.worker.environment_table import EnvironmentTable
 from wq_package.worker.events import (
     CallArrived,
     CallEnded,
@@ -55,10 +55,11 @@ from wq_package.worker.events import (
     LayerStored,
     RunEnded,
 )
+from wq_package.worker.greeting import render_resources
+from wq_package.worker.ledger import Ledger
 
-__all__ = ["WORKER_PYTHON", "WorkerState", "is_inside_name", "render_greeting", "render_resources"]
+__all__ = ["WORKER_PYTHON", "WorkerState", "is_inside_name"]
 
-DIALECT_VERSION = 1
 WORKER_PYTHON = ""
 """The name of the environment that is the worker's own Python."""
 
@@ -103,33 +104,11 @@ class _Task:
 class _Group:
     """Calls that are alike in what they hold and where they run; some may wait behind those that run."""
 
+    box: Box
     running: int = 0
     ahead: int = 0
     usec: float = _AHEAD_BELOW_USEC * 2.0  # a running mean; nothing goes ahead until we know
-
-
-class _Progress(enum.Enum):
-    EXAMINING = enum.auto()
-    RECEIVING = enum.auto()
-    COMPOSING = enum.auto()
-    READY = enum.auto()
-    FAILED = enum.auto()
-
-
-@dataclass(slots=True)
-class _Environment:
-    offer: wire.EnvironmentOffer
-    progress: _Progress = _Progress.EXAMINING
-    missing: set[str] = field(default_factory=set)
-    waiting: list[_Task] = field(default_factory=list)
-    message: str = ""
-
-
-@dataclass(slots=True)
-class _Entry:
-    key: int
-    readers: int = 0
-    is_unlinked: bool = False
+    can_be_ahead: bool = False
 
 
 class WorkerState:
@@ -141,8 +120,7 @@ class WorkerState:
     """
 
     def __init__(self, capacity: Box, serials: Iterator[int]) -> None:
-        self.capacity = capacity
-        self.used = Box()
+        self._ledger = Ledger(capacity)
         self.speaks_dialect = False
         self.is_draining = False
         self.last_task_id = 0
@@ -153,14 +131,23 @@ class WorkerState:
         self._by_serial: dict[int, _Task] = {}  # those that the shell works on
         self._waiting: deque[_Task] = deque()
         self._running = 0
-        self._groups: dict[tuple[str, str, Box], _Group] = {}
+        self._groups: dict[tuple[object, ...], _Group] = {}
         self._ended: list[EndedTask] = []
         self._is_announced = False
-        self._entries: dict[str, _Entry] = {}
-        self._by_key: dict[int, _Entry] = {}
-        self._environments: dict[str, _Environment] = {}
-        self._asked_layers: set[str] = set()
+        self._entries = EntryTable()
+        self._environments = EnvironmentTable()
+        self._parked: dict[str, list[_Task]] = {}  # calls whose environment is on its way
         self._timed: dict[int, _Task] = {}
+
+    @property
+    def capacity(self) -> Box:
+        """What this worker has; nothing any more once it drains."""
+        return self._ledger.capacity
+
+    @property
+    def used(self) -> Box:
+        """What its tasks hold of it."""
+        return self._ledger.used
 
     @property
     def running(self) -> int:
@@ -203,7 +190,7 @@ class WorkerState:
 
     def _accept_task(self, task: wire.TaskDescription, now: float) -> list[Action]:
         self.last_task_id = task.task_id
-        record = self._remember(task)
+        record = self._remember(task, self._compute_box(task))
         for name in _iter_sandbox_names(task):
             if not is_inside_name(name):
                 return [Disconnect(f"task {task.task_id} names `{name}`, which is outside its sandbox")]
@@ -212,34 +199,44 @@ class WorkerState:
             return [Disconnect(f"task {task.task_id} needs `{missing[0]}`, which was never sent")]
         if missing:
             return self._refuse_run(record, ResultCode.INPUT_MISSING)
-        if self.is_draining or not record.box.fits(self.capacity):
+        if self.is_draining or not self._ledger.can_ever_fit(record.box):
             return self._refuse_run(record, ResultCode.FORSAKEN)
-        self._claim_inputs(record)
+        if task.inputs:
+            # Real managers name an uncached file for one task alone; ours names every file by its content.
+            record.inputs = self._entries.claim(task.inputs, may_link=not self.speaks_dialect)
         self._waiting.append(record)
         return self._schedule(now)
 
     def _accept_call(self, event: CallArrived, now: float) -> list[Action]:
         call = event.call
         self.last_task_id = call.task_id
-        record = self._remember(call)
-        record.arguments, record.path = event.arguments, event.path
+        group = self._find_group(call)
+        record = self._remember(call, group.box)
+        record.group, record.arguments, record.path = group, event.arguments, event.path
         refusal = self._find_refusal(record)
         if refusal is not None:
             return self._refuse_call(record, *refusal)
         if call.inputs:
-            self._claim_inputs(record)
-        environment = self._environments.get(call.environment)
-        if environment is not None and environment.progress is not _Progress.READY:
-            environment.waiting.append(record)
+            record.inputs = self._entries.claim(call.inputs, may_link=False)
+        if call.environment != WORKER_PYTHON and not self._environments.is_ready(call.environment):
+            self._parked.setdefault(call.environment, []).append(record)
             return []
         self._waiting.append(record)
         return self._schedule(now)
 
-    def _remember(self, task: wire.TaskDescription | wire.CallTask) -> _Task:
-        record = _Task(next(self._serials), task, self._compute_box(task))
+    def _remember(self, task: wire.TaskDescription | wire.CallTask, box: Box) -> _Task:
+        record = _Task(next(self._serials), task, box)
         self._tasks[task.task_id] = record
         self._by_serial[record.serial] = record
         return record
+
+    def _find_group(self, call: wire.CallTask) -> _Group:
+        key = (call.environment, call.mode, call.cores, call.memory_mb, call.disk_mb, call.gpus)
+        group = self._groups.get(key)
+        if group is None:
+            box = self._compute_box(call)
+            group = self._groups[key] = _Group(box, can_be_ahead=call.mode == "in-place")
+        return group
 
     def _compute_box(self, task: wire.TaskDescription | wire.CallTask) -> Box:
         if task.cores is None and task.memory_mb is None and task.disk_mb is None and task.gpus is None:
@@ -249,25 +246,34 @@ class WorkerState:
     def _find_refusal(self, record: _Task) -> tuple[ResultCode, str] | None:
         call = record.task
         assert isinstance(call, wire.CallTask)
+        if self.is_draining:
+            return ResultCode.FORSAKEN, "the worker is leaving"
+        if not self._ledger.can_ever_fit(record.box):
+            return ResultCode.FORSAKEN, "the worker is too small"
+        if call.function not in self._functions:
+            return ResultCode.UNKNOWN, "the function was never sent to the worker"
+        if call.inputs or call.outputs:
+            refusal = self._find_bad_file(call)
+            if refusal is not None:
+                return refusal
+        return self._find_environment_failure(call.environment)
+
+    def _find_bad_file(self, call: wire.CallTask) -> tuple[ResultCode, str] | None:
         for name in _iter_sandbox_names(call):
             if not is_inside_name(name):
                 return ResultCode.UNKNOWN, f"`{name}` is outside the call's sandbox"
         for file in call.inputs:
             if file.cache_name not in self._entries:
                 return ResultCode.INPUT_MISSING, f"input `{file.sandbox_name}` was never sent to the worker"
-        if self.is_draining or not record.box.fits(self.capacity):
-            return (
-                ResultCode.FORSAKEN,
-                "the worker is leaving" if self.is_draining else "the worker is too small",
-            )
-        if call.function not in self._functions:
-            return ResultCode.UNKNOWN, "the function was never sent to the worker"
-        environment = self._environments.get(call.environment)
-        if environment is None and call.environment != WORKER_PYTHON:
-            return ResultCode.ENVIRONMENT_FAILED, "the environment was never offered to the worker"
-        if environment is not None and environment.progress is _Progress.FAILED:
-            return ResultCode.ENVIRONMENT_FAILED, environment.message
         return None
+
+    def _find_environment_failure(self, digest: str) -> tuple[ResultCode, str] | None:
+        if digest == WORKER_PYTHON:
+            return None
+        if digest not in self._environments:
+            return ResultCode.ENVIRONMENT_FAILED, "the environment was never offered to the worker"
+        message = self._environments.find_failure(digest)
+        return None if message is None else (ResultCode.ENVIRONMENT_FAILED, message)
 
     def _refuse_run(self, record: _Task, code: ResultCode) -> list[Action]:
         # Work Queue 9 does not read the body of a forsaken task: it must be empty.
@@ -289,38 +295,38 @@ class WorkerState:
 
     def _schedule(self, now: float) -> list[Action]:
         """Start what fits, oldest first; look a little past what does not fit."""
+        if not self._waiting:
+            return []
         actions: list[Action] = []
         kept: list[_Task] = []
         while self._waiting and len(kept) < _LOOK_AHEAD:
             record = self._waiting.popleft()
             if record.is_forgotten:
                 continue
-            if record.box.fits(self.capacity - self.used):
+            if self._ledger.fits(record.box):
                 actions.append(self._start(record, now, is_ahead=False))
             elif not kept and self._may_go_ahead(record):
                 actions.append(self._start(record, now, is_ahead=True))
             else:
                 kept.append(record)
-                if self._is_full():
+                if self._ledger.is_full:
                     break
         self._waiting.extendleft(reversed(kept))
         return actions
-
-    def _is_full(self) -> bool:
-        return self.used.cores >= self.capacity.cores
 
     def _start(self, record: _Task, now: float, *, is_ahead: bool) -> Action:
         record.phase = _Phase.RUNNING
         self._running += 1
         if not is_ahead:
-            self.used = self.used + record.box
+            self._ledger.take(record.box)
         task = record.task
-        record.deadline = _find_deadline(task, now)
-        if record.deadline is not None:
+        if task.wall_time or task.end_time:
+            record.deadline = _find_deadline(task, now)
             self._timed[record.serial] = record
         if isinstance(task, wire.TaskDescription):
             return StartRun(record.serial, task, record.inputs, record.box)
-        record.group = group = self._find_group(record)
+        group = record.group
+        assert group is not None
         if is_ahead:
             group.ahead += 1
         else:
@@ -329,23 +335,18 @@ class WorkerState:
         record.arguments = b""
         return start
 
-    def _find_group(self, record: _Task) -> _Group:
-        call = record.task
-        assert isinstance(call, wire.CallTask)
-        return self._groups.setdefault((call.environment, call.mode, record.box), _Group())
-
     def _may_go_ahead(self, record: _Task) -> bool:
         """Whether a call may wait at a host behind one that runs, which saves a turn through the worker.
 
         Only among calls that are alike and have been short; when one that runs ends, its place is taken over.
         """
+        group = record.group
+        if group is None or not group.can_be_ahead or group.usec >= _AHEAD_BELOW_USEC:
+            return False
+        if group.ahead >= group.running * _AHEAD_PER_RUNNING:
+            return False
         call = record.task
-        if not isinstance(call, wire.CallTask) or call.mode != "in-place":
-            return False
-        if call.wall_time is not None or call.end_time is not None or call.inputs or call.outputs:
-            return False
-        group = self._find_group(record)
-        return group.usec < _AHEAD_BELOW_USEC and group.ahead < group.running * _AHEAD_PER_RUNNING
+        return not (call.wall_time or call.end_time or call.inputs or call.outputs)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
@@ -365,7 +366,7 @@ class WorkerState:
                 actions.append(DropCall(event.path))
             return actions
         for name, key in event.outputs:
-            actions.extend(self._store_entry(name, key))
+            actions.extend(self._entries.store(name, key))
         actions.append(SendCallResult(_render_result(record, event), event.body, event.path))
         return actions
 
@@ -381,7 +382,7 @@ class WorkerState:
                 actions.append(DropCall(event.output))
             return actions + self._schedule(now)
         for name, key in event.outputs:
-            actions.extend(self._store_entry(name, key))
+            actions.extend(self._entries.store(name, key))
         code = record.reason or event.failure or ResultCode.SUCCESS
         size = 0 if code is ResultCode.FORSAKEN else event.output_size
         exit_code = event.signal or event.exit_code  # Work Queue has one number for both
@@ -408,7 +409,10 @@ class WorkerState:
             self._running -= 1
             self._release_box(record)
         self._timed.pop(record.serial, None)
-        return self._release_inputs(record) if record.inputs else []
+        if not record.inputs:
+            return []
+        staged, record.inputs = record.inputs, ()
+        return self._entries.release(staged)
 
     def _release_box(self, record: _Task) -> None:
         group = record.group
@@ -417,7 +421,7 @@ class WorkerState:
             return
         if group is not None:
             group.running -= 1
-        self.used = self.used - record.box
+        self._ledger.give_back(record.box)
 
     def _send_results(self, _event: wire.SendResults, _now: float) -> list[Action]:
         ended, self._ended = tuple(self._ended), []
@@ -488,12 +492,11 @@ class WorkerState:
     def _drain(self, _event: Drain, _now: float) -> list[Action]:
         """Give back what waits, announce that nothing fits here any more, and finish what runs."""
         self.is_draining = True
-        self.capacity = Box()
-        waiting = [task for task in self._waiting if not task.is_forgotten]
+        self._ledger.close()
+        parked = [task for tasks in self._parked.values() for task in tasks]
+        waiting = [task for task in (*self._waiting, *parked) if not task.is_forgotten]
         self._waiting.clear()
-        for environment in self._environments.values():
-            waiting.extend(task for task in environment.waiting if not task.is_forgotten)
-            environment.waiting.clear()
+        self._parked.clear()
         actions: list[Action] = [Send(line) for line in render_resources(Box(), self.last_task_id)]
         for record in waiting:
             actions.extend(self._release(record))
@@ -506,122 +509,42 @@ class WorkerState:
     # -- cache entries -------------------------------------------------------------------------------------------------
 
     def _accept_entry(self, event: EntryStored, _now: float) -> list[Action]:
-        return self._store_entry(event.name, event.key)
+        return self._entries.store(event.name, event.key)
 
     def _accept_unlink(self, event: wire.Unlink, _now: float) -> list[Action]:
-        return self._unlink(event.name)
+        return self._entries.unlink(event.name)
 
     def _answer_get(self, event: wire.Get, _now: float) -> list[Action]:
-        entry = self._entries.get(event.name)
-        return [SendEntry(event.name, entry.key if entry else None, event.recursive)]
-
-    def _store_entry(self, name: str, key: int) -> list[Action]:
-        actions = self._unlink(name)
-        self._entries[name] = self._by_key[key] = _Entry(key)
-        return actions
-
-    def _unlink(self, name: str) -> list[Action]:
-        entry = self._entries.pop(name, None)
-        if entry is None:
-            return []
-        entry.is_unlinked = True
-        return self._drop_unread(entry)
-
-    def _drop_unread(self, entry: _Entry) -> list[Action]:
-        if entry.readers or not entry.is_unlinked:
-            return []
-        del self._by_key[entry.key]
-        return [RemoveEntry(entry.key)]
-
-    def _claim_inputs(self, record: _Task) -> None:
-        staged = []
-        for file in record.task.inputs:
-            entry = self._entries[file.cache_name]
-            # Real managers name an uncached file for one task alone; ours names every file by its content.
-            is_private = (
-                not self.speaks_dialect and not file.flags & wire.FileFlags.CACHE and not entry.readers
-            )
-            entry.readers += 1
-            staged.append(StagedFile(entry.key, file.sandbox_name, is_private))
-        record.inputs = tuple(staged)
-
-    def _release_inputs(self, record: _Task) -> list[Action]:
-        actions: list[Action] = []
-        for staged in record.inputs:
-            entry = self._by_key[staged.key]
-            entry.readers -= 1
-            actions.extend(self._drop_unread(entry))
-        record.inputs = ()
-        return actions
+        return [SendEntry(event.name, self._entries.find_key(event.name), event.recursive)]
 
     # -- environments --------------------------------------------------------------------------------------------------
 
     def _accept_offer(self, offer: wire.EnvironmentOffer, _now: float) -> list[Action]:
-        known = self._environments.get(offer.digest)
-        if known is not None and known.progress is _Progress.READY:
-            return [Send(wire.LayersWanted(offer.digest, ())), Send(wire.EnvironmentReady(offer.digest))]
-        if known is not None and known.progress is not _Progress.FAILED:
-            return []  # the answers are on their way
-        self._environments[offer.digest] = _Environment(offer)
-        return [ExamineEnvironment(offer)]
+        return self._environments.offer(offer)
 
     def _ask_for_layers(self, event: EnvironmentExamined, _now: float) -> list[Action]:
-        environment = self._environments[event.environment]
-        if environment.progress is not _Progress.EXAMINING:
-            return []
-        environment.missing = set(event.missing)
-        environment.progress = _Progress.RECEIVING
-        wanted = tuple(digest for digest in event.missing if digest not in self._asked_layers)
-        self._asked_layers.update(wanted)  # a layer of two environments travels once
-        return [Send(wire.LayersWanted(event.environment, wanted)), *self._compose_complete(environment)]
+        return self._environments.want(event.environment, event.missing)
 
-    def _advance(self, event: LayerStored, _now: float) -> list[Action]:
-        digest = event.digest
-        self._asked_layers.discard(digest)
-        actions: list[Action] = []
-        for environment in self._environments.values():
-            if digest in environment.missing:
-                environment.missing.remove(digest)
-                actions.extend(self._compose_complete(environment))
-        return actions
-
-    def _compose_complete(self, environment: _Environment) -> list[Action]:
-        if environment.missing or environment.progress is not _Progress.RECEIVING:
-            return []
-        environment.progress = _Progress.COMPOSING
-        return [ComposeEnvironment(environment.offer)]
+    def _accept_layer(self, event: LayerStored, _now: float) -> list[Action]:
+        return self._environments.add_layer(event.digest)
 
     def _fail_layer(self, event: LayerBroken, _now: float) -> list[Action]:
-        self._asked_layers.discard(event.digest)
         actions: list[Action] = []
-        for digest, environment in self._environments.items():
-            if event.digest in environment.missing and environment.progress is _Progress.RECEIVING:
-                actions.extend(self._fail_environment(digest, event.message))
+        for digest in self._environments.lose_layer(event.digest):
+            actions.extend(self._fail_environment(digest, event.message))
         return actions
 
     def _make_ready(self, event: EnvironmentComposed, now: float) -> list[Action]:
-        digest = event.environment
-        environment = self._environments[digest]
-        environment.progress = _Progress.READY
-        self._waiting.extend(environment.waiting)
-        environment.waiting.clear()
-        return [Send(wire.EnvironmentReady(digest)), *self._schedule(now)]
+        actions = self._environments.make_ready(event.environment)
+        self._waiting.extend(self._parked.pop(event.environment, ()))
+        return actions + self._schedule(now)
 
     def _accept_failure(self, event: EnvironmentBroken, _now: float) -> list[Action]:
-        actions: list[Action] = []
-        if self._environments[event.environment].progress is _Progress.EXAMINING:
-            actions.append(
-                Send(wire.LayersWanted(event.environment, ()))
-            )  # every offer gets this answer first
-        return actions + self._fail_environment(event.environment, event.message)
+        return self._fail_environment(event.environment, event.message)
 
     def _fail_environment(self, digest: str, message: str) -> list[Action]:
-        environment = self._environments[digest]
-        environment.progress = _Progress.FAILED
-        environment.message = message
-        actions: list[Action] = [Send(wire.EnvironmentFailed(digest, message))]
-        waiting, environment.waiting = environment.waiting, []
-        for record in waiting:
+        actions = self._environments.fail(digest, message)
+        for record in self._parked.pop(digest, ()):
             if not record.is_forgotten:
                 actions.extend(self._release(record))
                 actions.extend(self._refuse_call(record, ResultCode.ENVIRONMENT_FAILED, message))
@@ -648,7 +571,7 @@ _RULES: dict[type[Event], Callable[[WorkerState, Any, float], list[Action]]] = {
     Drain: WorkerState._drain,
     wire.EnvironmentOffer: WorkerState._accept_offer,
     EnvironmentExamined: WorkerState._ask_for_layers,
-    LayerStored: WorkerState._advance,
+    LayerStored: WorkerState._accept_layer,
     LayerBroken: WorkerState._fail_layer,
     EnvironmentComposed: WorkerState._make_ready,
     EnvironmentBroken: WorkerState._accept_failure,
@@ -704,32 +627,3 @@ _EXPLAINED = {
     ResultCode.WALL_TIME: "the call ran longer than its wall time",
     ResultCode.END_TIME: "the call ran past its end time",
 }
-
-
-def render_resources(box: Box, tag: int) -> tuple[wire.Message, ...]:
-    """Render what a worker has as the wire tells it, in the order that real workers use."""
-    amounts = {"disk": box.disk_mb, "memory": box.memory_mb, "gpus": box.gpus, "cores": box.cores}
-    lines = [wire.Resource("workers", 1, 1, 1)]
-    lines.extend(
-        wire.Resource(name, int(amount), int(amount), int(amount)) for name, amount in amounts.items()
-    )
-    lines.append(wire.Resource("tag", tag, tag, tag))
-    return (*lines, wire.Info("end_of_resource_update", "0"))
-
-
-def render_greeting(
-    identity: wire.Workqueue, worker_id: str, features: Iterable[str], box: Box, end_time: float
-) -> tuple[wire.Message, ...]:
-    """Render everything that a worker says first, in the order that real workers use; see work-queue.md 2.3.
-
-    A manager gives no task to a worker that does not say when it ends: 0 means that it has no limit.
-    """
-    return (
-        identity,
-        wire.Info("worker-id", worker_id),
-        *(wire.Feature(name) for name in features),
-        wire.Alive(),
-        *render_resources(box, 0),
-        wire.Info("tasks_running", "0"),
-        wire.Info("worker-end-time", str(int(end_time))),
-    )

@@ -41,7 +41,8 @@ from wq_package.worker.events import (
     LayerStored,
     RunEnded,
 )
-from wq_package.worker.state import WorkerState, is_inside_name, render_greeting
+from wq_package.worker.greeting import render_greeting
+from wq_package.worker.state import WorkerState, is_inside_name
 
 T = TypeVar("T")
 NOW = 1000.0
