@@ -1,0 +1,370 @@
+"""Our manager with Debian's `work_queue_worker`, and with our own worker: the same tasks, the same results."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manager_programs import PASSWORD, SECONDS, SMALL, Programs, make_call
+from wq_package.manager import Manager, ManagerOptions
+from wq_package.task import InputFile, OutputFile, Resources, ResultCode, Task, TaskResult
+
+KINDS = [pytest.param("debian", marks=pytest.mark.workqueue), "ours"]
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    programs = Programs(tmp_path)
+    yield programs
+    programs.stop()
+
+
+@asynccontextmanager
+async def run_manager(**options: Any) -> AsyncIterator[Manager]:
+    async with Manager(ManagerOptions(password=PASSWORD, **options)) as manager:
+        yield manager
+
+
+async def wait_result(manager: Manager) -> TaskResult:
+    result = await manager.wait(SECONDS)
+    assert result is not None, "no result came"
+    return result
+
+
+async def run_tasks(manager: Manager, *tasks: Task) -> list[TaskResult]:
+    """Run tasks, and give their results in the order of the tasks."""
+    task_ids = [manager.submit(task) for task in tasks]
+    results = {result.task_id: result for result in [await wait_result(manager) for _ in tasks]}
+    return [results[task_id] for task_id in task_ids]
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.01)
+
+
+async def wait_until_running(manager: Manager, count: int = 1) -> None:
+    await wait_until(lambda: manager.statistics().tasks_running >= count)
+
+
+async def wait_for_workers(manager: Manager, count: int) -> None:
+    await wait_until(lambda: manager.statistics().workers_connected == count)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files__every_kind__arrives_and_comes_back(kind: str, programs: Programs, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    (folder / "sub dir").mkdir(parents=True)
+    (folder / "sub dir" / "b c.txt").write_text("BBBB")
+    (folder / "link").symlink_to("run.sh")
+    (folder / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "empty").mkdir()
+    (tmp_path / "plain.txt").write_text("plain")
+    (tmp_path / "blank name é.txt").write_text("odd")
+    command = """
+        cat plain.txt in/plain2.txt 'in/odd é.txt' buffer; ./folder/run.sh; ./folder/link; cat 'folder/sub dir/b c.txt'
+        test -d folder/empty && echo made; echo "$VARIABLE"
+        mkdir -p out/deep out/void; echo one > out/deep/x; echo two > 'out/y z'; printf result > result.txt
+    """
+    task = Task(
+        command=command,
+        resources=SMALL,
+        inputs=(
+            InputFile("plain.txt", str(tmp_path / "plain.txt")),
+            InputFile("in/plain2.txt", str(tmp_path / "plain.txt"), cache=False),
+            InputFile("in/odd é.txt", str(tmp_path / "blank name é.txt")),
+            InputFile("buffer", content=b"buffer"),
+            InputFile("folder", str(folder)),
+        ),
+        outputs=(
+            OutputFile("out", str(tmp_path / "got")),
+            OutputFile("result.txt", str(tmp_path / "deep" / "got blank.txt")),
+        ),
+        variables=(("VARIABLE", "a=b 'c'\nd"),),
+    )
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            for result in await run_tasks(manager, task, task):
+                expected = b"plainplainoddbufferran\nran\nBBBBmade\na=b 'c'\nd\n"
+                assert (result.code, result.exit_code, result.output) == (ResultCode.SUCCESS, 0, expected), (
+                    result
+                )
+
+    asyncio.run(run())
+    got = tmp_path / "got"
+    assert sorted(str(path.relative_to(got)) for path in got.rglob("*")) == ["deep", "deep/x", "void", "y z"]
+    assert (got / "y z").read_text() == "two\n"
+    assert (tmp_path / "deep" / "got blank.txt").read_text() == "result"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_input__cached__is_sent_once_for_many_tasks(kind: str, programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(3_000_000))
+    task = Task(
+        command="wc -c < large", resources=SMALL, inputs=(InputFile("large", str(tmp_path / "large")),)
+    )
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            results = await run_tasks(manager, *[task] * 20)
+            assert {result.output for result in results} == {b"3000000\n"}
+            assert 3_000_000 <= manager.statistics().bytes_sent < 4_000_000
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_failures__each__has_its_own_result(kind: str, programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    tasks = (
+        Task(command="exit 3", resources=SMALL),
+        Task(command="no-such-command-at-all", resources=SMALL),
+        Task(command="./script", resources=SMALL, inputs=(InputFile("script", str(tmp_path / "script")),)),
+        Task(command="true", resources=SMALL, outputs=(OutputFile("never.txt", str(tmp_path / "never")),)),
+        Task(command="true", resources=SMALL, inputs=(InputFile("a", str(tmp_path / "absent")),)),
+    )
+
+    async def run() -> list[TaskResult]:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            return await run_tasks(manager, *tasks)
+
+    exited, unknown, forbidden, missing, absent = asyncio.run(run())
+    assert (exited.code, exited.exit_code) == (ResultCode.SUCCESS, 3)
+    assert (unknown.exit_code, b"not found" in unknown.output) == (127, True)
+    assert forbidden.exit_code == 126
+    assert (missing.code, missing.missing_outputs) == (ResultCode.OUTPUT_MISSING, ("never.txt",))
+    assert absent.code is ResultCode.INPUT_MISSING
+    assert "absent` cannot be read" in absent.message
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_input__disappears_after_submission__that_task_fails_alone(
+    kind: str, programs: Programs, tmp_path: Path
+) -> None:
+    path = tmp_path / "input"
+    path.write_text("here")
+    task = Task(command="cat input", resources=SMALL, inputs=(InputFile("input", str(path)),))
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            first = manager.submit(task)
+            await wait_until(lambda: manager.statistics().tasks_waiting == 1)
+            path.unlink()
+            other = manager.submit(Task(command="echo fine", resources=SMALL))
+            programs.start(kind, manager.port)
+            results = {result.task_id: result for result in [await wait_result(manager) for _ in range(2)]}
+            assert results[first].code is ResultCode.INPUT_MISSING
+            assert results[other].output == b"fine\n"
+            assert manager.statistics().workers_lost == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_thousand_tasks__all_end_once(kind: str, programs: Programs) -> None:
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port, cores=4)
+            tasks = [Task(command=f"echo {number}", resources=SMALL) for number in range(1000)]
+            results = await run_tasks(manager, *tasks)
+            assert [int(result.output) for result in results] == list(range(1000))
+            assert await manager.wait(0.2) is None
+            assert manager.statistics().retries == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cancel__running__ends_the_process(kind: str, programs: Programs, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            task_id = manager.submit(
+                Task(command=f"echo $$ > {pid_file}.part; mv {pid_file}.part {pid_file}; exec sleep 300")
+            )
+            waiting = manager.submit(Task(command="echo next"))
+            await wait_until(pid_file.exists)
+            manager.cancel(task_id)
+            first, second = await wait_result(manager), await wait_result(manager)
+            assert (first.task_id, first.code) == (task_id, ResultCode.CANCELLED)
+            assert (second.task_id, second.output) == (waiting, b"next\n")
+
+    asyncio.run(run())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wall_time__is_enforced_by_us(kind: str, programs: Programs) -> None:
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            await wait_for_workers(manager, 1)
+            began = time.monotonic()
+            slow, ended, quick = await run_tasks(
+                manager,
+                Task(command="sleep 300", resources=SMALL, wall_time=1.0),
+                Task(command="sleep 300", resources=SMALL, end_time=time.time() + 1.5),
+                Task(command="true", resources=SMALL, wall_time=30.0),
+            )
+            assert time.monotonic() - began < 30
+            assert (slow.code, ended.code) == (ResultCode.WALL_TIME, ResultCode.END_TIME)
+            assert quick.is_success
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_worker__killed_with_tasks_running__they_run_elsewhere(
+    kind: str, programs: Programs, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        # Tasks of Debian's worker hold its connection open after its death: only silence tells.
+        async with run_manager(keepalive_interval=1.0, keepalive_timeout=1.0) as manager:
+            first = programs.start(kind, manager.port)
+            command = f"test -e {tmp_path}/again && echo done && exit; touch {tmp_path}/began; exec sleep 300"
+            task_ids = {manager.submit(Task(command=command, resources=SMALL)) for _ in range(4)}
+            await wait_until((tmp_path / "began").exists)
+            (tmp_path / "again").touch()
+            first.kill()
+            programs.start(kind, manager.port)
+            results = [await wait_result(manager) for _ in task_ids]
+            assert {result.task_id for result in results} == task_ids
+            assert {result.output for result in results} == {b"done\n"}
+            assert manager.statistics().workers_lost == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_poison_task__breaks_every_worker__is_given_up(kind: str, programs: Programs) -> None:
+    command = "kill -9 $(ps -o sid= -p $$)"  # the worker leads the session
+
+    async def run() -> TaskResult:
+        async with run_manager() as manager:
+            manager.submit(Task(command=command, max_retries=1))
+            for _ in range(2):
+                process = programs.start(kind, manager.port)
+                await asyncio.to_thread(process.wait, SECONDS)
+                programs.kill(process)
+            return await wait_result(manager)
+
+    result = asyncio.run(run())
+    assert result.code is ResultCode.MAX_RETRIES
+    assert result.message.startswith("2 workers were lost while they ran this task")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wrong", [b"sesame", b"other\n", None])
+def test_password__wrong_or_missing__the_worker_gets_no_task(
+    kind: str, wrong: bytes | None, programs: Programs, tmp_path: Path
+) -> None:
+    password_file = tmp_path / "wrong"
+    password_file.write_bytes(wrong or b"")
+
+    async def run() -> None:
+        # Without a password of its own, the manager must not let in a worker that insists on one.
+        password = None if wrong is None else PASSWORD
+        async with Manager(ManagerOptions(password=password)) as manager:
+            manager.submit(Task(command="true"))
+            process = programs.start(kind, manager.port, password=password_file if wrong else None)
+            if kind == "ours":
+                assert await asyncio.to_thread(process.wait, SECONDS) != 0
+            else:
+                await asyncio.sleep(2)
+            assert manager.statistics().dispatches == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop__releases_the_worker_and_ends_what_is_left(kind: str, programs: Programs) -> None:
+    async def run() -> list[TaskResult]:
+        results: list[TaskResult] = []
+        async with run_manager(on_result=results.append) as manager:
+            process = programs.start(kind, manager.port)
+            manager.submit(Task(command="sleep 300"))
+            manager.submit(Task(command="true"))
+            await wait_until_running(manager)
+        await asyncio.to_thread(process.wait, SECONDS)
+        return results
+
+    assert [result.code for result in asyncio.run(run())] == [ResultCode.CANCELLED] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_worker__stopped_like_a_hung_machine__is_dropped_and_its_task_runs_elsewhere(
+    kind: str, programs: Programs
+) -> None:
+    async def run() -> None:
+        async with run_manager(keepalive_interval=1.0, keepalive_timeout=1.0) as manager:
+            hung = programs.start(kind, manager.port)
+            task_id = manager.submit(Task(command="sleep 2; echo done"))
+            await wait_until_running(manager)
+            os.killpg(hung.pid, signal.SIGSTOP)
+            await wait_for_workers(manager, 0)
+            programs.start(kind, manager.port)
+            result = await wait_result(manager)
+            assert (result.task_id, result.output) == (task_id, b"done\n")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_call__no_environment__runs_in_the_workers_own_python(kind: str, programs: Programs) -> None:
+    # Debian's worker runs /usr/bin/python3, which has no cloudpickle: a builtin needs none.
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            task = make_call(divmod, 17, 5)
+            (result,) = await run_tasks(manager, task)
+            assert (result.code, result.exit_code) == (ResultCode.SUCCESS, 0), result
+            assert pickle.loads(result.value) == (True, (3, 2))
+            (result,) = await run_tasks(manager, make_call(divmod, 17, 0))
+            assert (result.code, result.exit_code) == (ResultCode.SUCCESS, 1), result
+            is_returned, bundle = pickle.loads(result.value)
+            assert (is_returned, bundle["type"]) == (False, "ZeroDivisionError")
+
+    asyncio.run(run())
+
+
+def test_calls__many_on_our_worker__all_end_once(programs: Programs) -> None:
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start("ours", manager.port)
+            results = await run_tasks(manager, *[make_call(divmod, number, 7) for number in range(2000)])
+            assert all(result.is_success for result in results)
+            assert manager.statistics().bytes_sent < 1_000_000
+
+    asyncio.run(run())
+
+
+def test_resources__unservable__is_counted_and_others_go_on(programs: Programs) -> None:
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start("ours", manager.port)
+            manager.submit(Task(command="true", resources=Resources(64, 10, 10)))
+            fine = manager.submit(Task(command="true", resources=SMALL))
+            assert (await wait_result(manager)).task_id == fine
+            await wait_until(lambda: manager.statistics().tasks_unservable == 1)
+
+    asyncio.run(run())

@@ -1,0 +1,127 @@
+"""Worker programs for functional tests of the manager: Debian's and ours, in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from wq_package.task import Call, CallMode, Environment, Function, Resources, Task
+
+PASSWORD = b"sesame\n"
+SMALL = Resources(1, 50, 50)
+SECONDS = 60.0
+"""How long a test waits for what takes a moment."""
+
+
+class Programs:
+    """Worker processes, ended with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.password_file = folder / "password"
+        self.password_file.write_bytes(PASSWORD)
+
+    def start(
+        self, kind: str, port: int, *more: str, cores: int = 2, password: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, `debian` or `ours`, with 2 cores, 1000 MB of memory and of disk."""
+        workdir = self.folder / f"workdir{len(self.processes)}"
+        workdir.mkdir()
+        if kind == "debian":
+            command = [
+                "work_queue_worker",
+                "-o",
+                str(self.folder / f"debian{len(self.processes)}.log"),
+                "-d",
+                "wq",
+            ]
+        else:
+            command = [
+                sys.executable,
+                "-m",
+                "wq_package_cli",
+                "worker",
+                "--store",
+                str(self.folder / "store"),
+            ]
+        command += [
+            "-P",
+            str(password or self.password_file),
+            "-s",
+            str(workdir),
+            "--single-shot",
+            "-t",
+            "30",
+        ]
+        command += [
+            "--cores",
+            str(cores),
+            "--memory",
+            "1000",
+            "--disk",
+            "1000",
+            *more,
+            "127.0.0.1",
+            str(port),
+        ]
+        log = (self.folder / f"worker{len(self.processes)}.out").open("wb")
+        with log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End a worker at once, with all of its tasks."""
+        for pid in _find_session(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(SECONDS)
+
+    def stop(self) -> None:
+        """End every worker."""
+        for process in self.processes:
+            self.kill(process)
+
+
+def _find_session(leader: int) -> list[int]:
+    """Find a worker and what it has started: tasks have process groups of their own, in its session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.getsid(int(entry.name)) == leader:
+                found.append(int(entry.name))
+    return found
+
+
+def make_function(function: Callable[..., Any]) -> Function:
+    """Pickle a function by value, as the executor does."""
+    module = sys.modules[function.__module__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        body = cloudpickle.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    return Function(hashlib.sha256(body).hexdigest(), body)
+
+
+def make_call(
+    function: Callable[..., Any],
+    *args: object,
+    environment: Environment | None = None,
+    mode: CallMode = CallMode.IN_PLACE,
+    **more: Any,
+) -> Task:
+    """Make the task that calls a function."""
+    call = Call(make_function(function), pickle.dumps((args, {})), mode)
+    return Task(call=call, environment=environment, resources=more.pop("resources", SMALL), **more)
