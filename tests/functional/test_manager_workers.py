@@ -257,7 +257,7 @@ def test_worker__killed_with_tasks_running__they_run_elsewhere(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_poison_task__breaks_every_worker__is_given_up(kind: str, programs: Programs) -> None:
-    command = "kill -9 $(ps -o sid= -p $$)"  # the worker leads the session
+    command = "kill -9 $(basename $WORK_QUEUE_SANDBOX | cut -d- -f3)"  # worker-UID-PID
 
     async def run() -> TaskResult:
         async with run_manager() as manager:
