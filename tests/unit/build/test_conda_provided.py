@@ -19,7 +19,7 @@ def test_leave_out_provided__nothing_provided__keeps_all() -> None:
 
 def test_leave_out_provided__other_version__is_refused_with_both() -> None:
     with pytest.raises(
-        BuildError, match=r"conda brings numpy 2\.4\.6, and `pip:` asks for `numpy<2`"
+        BuildError, match=r"conda brings numpy 2\.4\.6, and `pip:` needs `numpy<2`"
     ) as caught:
         leave_out_provided(["numpy<2"], PROVIDED)
     assert caught.value.hint
@@ -31,7 +31,7 @@ def test_leave_out_provided__what_is_no_requirement__is_left_to_the_resolver() -
 
 def test_explain_unsatisfied__names_each_once() -> None:
     error = explain_unsatisfied(["numpy<2", "numpy<2", "scipy>1", "typing-extensions>=4"], PROVIDED)
-    assert str(error) == "conda brings numpy 2.4.6, and `pip:` asks for `numpy<2`"
+    assert str(error) == "conda brings numpy 2.4.6, and `pip:` needs `numpy<2`"
 
 
 def test_explain_unsatisfied__version_that_only_conda_can_compare__is_let_through() -> None:

@@ -54,7 +54,7 @@ def explain_unsatisfied(requirements: Iterable[str], provided: Mapping[str, str]
         requirement = Requirement(text)
         version = provided.get(canonicalize_name(requirement.name))
         if version is not None and not _fits(requirement.specifier, version):
-            issues.append(f"conda brings {requirement.name} {version}, and `pip:` asks for `{text}`")
+            issues.append(f"conda brings {requirement.name} {version}, and `pip:` needs `{text}`")
     if not issues:
         return None
     hint = "ask for the same version in both lists, or take it from one of them"
