@@ -75,7 +75,15 @@ def _render_local(source: LocalSource) -> list[str]:
 def _quote(text: str) -> str:
     if _PLAIN.match(text) and text.lower() not in _YAML_WORDS:
         return text
-    return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
+def _escape(character: str) -> str:
+    """Write one character of a double-quoted YAML text; YAML has no surrogate pairs, so JSON's escapes will not do."""
+    if character in '"\\':
+        return f"\\{character}"
+    is_plain = character.isprintable() and character != "\N{ZERO WIDTH NO-BREAK SPACE}"
+    return character if is_plain and ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def parse_environment_yml(text: str, path: str) -> EnvironmentSpec:

@@ -129,13 +129,11 @@ def save_text(text: str, path: Path) -> None:
     Raises:
         InvalidSpecError: the file cannot be written.
     """
-    if (
-        path.exists() and not path.is_file()
-    ):  # a device or a pipe, such as /dev/stdout: there is nothing to rename
-        path.write_text(text, encoding="utf-8")
-        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.is_char_device() or path.is_fifo():  # such as /dev/stdout: there is nothing to rename
+            path.write_text(text, encoding="utf-8")
+            return
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
