@@ -480,10 +480,18 @@ def test_fallback__answer__becomes_the_value() -> None:
 def test_fallback__no_answer__the_interpreter_was_lost() -> None:
     missing = e.OutputFetched(1, 1, ".wq-package/answer", is_missing=True)
     result = finish_fallback(b"words\nSegmentation fault\n", 139, missing)
-    assert (result.code, result.message) == (  # type: ignore[attr-defined]
-        ResultCode.INTERPRETER_LOST,
-        "the call ended with exit code 139 and left no answer: Segmentation fault",
-    )
+    assert (result.code, result.signal, result.message) == (  # type: ignore[attr-defined]
+        ResultCode.INTERPRETER_LOST, 11,
+        "the call was killed by signal 11 and left no answer: Segmentation fault",
+    )  # fmt: skip
+
+
+def test_fallback__no_answer_and_a_high_exit_code__is_not_taken_for_a_signal() -> None:
+    missing = e.OutputFetched(1, 1, ".wq-package/answer", is_missing=True)
+    result = finish_fallback(b"", 255, missing)
+    assert (result.code, result.signal, result.message) == (  # type: ignore[attr-defined]
+        ResultCode.INTERPRETER_LOST, None, "the call ended with exit code 255 and left no answer",
+    )  # fmt: skip
 
 
 def test_fallback__launcher_failed__the_environment_cannot_be_used() -> None:
