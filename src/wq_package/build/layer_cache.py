@@ -40,11 +40,13 @@ class CachedLayer:
     Attributes:
         path: the file with its stored bytes.
         requires: what the distribution in it requires.
+        watched: files outside any distribution that went in.
     """
 
     stored: StoredLayer
     path: Path
     requires: tuple[str, ...] = ()
+    watched: tuple[Path, ...] = ()
 
 
 def default_cache_root() -> Path:
@@ -91,9 +93,14 @@ class LayerCache:
             if not self._is_sound(path, stored):
                 return None
             os.utime(note)  # so that `prune` knows what is in use
-            return CachedLayer(stored, path, tuple(record["requires"]))
+            watched = tuple(Path(watched) for watched, _ in record["watched"])
+            return CachedLayer(stored, path, tuple(record["requires"]), watched)
         except (OSError, ValueError, KeyError, TypeError, TextError):
             return None
+
+    def find_any(self, key: str) -> CachedLayer | None:
+        """Find the layer of a key in whatever compression it is there."""
+        return self.find(key, Compression.ZSTD) or self.find(key, Compression.GZIP)
 
     def add(
         self,
@@ -123,7 +130,7 @@ class LayerCache:
         finally:
             with suppress(OSError):
                 temporary.unlink()
-        return CachedLayer(stored, path, requires)
+        return CachedLayer(stored, path, requires, watched)
 
     def link(self, key: str, layer: CachedLayer) -> None:
         """Let another key lead to a layer that is already there."""

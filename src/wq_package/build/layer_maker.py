@@ -92,14 +92,28 @@ class LayerMaker:
             found = self.find(recipe.key)
             if found is not None:
                 return found
-            folder = self._staging / recipe.key
-            folder.mkdir(exist_ok=True)
-            plan = recipe.plan(folder)
-            made = self._cache.add(
-                recipe.key, lambda sink: self._write(plan, sink), requires=plan.requires, watched=plan.watched
-            )
+            other = self._cache.find_any(recipe.key)
+            made = self._make_new(recipe) if other is None else self._recompress(recipe, other)
         self._count(built=True)
         return made
+
+    def _recompress(self, recipe: Recipe, other: CachedLayer) -> CachedLayer:
+        from wq_package.build.recompress import recompress_layer
+
+        return self._cache.add(
+            recipe.key,
+            lambda sink: recompress_layer(other.stored, other.path, sink, self._compression),
+            requires=other.requires,
+            watched=other.watched,
+        )
+
+    def _make_new(self, recipe: Recipe) -> CachedLayer:
+        folder = self._staging / recipe.key
+        folder.mkdir(exist_ok=True)
+        plan = recipe.plan(folder)
+        return self._cache.add(
+            recipe.key, lambda sink: self._write(plan, sink), requires=plan.requires, watched=plan.watched
+        )
 
     def _count(self, *, built: bool) -> None:
         with self._lock:

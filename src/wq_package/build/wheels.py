@@ -153,7 +153,7 @@ class WheelSource:
         for pin in pins:
             if pin.name not in recipes and pin.installed is not None:
                 recipes[pin.name] = self._make_installed_recipe(pin, pin.installed)
-        fetched.pins = [pin.text for pin in absent if not self._cache.has_key(recipes[pin.name].key)]
+        fetched.pins = [pin.text for pin in absent if self._cache.find_any(recipes[pin.name].key) is None]
         return recipes
 
     def _make_fetched_recipe(self, pin: _Pin, fetched: _Fetched) -> Recipe:
