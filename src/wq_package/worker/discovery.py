@@ -76,7 +76,9 @@ def _iter_groups(root: Path, controller: str) -> Iterator[Path]:
         _, controllers, place = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        top = root / "sys/fs/cgroup" / (controllers and controller)
+        top = root / "sys/fs/cgroup" / controllers
+        if not top.is_dir():
+            top = root / "sys/fs/cgroup" / controller
         inner = place.strip("/")
         folder = top / inner if (top / inner).is_dir() else top  # inside a container the path may lie
         while True:

@@ -119,7 +119,8 @@ def collect_outputs(folder: str, outputs: Sequence[wire.TaskFile], store: EntryS
     for name in {output.sandbox_name for output in outputs}:
         if os.path.isdir(f"{folder}/{name}"):
             _follow_links_within(folder, f"{folder}/{name}")  # before anything that they lead to is moved
-    for output in outputs:
+    # Links first, while what they lead to is still in its place.
+    for output in sorted(outputs, key=lambda output: not os.path.islink(f"{folder}/{output.sandbox_name}")):
         key = store.make_key()
         if _collect(folder, output.sandbox_name, store.locate(key), taken):
             stored.append((output.cache_name, key))

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import ast
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from wq_package.archive.scripts import host, run_call
+
+
+class CannotBeLoadedError(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+
+
+class BadTextError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def call(function: Any, *args: Any) -> tuple[bool, Any]:
+    is_returned, answer = run_call.run_callable(function, pickle.dumps((args, {})))
+    found, value = pickle.loads(answer)
+    assert found == is_returned
+    return found, value
+
+
+def raise_it(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("script", [host, run_call])
+def test_script__is_understood_by_python_3_8_and_imports_the_standard_library_alone(script: Any) -> None:
+    tree = ast.parse(Path(script.__file__).read_text(), feature_version=(3, 8))
+
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert modules - {"cloudpickle"} <= sys.stdlib_module_names | {"importlib.util"}
+
+
+def test_run_callable__returns() -> None:
+    assert call(divmod, 7, 2) == (True, (3, 1))
+
+
+def test_run_callable__value_that_only_cloudpickle_knows__comes_back() -> None:
+    is_returned, value = call(lambda: lambda: 5)
+
+    assert is_returned
+    assert value() == 5
+
+
+def test_run_callable__raises__has_every_form_of_the_error() -> None:
+    is_returned, bundle = call(raise_it, ValueError("no good"))
+
+    assert not is_returned
+    assert (bundle["type"], bundle["text"]) == ("ValueError", "no good")
+    assert repr(pickle.loads(bundle["pickle"])) == "ValueError('no good')"
+    assert bundle["traceback"].startswith("Traceback")
+    assert "/run_call.py" not in bundle["traceback"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_run_callable__asks_to_leave__is_an_answer_too(error: BaseException) -> None:
+    assert call(raise_it, error)[1]["type"] == type(error).__name__
+
+
+def test_run_callable__exception_that_cannot_be_loaded__travels_as_text() -> None:
+    bundle = call(lambda: raise_it(CannotBeLoadedError("a", "b")))[1]
+
+    assert (bundle["pickle"], bundle["text"]) == (None, "a")
+
+
+def test_run_callable__exception_without_text__still_answers() -> None:
+    assert call(lambda: raise_it(BadTextError()))[1]["text"] == "<no text>"
+
+
+def test_run_callable__value_cannot_travel__says_which() -> None:
+    bundle = call(threading.Lock)[1]
+
+    assert bundle["type"] == "PicklingError"
+    assert "lock" in bundle["text"]
+
+
+def test_main__function_of_main__finds_a_clean_one(tmp_path: Path) -> None:
+    source = (
+        "def f(x):\n    import __main__\n    return x + 1, sorted(n for n in vars(__main__) if n[0] != '_')\n"
+    )
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(source, namespace)
+    (tmp_path / "function").write_bytes(cloudpickle.dumps(namespace["f"]))
+    (tmp_path / "arguments").write_bytes(pickle.dumps(((1,), {})))
+
+    script = [sys.executable, "-I", run_call.__file__]
+    done = subprocess.run([*script, "function", "arguments", "answer"], cwd=tmp_path, check=False)
+
+    assert done.returncode == 0
+    assert pickle.loads((tmp_path / "answer").read_bytes()) == (True, (2, []))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answer", "arguments", "function"]
+
+
+def test_main__function_needs_a_missing_module__exit_code_1_and_its_name(tmp_path: Path) -> None:
+    (tmp_path / "function").write_bytes(b"cno_such_module\nf\n.")
+    (tmp_path / "arguments").write_bytes(pickle.dumps(((), {})))
+
+    script = [sys.executable, "-I", run_call.__file__]
+    done = subprocess.run([*script, "function", "arguments", "answer"], cwd=tmp_path, check=False)
+
+    assert done.returncode == 1
+    assert "no_such_module" in pickle.loads((tmp_path / "answer").read_bytes())[1]["text"]
