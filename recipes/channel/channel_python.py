@@ -51,6 +51,11 @@ def make_python_package(executable: str, scratch: Path) -> Package:
     with ThreadPoolExecutor(2) as threads:
         files += threads.map(lambda each: _make_binary(each, interpreter.prefix, scratch), binaries)
     files += [PackageFile(path, None, link_target=target) for path, target in _iter_links(interpreter)]
+    if not interpreter.sees_site_packages:
+        # Debian's Python looks into `dist-packages`; every conda package goes to `site-packages`.
+        names = interpreter.site_packages.split("/")
+        code = f"import os, site, sys; site.addsitedir(os.path.join(sys.prefix, *{names!r}))\n"
+        files.append(PackageFile("lib/python3/dist-packages/site-packages.pth", code.encode()))
     package = Package(
         name="python",
         version=interpreter.version,
@@ -66,6 +71,8 @@ def make_python_package(executable: str, scratch: Path) -> Package:
 def _iter_links(interpreter: Interpreter) -> Iterator[tuple[str, str]]:
     yield "bin/python", interpreter.name
     yield f"bin/python{interpreter.version.split('.')[0]}", interpreter.name
+    if interpreter.platlibdir != "lib":
+        yield interpreter.platlibdir, "lib"
 
 
 def _make_text(path: str, data: bytes, source: Path, prefix: str) -> PackageFile:
