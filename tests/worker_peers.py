@@ -263,19 +263,14 @@ class RunningWorker:
 
 
 @contextlib.asynccontextmanager
-async def start_worker(port: int, folder: Path, *options: str) -> AsyncIterator[RunningWorker]:
+async def start_worker(
+    port: int, folder: Path, *options: str, single_shot: bool = True
+) -> AsyncIterator[RunningWorker]:
     """Start `wq-package worker` as a process; kill it in the end if it is still there."""
     workdir = folder / "workdir"
-    command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port), "--single-shot"]
-    command += [
-        "--store",
-        str(folder / "store"),
-        "--workdir",
-        str(workdir),
-        "--connect-timeout",
-        "10",
-        *options,
-    ]
+    command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port)]
+    command += ["--single-shot"] * single_shot + ["--connect-timeout", "10"]
+    command += ["--store", str(folder / "store"), "--workdir", str(workdir), *options]
     process = await asyncio.create_subprocess_exec(
         *command, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "error"}
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from worker_peers import FakeManager, RunningWorker, make_environment, pair
+from worker_peers import FakeManager, RunningWorker, make_environment, pair, start_worker
 from wq_package.protocol import messages as m
 
 MODES = pytest.mark.parametrize("mode", ["in-place", "fork"])
@@ -525,5 +525,126 @@ def test_worker__idle__leaves_by_itself(tmp_path: Path) -> None:
         async with pair(tmp_path, "--idle-timeout", "1") as (manager, worker):
             assert await worker.wait() == 0
             await manager.wait_for(lambda: any(e == m.Info("idle-disconnecting", "1") for e in manager.seen))
+
+    asyncio.run(run())
+
+
+def test_environment__large_one_arrives__checks_are_answered_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        files = {f"package/part_{index}.py": os.urandom(4000).hex().encode() for index in range(4000)}
+        environment = make_environment(files)
+        async with pair(tmp_path) as (manager, worker):
+            manager.send(environment.offer)
+            wanted = await manager.wait_for_message(m.LayersWanted)
+            for digest in wanted.digests:
+                body = environment.bodies[digest]
+                manager.send(m.Layer(digest, len(body)), body)
+            await manager.link.drain()
+            waits = []
+            while not any(isinstance(event, m.EnvironmentReady) for event in manager.seen):
+                began = time.monotonic()
+                manager.send(m.Check())
+                await manager.wait_for_message(m.Alive)
+                waits.append(time.monotonic() - began)
+            assert len(waits) > 1
+            assert (
+                max(waits) < 3
+            )  # thirty seconds are allowed; the first check waits behind the layers themselves
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_worker__signalled_twice__leaves_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            manager.call(wait_for_file, str(tmp_path / "never"))
+            await settle((tmp_path / "never.begun").exists)
+            worker.process.send_signal(signal.SIGTERM)
+            await manager.wait_for(lambda: m.Resource("cores", 0, 0, 0) in manager.seen)
+            worker.process.send_signal(signal.SIGTERM)
+            assert await worker.wait() == 0
+            await manager.wait_for(lambda: m.Info("vacating", "15") in manager.seen)
+            assert list(worker.workdir.iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_worker__wall_time_over__says_so_before_and_leaves(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path, "--wall-time", "2") as (manager, worker):
+            told = next(e for e in manager.greeting if isinstance(e, m.Info) and e.key == "worker-end-time")
+            assert abs(int(told.value) - time.time()) < 5
+            manager.call(sleep, 600)
+            assert await worker.wait() == 0
+            await manager.wait_for(lambda: m.Info("wall_time_exhausted", "2") in manager.seen)
+
+    asyncio.run(run())
+
+
+def test_worker__manager_goes_and_comes_back__is_served_from_the_same_store(tmp_path: Path) -> None:
+    async def run() -> None:
+        environment = make_environment({"greeting.py": b"TEXT = 'again'\n"})
+        async with (
+            FakeManager() as manager,
+            start_worker(manager.port, tmp_path, single_shot=False) as worker,
+        ):
+            await manager.wait_for_worker()
+            await manager.offer(environment)
+            lost = manager.call(wait_for_file, str(tmp_path / "never"), environment=environment.digest)
+            await settle((tmp_path / "never.begun").exists)
+            manager.greeting = []
+            manager.link.abort()
+            await manager.wait_for_worker()
+            manager.send(environment.offer)
+            assert await manager.wait_for_message(m.LayersWanted) == m.LayersWanted(environment.digest, ())
+            answer = await manager.run(import_greeting, environment=environment.digest)
+            assert answer.value == "again"
+            assert lost not in manager.answers
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_worker__never_any_manager__one_sentence_and_code_6(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeManager() as manager:
+            port = manager.port
+        async with start_worker(port, tmp_path, "--connect-timeout", "0") as worker:
+            assert await worker.wait() == 6
+            assert worker.errors.startswith(f"error: no manager answers at 127.0.0.1:{port}")
+            assert "hint: " in worker.errors
+            assert list(worker.workdir.iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_worker__own_managers_password__is_proved_both_ways(tmp_path: Path) -> None:
+    async def run() -> None:
+        (tmp_path / "secret").write_bytes(b"sesame\n")
+        async with FakeManager(password=b"sesame\n") as manager:
+            option = ("--password-file", str(tmp_path / "secret"))
+            async with start_worker(manager.port, tmp_path, *option) as worker:
+                await manager.wait_for_worker()
+                assert (await manager.run(add, 1, 2)).value == 3
+                await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_host__killed_while_it_works__the_call_alone_is_lost_and_the_host_comes_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            digest = manager.define(get_pid)
+            for turn in range(10):
+                pid = (await manager.run(digest)).value
+                victim = manager.call(wait_for_file, str(tmp_path / f"never{turn}"), cores=2.0)
+                await settle((tmp_path / f"never{turn}.begun").exists)
+                for process in list_processes("host.py"):
+                    if str(tmp_path) in read_command(process):
+                        os.kill(process, signal.SIGKILL)
+                assert (await manager.answer(victim)).result.signal == signal.SIGKILL
+                assert (await manager.run(digest)).value != pid
+            await leave_well(manager, worker)
 
     asyncio.run(run())
