@@ -8,6 +8,7 @@ Knows nothing of how layers are stored.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
-from wq_package.build.elf import ElfFacts, is_elf, read_elf
+from wq_package.build.elf import ElfFacts, Readable, is_elf, read_elf
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_plan import LayerPlan
@@ -107,22 +108,27 @@ def _read_file(row: RecordRow, path: str, site_folder: str) -> _File | str:
     source = Path(site_folder, row.path)
     try:
         with source.open("rb", buffering=0) as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            data = opened.read()
+            found = os.fstat(opened.fileno())
+            if found.st_size > _KEPT_IN_MEMORY:
+                with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    return _check(row, path, source, found.st_mode, data)
+            return _check(row, path, source, found.st_mode, opened.read())
     except OSError as error:
         return f"`{row.path}` cannot be read ({error.strerror})"
+
+
+def _check(row: RecordRow, path: str, source: Path, mode: int, data: Readable) -> _File | str:
     if row.digest and not _matches(row.digest, data):
         return f"`{row.path}` was edited"
-    if path.startswith("bin/"):
-        data = normalize_script(data)
-        return _describe(path, data, mode)
+    if path.startswith("bin/") and not is_elf(data):
+        return _describe(path, normalize_script(bytes(data)), mode)
     facts = read_elf(data) if is_elf(data) else None
-    kept: Path | bytes = data if len(data) <= _KEPT_IN_MEMORY else source
+    kept = data if isinstance(data, bytes) else source
     digest = row.digest if row.digest.startswith("sha256=") else encode_digest(hashlib.sha256(data).digest())
     return _File(path, source, kept, mode, digest, len(data), facts)
 
 
-def _matches(recorded: str, data: bytes) -> bool:
+def _matches(recorded: str, data: Readable) -> bool:
     algorithm, _, digest = recorded.partition("=")
     if algorithm == "sha256":
         return encode_digest(hashlib.sha256(data).digest()) == recorded
