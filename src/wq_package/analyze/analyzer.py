@@ -46,7 +46,7 @@ from wq_package.analyze.metadata import Need, iter_needs, parse_need
 from wq_package.analyze.parsing import parse_loosely, parse_source
 from wq_package.analyze.resolve import Answer, Chain
 from wq_package.analyze.slices import Slice, slice_program
-from wq_package.analyze.sources import SourceFile, iter_source_paths, locate_source, read_source
+from wq_package.analyze.sources import SourceFile, iter_source_paths, locate_source, make_label, read_source
 from wq_package.analyze.target import make_target
 from wq_package.errors import AnalysisError, AppNotFoundError, SourceSyntaxError, UnresolvedImportsError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
@@ -388,14 +388,10 @@ class _Analyzer:
             package = module if "/__init__." in file else module.rpartition(".")[0]
             first = (found.root, *importer.first)
             try:
+                label = make_label(file)
+                text = read_source(Path(label))
                 source = SourceFile(
-                    file,
-                    read_source(Path(file)),
-                    file,
-                    module,
-                    package,
-                    tuple(dict.fromkeys(first)),
-                    importer.last,
+                    label, text, file, module, package, tuple(dict.fromkeys(first)), importer.last
                 )
                 unit = self.open(source)
             except AnalysisError as error:
@@ -444,8 +440,13 @@ class _Analyzer:
         errors = [problem for problem in self.problems if problem.severity is Severity.ERROR]
         if not errors or self.options.keep_going:
             return
-        hints = dict.fromkeys(problem.hint for problem in errors if problem.hint)
-        raise UnresolvedImportsError(tuple(dict.fromkeys(map(str, errors))), hint="; ".join(hints) or None)
+        hint = "; ".join(dict.fromkeys(problem.hint for problem in errors if problem.hint)) or None
+        issues = tuple(dict.fromkeys(map(str, errors)))
+        if len(errors) == sum(answer.origin is Origin.UNKNOWN for (_, answer), *_ in self.doubts.values()):
+            raise UnresolvedImportsError(issues, hint=hint)
+        raise AnalysisError(
+            "\n".join(["the analysis is incomplete:", *(f"  - {issue}" for issue in issues)]), hint=hint
+        )
 
     def describe(self, key: str, pin: Pin) -> Distribution:
         wanted = self.wanted.get(key)

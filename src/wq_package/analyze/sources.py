@@ -15,7 +15,7 @@ from pathlib import Path
 from wq_package.analyze.analysis import Location, Problem, Resolver, Severity
 from wq_package.errors import AnalysisError, InvalidSpecError
 
-__all__ = ["SourceFile", "iter_source_paths", "locate_source", "read_source"]
+__all__ = ["SourceFile", "iter_source_paths", "locate_source", "make_label", "read_source"]
 
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 _SUFFIXES = (".py", ".pyw", ".ipynb")
@@ -70,6 +70,12 @@ def read_source(path: Path) -> bytes:
         raise AnalysisError(f"there is no file `{path}`", hint="give the path of a Python file") from error
     except OSError as error:
         raise AnalysisError(f"`{path}` cannot be read: {error.strerror or error}") from error
+
+
+def make_label(file: str) -> str:
+    """Name a file as the user would: relative if it is below the current folder."""
+    here = os.getcwd() + "/"  # noqa: PTH109 - plain strings all the way
+    return file.removeprefix(here)
 
 
 def iter_source_paths(path: Path) -> Iterator[Path]:
