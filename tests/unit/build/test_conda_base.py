@@ -33,7 +33,7 @@ def test_make_request__python_with_a_build__replaces_its_bare_version() -> None:
     assert make_request(spec).specs == ("python=3.11.7=h1_cpython",)
 
 
-def test_make_request__channel_of_one_package() -> None:
+def test_make_request__channel_of_one_package__is_asked_last() -> None:
     spec = EnvironmentSpec(
         python="3.11",
         conda=(
@@ -41,7 +41,20 @@ def test_make_request__channel_of_one_package() -> None:
             CondaRequirement("b", "1", channel="file:///srv/c"),
         ),
     )
-    assert make_request(spec).specs == ("python=3.11", "bioconda::a", "file:///srv/c::b=1")
+    assert make_request(spec).specs == (
+        "python=3.11",
+        "https://conda.anaconda.org/bioconda::a",
+        "file:///srv/c::b=1",
+    )
+
+
+def test_make_request__mirror_of_a_site__has_the_bare_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_CHANNEL_ALIAS", "https://mirror.example.org/conda/")
+    spec = EnvironmentSpec(channels=("conda-forge", "https://example.org/mine"))
+    assert make_request(spec).channels == (
+        "https://mirror.example.org/conda/conda-forge",
+        "https://example.org/mine",
+    )
 
 
 def test_parse_record__old_noarch__is_generic() -> None:

@@ -11,28 +11,31 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["DEFAULT_CHANNEL", "is_local", "resolve_channel", "resolve_channels", "scrub_url"]
+__all__ = ["ANACONDA", "DEFAULT_CHANNEL", "is_local", "resolve_channel", "resolve_channels", "scrub_url"]
 
 DEFAULT_CHANNEL = "conda-forge"
 """Where conda packages come from when a spec names no channel."""
 
-_ALIAS = "https://conda.anaconda.org"
+ANACONDA = "https://conda.anaconda.org"
+"""The server to which a bare name belongs, unless a site has a mirror of its own."""
+
 _DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
 _TOKEN = re.compile(r"/t/[^/]+(?=/)")
 
 
-def resolve_channels(names: Iterable[str], base: Path) -> tuple[str, ...]:
-    """Return the URLs of channels in order, each once; relative paths are below `base`."""
-    urls = (url for name in names or (DEFAULT_CHANNEL,) for url in resolve_channel(name, base))
+def resolve_channels(names: Iterable[str], base: Path, alias: str = ANACONDA) -> tuple[str, ...]:
+    """Return the URLs of channels in order, each once; see `resolve_channel`."""
+    urls = (url for name in names or (DEFAULT_CHANNEL,) for url in resolve_channel(name, base, alias))
     return tuple(dict.fromkeys(urls))
 
 
-def resolve_channel(name: str, base: Path) -> tuple[str, ...]:
+def resolve_channel(name: str, base: Path, alias: str = ANACONDA) -> tuple[str, ...]:
     """Return the URLs that a channel stands for: of `defaults` these are two, of any other it is one.
 
     Args:
         name: `conda-forge`, `defaults`, a URL, or a path that begins with `/`, `./`, `../` or `~`.
         base: the folder to which a relative path belongs.
+        alias: the server to which a bare name belongs.
     """
     name = name.strip()
     if name == "defaults":
@@ -41,7 +44,7 @@ def resolve_channel(name: str, base: Path) -> tuple[str, ...]:
         return (name.rstrip("/"),)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         return ((base / Path(name).expanduser()).resolve().as_uri(),)
-    return (f"{_ALIAS}/{name.strip('/')}",)
+    return (f"{alias.rstrip('/')}/{name.strip('/')}",)
 
 
 def is_local(url: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wq_package.archive.launcher import make_launcher_entries
 from wq_package.build.base import EnvironmentBase
-from wq_package.build.conda.channels import resolve_channels
+from wq_package.build.conda.channels import ANACONDA, DEFAULT_CHANNEL, resolve_channels
 from wq_package.build.conda.conda_meta import render_conda_meta
 from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer, with_digest
 from wq_package.build.conda.ownership import Ownership, find_ownership
@@ -112,19 +112,21 @@ def make_request(spec: EnvironmentSpec) -> SolveRequest:
     """Make the solver's request; Python is always part of it."""
     named = [requirement for requirement in spec.conda if requirement.name == "python"]
     python = [] if named else [CondaRequirement("python", spec.python or "")]
-    base = Path.cwd()
-    specs = tuple(_render(requirement, base) for requirement in (*python, *spec.conda))
+    base, alias = Path.cwd(), os.environ.get("CONDA_CHANNEL_ALIAS") or ANACONDA
+    specs = tuple(_render(requirement, base, alias) for requirement in (*python, *spec.conda))
     wished = _EXPECTED_BY_WHEELS if spec.wheels else ()
-    return SolveRequest(resolve_channels(spec.channels, base), specs, find_subdir(), wished)
+    # A channel that only one package names comes last: it offers the others nothing that they could have elsewhere.
+    named_channels = [requirement.channel for requirement in spec.conda if requirement.channel]
+    channels = [*(spec.channels or (DEFAULT_CHANNEL,)), *named_channels]
+    return SolveRequest(resolve_channels(channels, base, alias), specs, find_subdir(), wished)
 
 
-def _render(requirement: CondaRequirement, base: Path) -> str:
-    """Write a match spec; a channel given by path is written as its URL."""
+def _render(requirement: CondaRequirement, base: Path, alias: str) -> str:
+    """Write a match spec; a channel is written as its URL."""
     if not requirement.channel:
         return requirement.text
     bare = CondaRequirement(requirement.name, requirement.version, requirement.build)
-    channel = requirement.channel
-    return f"{resolve_channels([channel], base)[0] if '/' in channel else channel}::{bare.text}"
+    return f"{resolve_channels([requirement.channel], base, alias)[0]}::{bare.text}"
 
 
 def _find_site_packages(python: CondaRecord) -> str:
