@@ -11,12 +11,13 @@ import hashlib
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
-from wq_package.build.elf import ElfFacts, Readable, is_elf, read_elf
+from wq_package.build.elf import ElfFacts, is_elf, read_elf
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_plan import LayerPlan
@@ -34,6 +35,7 @@ from wq_package.errors import AlteredDistributionError
 __all__ = ["plan_wheel_layer"]
 
 _KEPT_IN_MEMORY = 2**16
+_HEAD = 128
 # pip adds names of its own choosing to what the wheel of pip or of an old setuptools asks for.
 _VERSIONED_SCRIPT = re.compile(r"(pip|easy_install)-?[\d.]+")
 
@@ -109,32 +111,41 @@ def _read_file(row: RecordRow, path: str, site_folder: str) -> _File | str:
     try:
         with source.open("rb", buffering=0) as opened:
             found = os.fstat(opened.fileno())
-            if found.st_size > _KEPT_IN_MEMORY:
-                with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    return _check(row, path, source, found.st_mode, data)
-            return _check(row, path, source, found.st_mode, opened.read())
+            head = opened.read(_HEAD)
+            is_script = path.startswith("bin/") and not is_elf(head)
+            if found.st_size > _KEPT_IN_MEMORY and not is_script:
+                return _check_large(row, path, source, opened)
+            data = head + opened.read()
     except OSError as error:
         return f"`{row.path}` cannot be read ({error.strerror})"
-
-
-def _check(row: RecordRow, path: str, source: Path, mode: int, data: Readable) -> _File | str:
-    if row.digest and not _matches(row.digest, data):
+    if row.digest and not _matches(row.digest, lambda algorithm: hashlib.new(algorithm, data).digest()):
         return f"`{row.path}` was edited"
-    if path.startswith("bin/") and not is_elf(data):
-        return _describe(path, normalize_script(bytes(data)), mode)
-    facts = read_elf(data) if is_elf(data) else None
-    kept = data if isinstance(data, bytes) else source
-    digest = row.digest if row.digest.startswith("sha256=") else encode_digest(hashlib.sha256(data).digest())
-    return _File(path, source, kept, mode, digest, len(data), facts)
+    if path.startswith("bin/"):
+        data = normalize_script(data)
+    return replace(_describe(path, data, found.st_mode), origin=source)
 
 
-def _matches(recorded: str, data: Readable) -> bool:
+def _check_large(row: RecordRow, path: str, source: Path, opened: FileIO) -> _File | str:
+    """Verify a file piece by piece, without ever having all of it in memory."""
+
+    def digest(algorithm: str) -> bytes:
+        opened.seek(0)
+        return hashlib.file_digest(opened, algorithm).digest()
+
+    if row.digest and not _matches(row.digest, digest):
+        return f"`{row.path}` was edited"
+    recorded = row.digest if row.digest.startswith("sha256=") else encode_digest(digest("sha256"))
+    found = os.fstat(opened.fileno())
+    with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        facts = read_elf(data) if is_elf(data) else None
+    return _File(path, source, source, found.st_mode, recorded, found.st_size, facts)
+
+
+def _matches(recorded: str, compute: Callable[[str], bytes]) -> bool:
     algorithm, _, digest = recorded.partition("=")
-    if algorithm == "sha256":
-        return encode_digest(hashlib.sha256(data).digest()) == recorded
-    if algorithm not in hashlib.algorithms_guaranteed:
+    if algorithm not in hashlib.algorithms_guaranteed or algorithm.startswith("shake"):
         return False
-    return encode_digest(hashlib.new(algorithm, data).digest()).partition("=")[2] == digest
+    return encode_digest(compute(algorithm)).partition("=")[2] == digest
 
 
 def _describe(path: str, data: bytes, mode: int) -> _File:
