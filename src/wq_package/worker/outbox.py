@@ -74,12 +74,10 @@ class Outbox:
         """Send what `Get` asked for."""
         self._append(_Entry(name, path, is_recursive))
 
-    async def close(self) -> None:
-        """Wait until everything is sent or the link is lost."""
-        while self._pump is not None and not self._link.is_closed:
-            await asyncio.wait([self._pump])
-        if self._pump is not None:
-            self._pump.cancel()
+    @property
+    def is_busy(self) -> bool:
+        """Whether something long is on its way."""
+        return self._pump is not None
 
     def _append(self, item: _Item) -> None:
         self._items.append(item)

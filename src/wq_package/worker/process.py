@@ -151,9 +151,14 @@ class Spawner:
         self._callbacks.pop(number)(ProgramEnd(exit_code, sign, cpu, memory / 1024, errno))
 
     def _lose_helper(self) -> None:
-        """Somebody killed the helper: tell everyone that their program is gone, as far as we can know."""
-        asyncio.get_running_loop().remove_reader(self._socket)
+        """Somebody killed the helper: start another, and count what the first one ran as killed."""
         _log.error("the spawner ended unexpectedly; everything that it ran is counted as killed")
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        self._socket.close()
+        self._process.wait()
+        self._socket, self._process = _start_helper()
+        loop.add_reader(self._socket, self._read)
         callbacks, self._callbacks = self._callbacks, {}
         for callback in callbacks.values():
             callback(ProgramEnd(signal=signal.SIGKILL))

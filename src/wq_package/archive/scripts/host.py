@@ -42,6 +42,7 @@ KIND_CALL, KIND_KILL = 1, 2
 KIND_ANSWER, KIND_READY, KIND_REAPED = 1, 2, 3
 PACKET_LIMIT = 128 * 1024
 INLINE_LIMIT = 64 * 1024
+KNOWN_LIMIT = 512
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -104,6 +105,8 @@ class Host:
         """Unpickle a function and keep it."""
         with open(self.functions + "/" + digest.hex(), "rb") as file:
             function = self.known[digest] = self.runner.load_callable(file.read())
+        if len(self.known) > KNOWN_LIMIT:
+            del self.known[next(iter(self.known))]  # the oldest; it can be loaded again
         return function
 
     def answer(self, outcome: tuple[int, bool, bytes, int, int], memory: int) -> None:

@@ -1,0 +1,68 @@
+"""Bodies that are gathered: small ones in memory, large ones in files (shell module).
+
+Knows pieces in the order in which they come; knows nothing of what they are.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from wq_package.worker.functions import INLINE_LIMIT
+
+__all__ = ["BodyReceiver"]
+
+
+class BodyReceiver:
+    """Gathers one body after the other.
+
+    Args:
+        folder: for the files of large ones; made if absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._last = 0
+        self._pieces: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._path = ""
+
+    def begin(self, size: int) -> None:
+        """Begin a body.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        self._pieces = []
+        self._path = ""
+        if size > INLINE_LIMIT:
+            self._last += 1
+            self._path = f"{self._folder}/{time.monotonic_ns()}.{self._last}"
+            self._file = open(self._path, "wb", buffering=0)  # noqa: SIM115 - closed by finish or abort
+
+    def take(self, piece: bytes) -> None:
+        """Add a piece.
+
+        Raises:
+            OSError: the disk is full, or refuses.
+        """
+        if self._file is None:
+            self._pieces.append(piece)
+            return
+        view = memoryview(piece)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def finish(self) -> tuple[bytes, str]:
+        """Give the body, or the path of its file."""
+        self.abort()
+        pieces, self._pieces = self._pieces, []
+        return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), self._path
+
+    def abort(self) -> None:
+        """Close what is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,472 @@
+"""One connection to one manager (shell module).
+
+Knows the link, the clock, and which room carries out which action of the state. Decides nothing about tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import signal
+import socket
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wq_package import __version__
+from wq_package.errors import (
+    AuthenticationError,
+    QueueError,
+    RemoteProtocolError,
+    WQPackageError,
+)
+from wq_package.link import Link
+from wq_package.protocol import messages as wire
+from wq_package.task import ResultCode
+from wq_package.worker import actions as act
+from wq_package.worker import events as ev
+from wq_package.worker.bodies import BodyReceiver
+from wq_package.worker.cache import EntryReceiver, remove_tree
+from wq_package.worker.environments import LayerFeed, render_failure
+from wq_package.worker.functions import (
+    HostCall,
+    HostKey,
+    make_packet,
+)
+from wq_package.worker.greeting import render_greeting
+from wq_package.worker.outbox import Outbox
+from wq_package.worker.sandbox import Collected, collect_outputs
+from wq_package.worker.state import WorkerState
+
+if TYPE_CHECKING:
+    from wq_package.worker.client import Worker
+
+__all__ = ["Session"]
+
+_log = logging.getLogger(__name__)
+_INLINE_OUTPUT = 64 * 1024
+_TICK_SECONDS = 1.0
+_DRAIN_QUIET_SECONDS = 2.0
+_PROTOCOL = 9
+_PARTING_SECONDS = 5.0
+
+
+class Session:
+    """One connection to one manager."""
+
+    def __init__(self, worker: Worker, link: Link) -> None:
+        self._worker = worker
+        self._link = link
+        self._bodies = worker.workspace / f"bodies.{next(worker.serials)}"
+        self._state = WorkerState(worker.capacity, worker.serials)
+        self._outbox = Outbox(link, self._fail)
+        self._receiver = EntryReceiver(worker.entries)
+        self._body = BodyReceiver(self._bodies)
+        self._header: wire.Message | None = None
+        self._feed: LayerFeed | None = None
+        self._feeds: set[LayerFeed] = set()
+        self._calls: dict[int, act.StartCall] = {}
+        self._keys: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: Exception | None = None
+        self.was_heard = False
+        self._heard = self._busy = time.monotonic()
+        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
+
+    # -- receiving -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Greet, then obey until the connection ends.
+
+        Raises:
+            AuthenticationError: the manager wants a password that we do not have, or another one.
+        """
+        self._greet()
+        try:
+            while not self._link.is_closed:
+                for event in await self._link.receive():
+                    self._receive(event)
+                if self._feed is not None:
+                    await self._feed.wait_for_room()
+        except RemoteProtocolError as error:
+            _log.warning("the manager broke the protocol: %s", error)
+        except QueueError as error:
+            if isinstance(error, AuthenticationError):
+                raise
+            _log.warning("%s", error)
+        except OSError as error:
+            _log.warning("disconnected: %s", error)
+        if self._error is not None:
+            _log.warning("disconnected: %s", self._error)
+
+    def _greet(self) -> None:
+        system = os.uname()
+        hostname = socket.gethostname().replace(" ", "-") or "unknown"
+        identity = wire.Workqueue(
+            _PROTOCOL, hostname, system.sysname, platform.machine() or "unknown", f"wq-package-{__version__}"
+        )
+        worker = self._worker
+        features = (*worker.options.features, wire.DIALECT_FEATURE)
+        capacity = self._state.capacity
+        greeting = render_greeting(identity, worker.worker_id, features, capacity, worker.end_time)
+        for message in greeting:
+            self._outbox.send(message)
+
+    def _receive(self, event: wire.Event) -> None:
+        if isinstance(event, wire.Data):
+            self._take_piece(event.body)
+        elif isinstance(event, wire.EndOfBody):
+            self._end_body()
+        elif isinstance(event, wire.CallTask):
+            self._header = event
+            self._body.begin(event.size)
+        else:
+            self._receive_other(event)
+
+    def _receive_other(self, event: wire.Event) -> None:
+        self.was_heard = self.was_heard or not isinstance(event, wire.ConnectionClosed)
+        self._heard = time.monotonic()
+        match event:
+            case wire.Put():
+                self._header = event
+                self._receiver.open_file(event)
+            case wire.Dir():
+                self._receiver.open_folder(event)
+            case wire.Symlink():
+                self._receiver.make_link(event)
+            case wire.End():
+                self._store(self._receiver.close_folder())
+            case wire.FunctionDefinition():
+                self._header = event
+                self._body.begin(event.size)
+            case wire.Layer():
+                self._header = event
+                self._begin_layer(event)
+            case wire.ConnectionClosed():
+                _log.info("the manager closed the connection")
+                self._link.close()
+            case (
+                wire.TaskDescription() | wire.Kill() | wire.Unlink() | wire.Get() | wire.SendResults() | wire.Check()
+                | wire.Release() | wire.Exit() | wire.Hello() | wire.EnvironmentOffer() | wire.ProjectName()
+            ):  # fmt: skip
+                self.handle(event)
+            case _:
+                raise RemoteProtocolError(f"`{type(event).__name__}` is not understood by this worker")
+
+    def _take_piece(self, piece: bytes) -> None:
+        if self._feed is not None:
+            self._feed.feed(piece)
+        elif self._receiver.is_writing:
+            self._receiver.write(piece)
+        else:
+            self._body.take(piece)
+
+    def _end_body(self) -> None:
+        header, self._header = self._header, None
+        match header:
+            case wire.CallTask():
+                arguments, path = self._body.finish()
+                self._busy = time.monotonic()
+                self.handle(ev.CallArrived(header, arguments, path))
+            case wire.Put():
+                self._store(self._receiver.close_file())
+            case wire.FunctionDefinition():
+                self._keep_function(header)
+            case wire.Layer():
+                if self._feed is not None:
+                    self._feed.complete()
+                self._feed = None
+            case _:
+                raise RemoteProtocolError("a body without a header")
+
+    def _store(self, entry: tuple[str, int] | None) -> None:
+        if entry is not None:
+            self._keys.add(entry[1])
+            self.handle(ev.EntryStored(*entry))
+
+    def _keep_function(self, header: wire.FunctionDefinition) -> None:
+        body, path = self._body.finish()
+        target = self._worker.workspace / "functions" / header.digest
+        if path:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        else:
+            digest = hashlib.sha256(body).hexdigest()
+        if digest != header.digest:
+            raise RemoteProtocolError(f"the function {header.digest} arrived damaged")
+        if path:
+            os.replace(path, target)
+        elif not target.exists():
+            target.write_bytes(body)
+        self.handle(ev.FunctionStored(digest))
+
+    def _begin_layer(self, layer: wire.Layer) -> None:
+        def end(error: str) -> None:
+            self._feeds.discard(feed)
+            self._end_layer(layer.digest, error)
+
+        self._feed = feed = self._worker.environments.receive_layer(layer, end)
+        self._feeds.add(feed)
+
+    def _end_layer(self, digest: str, error: str) -> None:
+        self.handle(ev.LayerBroken(digest, error) if error else ev.LayerStored(digest))
+
+    # -- deciding and doing --------------------------------------------------------------------------------------------
+
+    def handle(self, event: ev.Event) -> None:
+        """Let the state decide, and do what it says."""
+        if self._link.is_closed:
+            return
+        for action in self._state.handle(event, time.time()):
+            self._do(action)
+        if self._state.has_deadlines:
+            self._plan_deadline()
+
+    def _do(self, action: act.Action) -> None:
+        if isinstance(action, act.SendCallResult):
+            self._send_call_result(action)
+        elif isinstance(action, act.StartCall):
+            self._start_call(action)
+        elif isinstance(action, act.Send):
+            self._outbox.send(action.message)
+        else:
+            self._do_other(action)
+
+    def _do_other(self, action: act.Action) -> None:
+        worker = self._worker
+        match action:
+            case act.StartRun():
+                worker.runs.start(action, self._end_run)
+            case act.KillRun():
+                worker.runs.kill(action.serial)
+            case act.KillCall():
+                worker.calls.kill(action.serial)
+            case act.SendResults():
+                self._send_results(action)
+            case act.ExamineEnvironment():
+                self._spawn(self._examine(action.offer))
+            case act.ComposeEnvironment():
+                self._spawn(self._compose(action.offer))
+            case act.Disconnect():
+                self._fail(RemoteProtocolError(action.reason))
+            case act.Leave():
+                worker.is_leaving = worker.is_leaving or action.is_final
+                self._link.close()
+            case _:
+                self._handle_file(action)
+
+    def _handle_file(self, action: act.Action) -> None:
+        worker = self._worker
+        match action:
+            case act.DropCall():
+                worker.threads.submit(remove_tree, action.path)
+            case act.RemoveEntry():
+                self._keys.discard(action.key)
+                worker.threads.submit(worker.entries.remove, action.key)
+            case act.SendEntry():
+                path = None if action.key is None else worker.entries.locate(action.key)
+                self._outbox.send_entry(action.name, path, is_recursive=action.is_recursive)
+            case _:
+                raise AssertionError(action)
+
+    def _send_results(self, action: act.SendResults) -> None:
+        for ended in action.ended:
+            size = ended.result.size
+            if 0 < size <= _INLINE_OUTPUT:
+                self._outbox.send(ended.result, Path(ended.output).read_bytes()[:size])
+                os.unlink(ended.output)
+            elif ended.output:
+                self._outbox.send_file(ended.result, ended.output, size, is_removed=True)
+            else:
+                self._outbox.send(ended.result)
+            self._outbox.send(wire.Info("tasks_running", str(action.running)))
+        self._outbox.send(wire.End())
+
+    def _send_call_result(self, action: act.SendCallResult) -> None:
+        if action.path:
+            self._outbox.send_file(action.result, action.path, action.result.size, is_removed=True)
+        else:
+            self._outbox.send(action.result, action.body)
+
+    # -- command tasks -------------------------------------------------------------------------------------------------
+
+    def _end_run(self, event: ev.RunEnded) -> None:
+        self._busy = time.monotonic()
+        if self._link.is_closed:  # its manager has gone, and so has its sandbox
+            self._worker.threads.submit(remove_tree, event.output)
+            for _, key in event.outputs:
+                self._worker.threads.submit(self._worker.entries.remove, key)
+            return
+        self._keys.update(key for _, key in event.outputs)
+        self.handle(event)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def _start_call(self, action: act.StartCall) -> None:
+        call = action.call
+        if action.inputs or call.outputs:
+            self._calls[action.serial] = action
+            self._spawn(self._start_in_sandbox(action))
+            return
+        extra: dict[str, object] | None = None
+        if action.path or call.variables:
+            extra = {"variables": dict(call.variables)}
+            if action.path:
+                extra["arguments"] = action.path
+                self._calls[action.serial] = action
+        self._give(action, extra)
+
+    def _give(self, action: act.StartCall, extra: dict[str, object] | None) -> None:
+        call = action.call
+        packet = make_packet(action.serial, call.function, action.arguments, extra)
+        cores = self._worker.capacity.cores if call.cores is None else call.cores
+        host_call = HostCall(action.serial, HostKey(call.environment, call.mode == "fork", cores), packet)
+        if action.is_ahead:
+            self._worker.calls.start_behind(host_call)
+        else:
+            self._worker.calls.start(host_call)
+
+    async def _start_in_sandbox(self, action: act.StartCall) -> None:
+        worker = self._worker
+        sandbox = f"{worker.workspace}/t.{action.serial}"
+        make = partial(worker.runs.make_sandbox, sandbox, action.inputs, ())
+        try:
+            await asyncio.get_running_loop().run_in_executor(worker.threads, make)
+        except OSError as error:
+            message = f"the worker could not make the call's sandbox: {error.strerror}"
+            self.end_call(ev.CallEnded(action.serial, ResultCode.UNKNOWN, 1, message=message))
+            return
+        extra: dict[str, object] = {"variables": dict(action.call.variables), "sandbox": sandbox}
+        if action.path:
+            extra["arguments"] = action.path
+        self._give(action, extra)
+
+    def end_call(self, event: ev.CallEnded) -> None:
+        """Take in that a call is over; its outputs are collected first."""
+        self._busy = time.monotonic()
+        action = self._calls.pop(event.serial, None) if self._calls else None
+        if action is None:
+            self.handle(event)
+            return
+        if action.path:
+            self._worker.threads.submit(remove_tree, action.path)
+        if action.inputs or action.call.outputs:
+            self._spawn(self._collect(action, event))
+        else:
+            self.handle(event)
+
+    async def _collect(self, action: act.StartCall, event: ev.CallEnded) -> None:
+        worker = self._worker
+        sandbox = f"{worker.workspace}/t.{action.serial}"
+        collect = partial(collect_outputs, sandbox, action.call.outputs, worker.entries)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(worker.threads, collect)
+        except OSError as error:
+            found = Collected((), tuple(output.sandbox_name for output in action.call.outputs))
+            _log.warning("the outputs of call %d are lost: %s", action.call.task_id, error)
+        worker.threads.submit(remove_tree, sandbox)
+        self._keys.update(key for _, key in found.stored)
+        self.handle(ev.add_outputs(event, found.stored, found.missing))
+
+    # -- environments --------------------------------------------------------------------------------------------------
+
+    async def _examine(self, offer: wire.EnvironmentOffer) -> None:
+        try:
+            missing = await self._worker.environments.find_missing(offer)
+        except (WQPackageError, OSError) as error:
+            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
+        else:
+            self.handle(ev.EnvironmentExamined(offer.digest, missing))
+
+    async def _compose(self, offer: wire.EnvironmentOffer) -> None:
+        try:
+            interpreter = await self._worker.environments.compose(offer)
+        except (WQPackageError, OSError) as error:
+            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
+            return
+        self._worker.calls.register(offer.digest, interpreter)
+        error_text = await self._worker.calls.warm(offer.digest)
+        if error_text:
+            self.handle(ev.EnvironmentBroken(offer.digest, error_text))
+        else:
+            self.handle(ev.EnvironmentComposed(offer.digest))
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def _plan_deadline(self) -> None:
+        deadline = self._state.next_deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            wait = max(0.0, deadline - time.time())
+            self._timer = asyncio.get_running_loop().call_later(wait + 0.001, self.handle, ev.Clock())
+
+    def _tick(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
+        worker, now = self._worker, time.monotonic()
+        worker.calls.close_idle(worker.options.interpreter_idle)
+        if self._outbox.is_busy or not self._state.is_idle:
+            self._busy = now
+        if worker.end_time and time.time() >= worker.end_time:
+            worker.is_leaving = True
+            self.leave(
+                wire.Info("wall_time_exhausted", str(int(worker.options.wall_time or 0))), "wall time is over"
+            )
+        elif self._state.is_draining:
+            if now - max(self._heard, self._busy) > _DRAIN_QUIET_SECONDS:
+                worker.is_leaving = True
+                self.leave(wire.Info("vacating", str(int(signal.SIGTERM))), "drained")
+        elif now - self._busy > worker.options.timeout:
+            worker.is_leaving = True
+            idle = int(worker.options.timeout)
+            self.leave(wire.Info("idle-disconnecting", str(idle)), f"no task for {idle} s")
+
+    def leave(self, last: wire.Message, reason: str) -> None:
+        """Say a last word and go."""
+        _log.info("leaving: %s", reason)
+        if not self._link.is_closed:
+            self._outbox.send(last)
+            self._link.close()
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None and not self._link.is_closed:
+            self._error = error
+        self._link.close()
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Kill what this manager's tasks run, and forget its files."""
+        self._ticker.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PARTING_SECONDS):
+                await self._link.aclose()  # the last word goes out
+        self._link.abort()
+        for feed in self._feeds:
+            feed.abort()
+        self._receiver.abort()
+        self._body.abort()
+        for serial in self._state.list_runs():
+            self._worker.runs.kill(serial)
+        for serial in self._state.list_calls():
+            self._worker.calls.kill(serial)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for key in self._keys:
+            self._worker.threads.submit(self._worker.entries.remove, key)
+        self._worker.threads.submit(remove_tree, str(self._bodies))
