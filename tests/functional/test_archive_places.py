@@ -15,6 +15,8 @@ import pytest
 from small_archives import PLACEHOLDER, Content, make_archive, make_layer
 from wq_package.archive.launcher import make_launcher_entries
 from wq_package.archive.layer import Compression, Relocation, RelocationMode
+from wq_package.archive.verify import verify_start
+from wq_package.errors import ArchiveError
 
 _PYTHON = f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" "$@"\n'.encode()
 
@@ -124,3 +126,32 @@ def test_store__user_who_is_not_root__cannot_write_and_is_found_out(open_folder:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["1", "True True", "[]"]
+
+
+def _make_python(folder: Path, script: str) -> Path:
+    (folder / "bin").mkdir()
+    python = folder / "bin" / "python3"
+    python.write_text(script)
+    python.chmod(0o755)
+    return folder
+
+
+def test_verify_start__python_that_works__imports(tmp_path: Path) -> None:
+    real = os.path.realpath(sys.executable)
+    verify_start(_make_python(tmp_path, f'#!/bin/sh\nexec "{real}" "$@"\n'), ["json"])
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (
+            "#!/bin/sh\necho one >&2; echo GLIBC_2.99 not found >&2; exit 1\n",
+            "does not work: GLIBC_2.99 not found",
+        ),
+        ("#!/bin/sh\nexit 3\n", "does not work: exit code 3"),
+        ("#!/no/such/sh\n", "does not start"),
+    ],
+)
+def test_verify_start__python_that_does_not__says_why(tmp_path: Path, script: str, sentence: str) -> None:
+    with pytest.raises(ArchiveError, match=sentence):
+        verify_start(_make_python(tmp_path, script))

@@ -218,6 +218,14 @@ def test_launcher__second_time__does_not_unpack_again(
     assert (tmp_path / "env/mark").exists()
 
 
+def test_launcher__folder_by_a_relative_path__is_beside_the_caller(
+    tmp_path: Path, launcher: Path, archive: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    out = _fine("sh", launcher, "-u", "env", archive, "hello", cwd=tmp_path / "here")
+    assert out == f"[] {tmp_path}/here/env\n"
+
+
 @pytest.mark.parametrize("shell", _SHELLS)
 def test_launcher__no_folder_named__uses_a_temporary_one_and_removes_it(
     tmp_path: Path, launcher: Path, archive: Path, shell: list[str]
@@ -247,11 +255,30 @@ def test_launcher__in_a_work_queue_worker__unpacks_each_archive_once_beside_it(
     assert len([path for path in (sandbox / ".wq-package").iterdir() if path.is_dir()]) == 2
 
 
-@pytest.mark.parametrize("has_flock", [True, False])
+# As util-linux has it; as busybox has it, which cannot wait for a time; one that fails as on a file system without
+# locks; none at all.
+_LOCKS = {
+    "full": 'exec {flock} "$@"',
+    "short": 'case $1 in --help) echo "flock [-sxun] FD"; exit 1 ;; esac\nexec {flock} "$@"',
+    "broken": "exit 66",
+    "none": "",
+}
+
+
+def _make_path_with_lock(folder: Path, kind: str) -> Path:
+    """Make a `PATH` of what the launcher needs, with some kind of `flock`."""
+    path = _make_path(folder, *_TOOLS)
+    if _LOCKS[kind]:
+        (path / "flock").write_text("#!/bin/sh\n" + _LOCKS[kind].format(flock=shutil.which("flock")) + "\n")
+        (path / "flock").chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("kind", _LOCKS)
 def test_launcher__many_at_once__unpack_once(
-    tmp_path: Path, launcher: Path, archive: Path, has_flock: bool
+    tmp_path: Path, launcher: Path, archive: Path, kind: str
 ) -> None:
-    env = {"PATH": str(_make_path(tmp_path, *_TOOLS, *(["flock"] if has_flock else [])))}
+    env = {"PATH": str(_make_path_with_lock(tmp_path, kind))}
     count = tmp_path / "count"
     tar = tmp_path / "path/tar"
     tar.unlink()
@@ -299,11 +326,11 @@ def test_launcher__killed_while_unpacking__the_next_starts_again(
 
 
 @pytest.mark.parametrize("shell", _SHELLS)
-@pytest.mark.parametrize("has_flock", [True, False])
+@pytest.mark.parametrize("kind", _LOCKS)
 def test_launcher__lock_is_not_free_in_time__fails_with_222(
-    tmp_path: Path, launcher: Path, archive: Path, shell: list[str], has_flock: bool
+    tmp_path: Path, launcher: Path, archive: Path, shell: list[str], kind: str
 ) -> None:
-    env = {"PATH": str(_make_path(tmp_path, *_TOOLS, *(["flock"] if has_flock else [])))}
+    env = {"PATH": str(_make_path_with_lock(tmp_path, kind))}
     shell = [str(shutil.which(shell[0])), *shell[1:]]
     (tmp_path / "env.lock.d").mkdir()
     (tmp_path / "env.lock.d/holder").write_text(f"{os.uname().nodename} {os.getpid()}\n")

@@ -86,6 +86,7 @@ def unpack_archive(path: Path, destination: Path) -> ArchiveIndex:
     """
     destination = destination.absolute()
     with ArchiveReader(path) as archive, _open_new_folder(destination) as folder:
+        check_room(folder, sum(layer.size for layer in archive.index.layers))
         relocations: dict[str, list[Relocation]] = {}
         with Unpacker(folder) as unpacker:
             for layer in archive.index.layers:
@@ -99,6 +100,17 @@ def unpack_archive(path: Path, destination: Path) -> ArchiveIndex:
         for some in relocations.values():
             relocate_file(folder, some, str(destination))
         return archive.index
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise `DiskFullError` if `size` bytes certainly do not fit on the disk of `folder`."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if size > free:
+        raise DiskFullError(
+            f"there is no room to unpack {size / 1e6:.0f} MB below `{folder.parent}`, where {free / 1e6:.0f} MB are free",
+            hint="free disk space or name another folder",
+        )
 
 
 def relocate_file(folder: Path, relocations: Sequence[Relocation], prefix: str) -> None:

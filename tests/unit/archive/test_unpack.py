@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -27,7 +28,7 @@ from wq_package.archive.layer import (
 )
 from wq_package.archive.tar_segment import TarMember, encode_header, pad
 from wq_package.archive.unpack import Unpacker, unpack_archive, unpack_layer
-from wq_package.errors import ArchiveError, CorruptArchiveError, UnsafeMemberError
+from wq_package.errors import ArchiveError, CorruptArchiveError, DiskFullError, UnsafeMemberError
 
 _MEMBERS = {
     "bin/tool": b"#!/bin/sh\n",
@@ -353,4 +354,32 @@ def test_unpack_archive__a_folder_in_one_layer_and_a_file_in_another__is_refused
     path, _ = make_archive(tmp_path, [make_layer({"a": None}, "one"), make_layer({"a": b"2"}, "two")])
     with pytest.raises(ArchiveError, match="`a` cannot be unpacked"):
         unpack_archive(path, tmp_path / "env")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]
+
+
+def test_unpack_archive__larger_than_the_disk__is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = make_archive(tmp_path, [make_layer({"a": bytes(3_000_000)})])
+    status = os.statvfs(tmp_path)
+    few = os.statvfs_result([*status[:4], 1_000_000 // status.f_frsize, *status[5:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: few)
+    with pytest.raises(DiskFullError, match="no room to unpack 3 MB"):
+        unpack_archive(path, tmp_path / "env")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]
+
+
+def test_unpack_archive__disk_fills_up_meanwhile__leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = make_archive(tmp_path, [make_layer({"a": b"1", "b": b"2"})])
+
+    def write(file: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(DiskFullError, match="no room to unpack `a`") as caught:
+            unpack_archive(path, tmp_path / "env")
+    assert caught.value.hint
     assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]

@@ -53,8 +53,12 @@ wqp_find_key() {
 wqp_take_lock() {
     if command -v flock >/dev/null 2>&1; then
         exec 9>"$wqp_folder.lock" || wqp_fail 221 "'$wqp_folder.lock' cannot be written"
-        flock -w "$wqp_wait" 9 || wqp_fail 222 "the lock '$wqp_folder.lock' was not free within $wqp_wait s"
-        return
+        wqp_wait_for_flock
+        case $? in
+            0) return ;;
+            1) wqp_fail 222 "the lock '$wqp_folder.lock' was not free within $wqp_wait s" ;;
+        esac
+        exec 9>&- # this file system has no such locks
     fi
     wqp_tries=0
     until mkdir "$wqp_folder.lock.d" 2>/dev/null; do
@@ -67,6 +71,21 @@ wqp_take_lock() {
     trap wqp_free_lock EXIT
     trap 'exit 143' HUP INT TERM
     echo "$(wqp_host) $$" >"$wqp_lock/holder"
+}
+
+# Busybox's flock cannot wait for a time.
+wqp_wait_for_flock() {
+    case $(flock --help 2>&1) in *--timeout*)
+        flock -w "$wqp_wait" 9
+        return ;;
+    esac
+    wqp_tries=0
+    until flock -n 9; do
+        [ $? -eq 1 ] || return 2
+        [ "$wqp_tries" -lt "$wqp_wait" ] || return 1
+        wqp_tries=$((wqp_tries + 1))
+        sleep 1
+    done
 }
 
 wqp_host() {

@@ -35,7 +35,7 @@ from wq_package.archive.layer import (
     make_manifest_path,
 )
 from wq_package.archive.reader import ArchiveReader
-from wq_package.archive.unpack import unpack_layer
+from wq_package.archive.unpack import check_room, unpack_layer
 from wq_package.errors import ArchiveError
 from wq_package.worker.store.eviction import Kept, choose_evictions
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
@@ -97,9 +97,11 @@ class Store:
         with open_scratch(self.root / "tmp") as scratch:
             tree = scratch / "layer"
             tree.mkdir()
+            check_room(scratch, size_hint)
             manifest = unpack_layer(stream, _NamedLayer(digest, size_hint), tree, read_only=True)
             record = {"manifest": make_manifest_path(manifest.header), "size": _measure(manifest)}
-            self._publish(tree, place, record, scratch)
+            with hold_lock(self._lock("place", digest)):
+                self._publish(tree, place, record, scratch)
 
     def compose(self, environment: str, layers: Sequence[str], index_text: str) -> Path:
         """Make an environment out of layers that are here, by hard links, and return its prefix.
@@ -153,6 +155,8 @@ class Store:
         with ArchiveReader(archive) as reader:
             index = reader.index
             with self.lease(index.environment, index.digests):
+                if self._is_whole(index.environment, index.digests):
+                    return self._place("envs", index.environment)
                 for digest in self.find_missing_layers(index.digests):
                     layer = reader.find_layer(digest)
                     assert layer is not None
@@ -189,20 +193,24 @@ class Store:
         return self._place("locks", digest).with_suffix(f".{kind}")
 
     def _check_layer(self, digest: str) -> bool:
-        place = self._place("layers", digest)
-        if not place.is_dir():
+        if not self._place("layers", digest).is_dir():
             return False
+        if not self._find_layer_fault(digest):
+            return True
+        # Another process may have found the same and put a new one there meanwhile: look again, alone.
+        with hold_lock(self._lock("place", digest)):
+            fault = self._find_layer_fault(digest)
+            if fault:
+                _log.warning("layer %s is dropped: %s", digest[:12], fault)
+                self._remove(self._place("layers", digest))
+            return not fault
+
+    def _find_layer_fault(self, digest: str) -> str:
         try:
-            manifest = self._load_manifest(digest)
-            damage = find_damage(place, manifest.members)
+            damage = find_damage(self._place("layers", digest), self._load_manifest(digest).members)
         except ArchiveError as error:
-            _log.warning("layer %s is dropped: %s", digest[:12], error)
-        else:
-            if not damage:
-                return True
-            _log.warning("layer %s is dropped: `%s` was changed", digest[:12], damage[0].path)
-        self._remove(place)
-        return False
+            return str(error)
+        return f"`{damage[0].path}` was changed" if damage else ""
 
     def _load_manifest(self, digest: str) -> LayerManifest:
         place = self._place("layers", digest)
@@ -231,6 +239,18 @@ class Store:
             self._publish(tree, place, record, scratch)
         with suppress(OSError):
             place.chmod(READ_ONLY_FOLDER)
+
+    def _is_whole(self, environment: str, layers: Sequence[str]) -> bool:
+        place = self._place("envs", environment)
+        if not place.is_dir():
+            return False
+        try:
+            plan = _plan(layers, [self._load_manifest(digest) for digest in layers])
+        except ArchiveError:
+            return False
+        return not any(
+            find_damage(place, members, relocated=plan.resized) for members in plan.members.values()
+        )
 
     def _repair(self, place: Path, plan: _Plan) -> None:
         for digest, members in plan.members.items():
