@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -129,5 +130,27 @@ def test_tls__worker_without_it__is_dropped(certificate: Path) -> None:
         async with server, await connect(LOOPBACK, server.port) as worker:
             worker.send(greeting())
             assert await worker.receive() == [m.ConnectionClosed()]
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_tls__crowd_that_says_nothing__lets_workers_through(certificate: Path) -> None:
+    async def test() -> None:
+        async def greet(link: Link) -> None:
+            await link.receive()
+            link.send(m.Check())
+            await link.drain()
+            await link.receive()
+
+        context = make_server_context(certificate)
+        options = ServeOptions(max_silent=5)
+        pin = TlsOptions(fingerprint=find_fingerprint(certificate))
+        async with await serve(greet, LOOPBACK, 0, tls=context, options=options) as server:
+            crowd = [socket.create_connection((LOOPBACK, server.port)) for _ in range(40)]
+            async with await connect(LOOPBACK, server.port, tls=pin) as worker:
+                worker.send(greeting())
+                assert await worker.receive() == [m.Check()]
+            for sock in crowd:
+                sock.close()
 
     asyncio.run(asyncio.wait_for(test(), PATIENCE))

@@ -386,6 +386,23 @@ def test_serve__silent_connection_closes__never_reaches_the_handler() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("password", [None, b"x"])
+@pytest.mark.parametrize("said", [b"", b"wor", b"auth password sha1\n"])
+def test_serve__scan_of_ports__leaves_no_line_in_the_log(
+    password: bytes | None, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with await serve(ignore, LOOPBACK, 0, password=password) as server:
+            with open_silent(server) as sock:
+                sock.sendall(said)
+                sock.shutdown(socket.SHUT_WR)
+                await wait_for_end(sock)
+
+    run(test)
+    is_clear = said.endswith(b"\n") and password is None
+    assert [record.levelname for record in caplog.records] == (["WARNING"] if is_clear else [])
+
+
 def test_serve__handler_fails__is_logged_and_the_link_closed(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async def fail(link: Link) -> None:
@@ -400,7 +417,7 @@ def test_serve__handler_fails__is_logged_and_the_link_closed(caplog: pytest.LogC
                     assert await receive_until(worker, m.ConnectionClosed) == [m.ConnectionClosed()]
 
     run(test)
-    clear, bug = [record for record in caplog.records if record.name == "wq_package.link"]
+    clear, bug = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "a clear sentence" in clear.getMessage()
     assert clear.exc_info is None
     assert bug.exc_info is not None

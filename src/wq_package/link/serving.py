@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from wq_package.errors import QueueError, WQPackageError
+from wq_package.errors import AuthenticationError, QueueError, WQPackageError
 from wq_package.link.link import Link
 from wq_package.link.nonces import make_nonce
 from wq_package.link.wire import READ_SIZE, Wire
@@ -21,6 +23,18 @@ from wq_package.protocol import messages as m
 from wq_package.protocol.connection import Connection, Role
 
 _logger = logging.getLogger(__package__)
+
+
+ACCEPTED_AT_ONCE = 8
+"""How many connections are accepted in one turn of the loop.
+
+asyncio takes as many as the backlog in one go, before any of them can be dropped: a crowd would use up every file
+descriptor of this process, and the log.
+"""
+
+
+_TURNS_TO_ACCEPT = 4
+"""How many turns of its loop asyncio needs from a connection to its protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +62,21 @@ class Server:
     """
 
     def __init__(
-        self, handler: Callable[[Link], Awaitable[None]], password: bytes | None, options: ServeOptions
+        self,
+        handler: Callable[[Link], Awaitable[None]],
+        password: bytes | None,
+        context: ssl.SSLContext | None,
+        options: ServeOptions,
     ) -> None:
         self._handler = handler
         self._password = password
+        self._context = context
         self._options = options
         self._listener: asyncio.Server | None = None
         self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._silent: dict[Link, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Link] = {}
+        self._is_closed = False
 
     @property
     def port(self) -> int:
@@ -69,31 +89,36 @@ class Server:
         assert self._listener is not None
         return [sock.getsockname()[:2] for sock in self._listener.sockets]
 
-    async def listen(self, host: str | None, port: int, context: ssl.SSLContext | None) -> None:
+    async def listen(self, host: str | None, port: int) -> None:
         """Start to accept."""
         loop = asyncio.get_running_loop()
-        timeout = None if context is None else self._options.password_timeout
-        self._listener = await loop.create_server(
-            self._make_wire,
-            host,
-            port,
-            ssl=context,
-            backlog=self._options.backlog,
-            ssl_handshake_timeout=timeout,
-        )
+        self._listener = await loop.create_server(self._make_wire, host, port, backlog=ACCEPTED_AT_ONCE)
+        for listening in self._listener.sockets:
+            _lengthen_queue(listening.fileno(), self._options.backlog)
 
     def close(self) -> None:
         """Accept no more; connections stay."""
-        if self._listener is not None:
-            self._listener.close()
+        if self._listener is None or self._is_closed:
+            return
+        self._is_closed = True
+        loop = asyncio.get_running_loop()
+        for listening in self._listener.sockets:
+            loop.remove_reader(listening.fileno())
 
     async def aclose(self) -> None:
         """Accept no more, cancel every handler and close every connection."""
         self.close()
-        tasks = list(self._tasks)
+        # asyncio loses, without closing them, the connections that are on the way to their protocol when it closes.
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
+        if self._listener is not None:
+            self._listener.close()
+        tasks = dict(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A task that was cancelled before it began has closed nothing.
+        await asyncio.gather(*(link.aclose() for link in tasks.values()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,22 +130,26 @@ class Server:
 
     def _make_wire(self) -> _AcceptedWire:
         connection = Connection(Role.MANAGER, password=self._password, nonce=make_nonce())
-        return _AcceptedWire(connection, self._read_buffer, self._accept)
+        return _AcceptedWire(connection, self._read_buffer, self._context, self._accept)
 
-    def _accept(self, link: Link) -> None:
+    def _accept(self, wire: _AcceptedWire) -> None:
+        link = Link(wire)
+        if self._is_closed:
+            link.abort()
+            return
         self._silent[link] = None
         if len(self._silent) > self._options.max_silent:
             oldest = next(iter(self._silent))
             _logger.debug("%% %s: dropped, too many silent connections", oldest.peer_address)
             del self._silent[oldest]
             oldest.abort()
-        task = asyncio.get_running_loop().create_task(self._attend(link))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.get_running_loop().create_task(self._attend(wire, link))
+        self._tasks[task] = link
+        task.add_done_callback(self._tasks.pop)
 
-    async def _attend(self, link: Link) -> None:
+    async def _attend(self, wire: _AcceptedWire, link: Link) -> None:
         try:
-            if await self._is_alive(link):
+            if await self._has_spoken(wire, link):
                 await self._handler(link)
         except WQPackageError as error:
             _logger.warning("dropped %s: %s", link.peer_address, error)
@@ -128,33 +157,89 @@ class Server:
             _logger.exception("dropped %s", link.peer_address)
         finally:
             self._silent.pop(link, None)
-            link.close()
+            await link.aclose()
 
-    async def _is_alive(self, link: Link) -> bool:
+    async def _has_spoken(self, wire: _AcceptedWire, link: Link) -> bool:
+        """Wait for the first message."""
         try:
             async with asyncio.timeout(self._options.password_timeout):
+                await wire.secure()
                 await link.wait_ready()
             async with asyncio.timeout(self._options.greeting_timeout):
                 await link.wait_events()
-        except TimeoutError:
-            _logger.debug("%% %s: dropped, said nothing", link.peer_address)
+        except (TimeoutError, OSError) as error:
+            _logger.debug("%% %s: dropped, said nothing: %r", link.peer_address, error)
             return False
+        except AuthenticationError:
+            if not wire.is_cut:
+                raise
         self._silent.pop(link, None)
-        return link._wire.events != [m.ConnectionClosed()] and not link._wire.is_closing
+        # Whoever goes without a word is not worth a line in the log, as every scan of ports would be.
+        return (
+            not wire.is_closing
+            and wire.events != [m.ConnectionClosed()]
+            and not (wire.is_cut and not wire.events)
+        )
+
+
+def _lengthen_queue(descriptor: int, backlog: int) -> None:
+    """Let the system hold more connections that wait to be accepted."""
+    with socket.socket(fileno=os.dup(descriptor)) as listening:
+        listening.listen(backlog)
 
 
 class _AcceptedWire(Wire):
-    """A wire that tells its server when it is there."""
+    """A wire that tells its server when it is there, and speaks TLS only then.
+
+    So whoever connects and says nothing is counted from the start, not from the end of a handshake.
+    """
 
     def __init__(
-        self, connection: Connection, read_buffer: memoryview, accept: Callable[[Link], None]
+        self,
+        connection: Connection,
+        read_buffer: memoryview,
+        context: ssl.SSLContext | None,
+        accept: Callable[[_AcceptedWire], None],
     ) -> None:
         super().__init__(connection, read_buffer)
+        self._context = context
         self._accept = accept
+        self._is_secure = context is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._accept(Link(self))
+        """Take the transport; with TLS, say and read nothing before the handshake."""
+        assert isinstance(transport, asyncio.Transport)
+        self.adopt(transport)
+        if not self._is_secure:
+            transport.pause_reading()
+        self.flush()
+        self._accept(self)
+
+    def flush(self) -> None:
+        """Write out what is queued, but never in the clear what belongs inside TLS."""
+        # The peer's first words may come, and be answered, before `start_tls` has returned.
+        if self._is_secure:
+            super().flush()
+
+    async def secure(self) -> None:
+        """Do the handshake, if there is one to do.
+
+        Raises:
+            OSError: it failed (TLS errors are such).
+        """
+        if self._context is None or self.is_closing:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            secured = await loop.start_tls(self.transport, self, self._context, server_side=True)
+        except BaseException:
+            # asyncio tells nobody that this connection is lost.
+            self.is_ended = self.is_lost = True
+            raise
+        assert secured is not None
+        self.adopt(secured)
+        self._is_secure = True
+        self.flush()
 
 
 async def serve(
@@ -179,9 +264,9 @@ async def serve(
     Raises:
         QueueError: the port cannot be had.
     """
-    server = Server(handler, password, options)
+    server = Server(handler, password, tls, options)
     try:
-        await server.listen(host, port, tls)
+        await server.listen(host, port)
     except OSError as error:
         raise QueueError(
             f"cannot listen on {host or '*'}:{port}: {error.strerror or error}",

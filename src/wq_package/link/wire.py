@@ -35,6 +35,8 @@ class Wire(asyncio.BufferedProtocol):
         self.events: list[m.Event] = []
         self.error: WQPackageError | None = None
         self.is_ended = False
+        self.is_cut = False
+        """Whether the peer went in the middle of something."""
         self.is_lost = False
         self.is_closing = False
         self.is_traced = _logger.isEnabledFor(logging.DEBUG)
@@ -67,9 +69,7 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport, and say what is to be said first."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        _set_socket_options(transport.get_extra_info("socket"))
+        self.adopt(transport)
         self.flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -89,10 +89,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Take in the end; keep our half open if there is one."""
-        self.is_ended = True
-        if self.error is None and not self.is_closing:
-            self.connection.receive_eof()
-            self._take_events()
+        self._end()
         # A status tool may close its half before it reads the answer. TLS has no half to close.
         return self.transport.get_extra_info("ssl_object") is None
 
@@ -100,10 +97,8 @@ class Wire(asyncio.BufferedProtocol):
         """Take in that all is over."""
         if self.is_traced:
             _logger.debug("x %s: %s", self.peer_address, exc or "closed")
-        self.is_ended = self.is_lost = True
-        if self.error is None and not self.is_closing:
-            self.connection.receive_eof()
-            self._take_events()
+        self.is_lost = True
+        self._end()
         _wake(self._readers)
         self.resume_writing()
 
@@ -115,6 +110,12 @@ class Wire(asyncio.BufferedProtocol):
         """Let go on who waited for the peer."""
         self._has_room = True
         _wake(self._drainers)
+
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Use a transport from now on."""
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        _set_socket_options(transport.get_extra_info("socket"))
 
     # -- called by the link -------------------------------------------------------------------------------------------
 
@@ -178,6 +179,15 @@ class Wire(asyncio.BufferedProtocol):
                 _logger.debug("%s %s Data of %d bytes", sign, self.peer_address, len(event.body))
             else:
                 _logger.debug("%s %s %r", sign, self.peer_address, event)
+
+    def _end(self) -> None:
+        if self.is_ended:
+            return
+        self.is_ended = True
+        if self.error is None and not self.is_closing:
+            self.connection.receive_eof()
+            self._take_events()
+            self.is_cut = self.error is not None
 
     def _flush_as_planned(self) -> None:
         self._is_flush_planned = False
