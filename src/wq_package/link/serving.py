@@ -229,14 +229,17 @@ class _AcceptedWire(Wire):
         """
         if self._context is None or self.is_closing:
             return
-        loop = asyncio.get_running_loop()
+        raw = self.transport
         try:
-            secured = await loop.start_tls(self.transport, self, self._context, server_side=True)
+            loop = asyncio.get_running_loop()
+            secured = await loop.start_tls(raw, self, self._context, server_side=True)
+            if secured is None or raw.is_closing():
+                raise ConnectionResetError("the connection was closed during the handshake")
         except BaseException:
             # asyncio tells nobody that this connection is lost.
             self.is_ended = self.is_lost = True
+            self.wake_readers()
             raise
-        assert secured is not None
         self.adopt(secured)
         self._is_secure = True
         self.flush()
