@@ -9,12 +9,15 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wq_package.archive.layer import Relocation, RelocationMode
+from wq_package.archive.relocation import relocate
 from wq_package.build.conda.channels import scrub_url
 from wq_package.build.conda.conda_meta import InstalledPath, render_conda_meta
-from wq_package.build.conda.layer import ExtractedPackage
+from wq_package.build.conda.extracted import ExtractedPackage
 from wq_package.build.conda.ownership import find_ownership, sort_dependencies_first
 from wq_package.build.conda.package_files import PackageFile
 from wq_package.build.conda.records import parse_record
+from wq_package.build.conda.restore import iter_originals
 
 WORDS = st.text(string.ascii_lowercase + string.digits, min_size=8, max_size=12)
 NAMES = st.sampled_from("abcdef")
@@ -94,3 +97,33 @@ def _reaches(start: str, end: str, packages: list[ExtractedPackage]) -> bool:
             seen.add(name)
             waiting += depends.get(name, ())
     return False
+
+
+PLACEHOLDER = "/placeholder" * 20
+PIECES = st.lists(st.binary(max_size=20).filter(lambda piece: b"/" not in piece), min_size=1, max_size=6)
+
+
+@given(pieces=PIECES, prefix=WORDS)
+def test_iter_originals__binary__undoes_what_unpacking_did(pieces: list[bytes], prefix: str) -> None:
+    original = (PLACEHOLDER.encode() + b"/lib\0").join(piece + b"\0" for piece in pieces)
+    relocation = Relocation("a", RelocationMode.BINARY, PLACEHOLDER)
+    installed = relocate(original, relocation, f"/{prefix}")
+    found = iter_originals(installed, relocation.mode, f"/{prefix}".encode(), PLACEHOLDER.encode())
+    assert original in list(found)
+
+
+@given(
+    pieces=PIECES,
+    folders=st.lists(WORDS, min_size=1, max_size=20),
+    program=st.sampled_from(["python", "python3.11"]),
+)
+def test_iter_originals__script__undoes_what_unpacking_did(
+    pieces: list[bytes], folders: list[str], program: str
+) -> None:
+    prefix = "/" + "/".join(folders)
+    first = f"#!{PLACEHOLDER}/bin/{program}\n".encode()
+    original = first + f"{PLACEHOLDER}/share".encode().join(pieces)
+    relocation = Relocation("bin/a", RelocationMode.TEXT, PLACEHOLDER)
+    installed = relocate(original, relocation, prefix)
+    found = iter_originals(installed, relocation.mode, prefix.encode(), PLACEHOLDER.encode())
+    assert original in list(found)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from wq_package.archive.layer import LayerEntry, LayerKind, Relocation, RelocationMode
-from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer
+from wq_package.build.conda.extracted import ExtractedPackage, open_package
+from wq_package.build.conda.layer import plan_conda_layer
 from wq_package.build.conda.records import parse_record
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.errors import BuildError, NotRelocatableError
@@ -188,7 +189,7 @@ def test_plan__link_in_a_roundabout_form__is_straightened(maker: Maker) -> None:
 def test_plan__listed_file_that_is_missing__says_so(maker: Maker) -> None:
     maker.add("share/here")
     maker.rows.append({"_path": "share/gone", "path_type": "hardlink"})
-    with pytest.raises(BuildError, match=r"`demo-1\.0-h1_0` lacks `share/gone`, which it lists"):
+    with pytest.raises(BuildError, match=r"`demo-1\.0-h1_0` is damaged: `share/gone` is missing"):
         plan_conda_layer(maker.open())
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wq_package.build.conda.layer import ExtractedPackage
+from wq_package.build.conda.extracted import ExtractedPackage
 from wq_package.build.conda.ownership import find_ownership, sort_dependencies_first
 from wq_package.build.conda.package_files import PackageFile
 from wq_package.build.conda.records import parse_record

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wq_package.archive.layer import RelocationMode
-from wq_package.build.conda.layer import ExtractedPackage
+from wq_package.build.conda.extracted import ExtractedPackage
 from wq_package.build.conda.package_files import PackageFile
 from wq_package.build.conda.records import parse_record
 from wq_package.build.conda.staged_python import stage_python

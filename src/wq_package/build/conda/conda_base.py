@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,20 +16,21 @@ from wq_package.archive.launcher import make_launcher_entries
 from wq_package.build.base import EnvironmentBase
 from wq_package.build.conda.channels import ANACONDA, DEFAULT_CHANNEL, resolve_channels
 from wq_package.build.conda.conda_meta import render_conda_meta
-from wq_package.build.conda.layer import ExtractedPackage, open_package, plan_conda_layer, with_digest
-from wq_package.build.conda.ownership import Ownership, find_ownership
+from wq_package.build.conda.extracted import ExtractedPackage, open_package
+from wq_package.build.conda.installed_prefix import find_installed_packages
+from wq_package.build.conda.layer import plan_conda_layer, with_digest
+from wq_package.build.conda.ownership import find_ownership
 from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
-from wq_package.build.conda.records import CondaRecord
 from wq_package.build.conda.staged_python import select_python_closure, stage_python
 from wq_package.build.conda.upkeep import mark_used
-from wq_package.build.interpreter import Interpreter, describe_interpreter
+from wq_package.build.interpreter import Interpreter, describe_interpreter, describe_running_interpreter
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.options import BuildOptions, Reporter
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
 from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
-__all__ = ["find_subdir", "is_conda_spec", "prepare_conda_base"]
+__all__ = ["find_subdir", "is_conda_spec", "make_base", "make_request", "prepare_conda_base"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def prepare_conda_base(
     root: Path,
     reporter: Reporter,
 ) -> EnvironmentBase:
-    """Solve and fetch the conda packages of a spec.
+    """Find the conda packages of a spec: installed, if all are pinned and here; else from their channels.
 
     Args:
         spec: what is wanted.
@@ -81,7 +83,20 @@ def prepare_conda_base(
     if options.interpreter is not None:
         hint = "leave --interpreter out, or take the conda packages out of the spec"
         raise BuildError("an environment with conda packages has conda's Python", hint=hint)
-    backend = RattlerBackend(root, offline=options.offline)
+    if not options.fresh:
+        packages = find_installed_packages(spec, Path(sys.prefix), _EXPECTED_BY_WHEELS if spec.wheels else ())
+        if packages:
+            return make_base(packages, describe_running_interpreter(), options)
+    packages = _fetch_packages(spec, RattlerBackend(root, offline=options.offline), reporter)
+    (root / "pythons").mkdir(parents=True, exist_ok=True)
+    prefix = stage_python(select_python_closure(packages), root / "pythons")
+    mark_used(prefix)
+    return make_base(packages, describe_interpreter(str(prefix / "bin" / "python3")), options)
+
+
+def _fetch_packages(
+    spec: EnvironmentSpec, backend: RattlerBackend, reporter: Reporter
+) -> tuple[ExtractedPackage, ...]:
     reporter.start("solving", None)
     records = backend.solve(make_request(spec))
     reporter.done()
@@ -89,15 +104,10 @@ def prepare_conda_base(
     for folder in folders:
         mark_used(folder)
     records = tuple(with_digest(each, folder.name) for each, folder in zip(records, folders, strict=True))
-    python = next(record for record in records if record.name == "python")
-    site_packages = _find_site_packages(python)
-    packages = [
+    site_packages = next(record for record in records if record.name == "python").find_site_packages()
+    return tuple(
         open_package(each, folder, site_packages) for each, folder in zip(records, folders, strict=True)
-    ]
-    _warn_of_scripts(packages)
-    launcher = {entry.path for entry in make_launcher_entries(python.version)}
-    ownership = find_ownership(packages, launcher)
-    return _make_base(packages, ownership, root / "pythons", options)
+    )
 
 
 def _warn_of_scripts(packages: Sequence[ExtractedPackage]) -> None:
@@ -129,19 +139,19 @@ def _render(requirement: CondaRequirement, base: Path, alias: str) -> str:
     return f"{resolve_channels([requirement.channel], base, alias)[0]}::{bare.text}"
 
 
-def _find_site_packages(python: CondaRecord) -> str:
-    if python.site_packages:
-        return python.site_packages
-    return f"lib/python{'.'.join(python.version.split('.')[:2])}/site-packages"
-
-
-def _make_base(
-    packages: Sequence[ExtractedPackage], ownership: Ownership, staging: Path, options: BuildOptions
+def make_base(
+    packages: Sequence[ExtractedPackage], interpreter: Interpreter, options: BuildOptions
 ) -> EnvironmentBase:
-    staging.mkdir(parents=True, exist_ok=True)
-    prefix = stage_python(select_python_closure(packages), staging)
-    mark_used(prefix)
-    interpreter = describe_interpreter(str(prefix / "bin" / "python3"))
+    """Make what an environment stands on from its conda packages.
+
+    Args:
+        packages: all of them, Python included.
+        interpreter: the same Python, as it can be run here.
+        options: of the build.
+    """
+    _warn_of_scripts(packages)
+    launcher = {entry.path for entry in make_launcher_entries(interpreter.version)}
+    ownership = find_ownership(packages, launcher)
     recipes = {
         package.record.name: _make_recipe(
             package, ownership.shadowed[package.record.name], interpreter, options
@@ -161,6 +171,6 @@ def _make_recipe(
     compiled = [interpreter.version, interpreter.magic, interpreter.cache_tag] if options.bytecode else []
     place = package.site_packages if record.noarch == "python" else ""
     meta = render_conda_meta(record, ())
-    key = compute_key("conda", BUILDER_VERSION, package.folder.name, meta, place, compiled, sorted(shadowed))
+    key = compute_key("conda", BUILDER_VERSION, record.sha256, meta, place, compiled, sorted(shadowed))
     title = f"{record.name} {record.version} {record.build}"
     return Recipe(title, key, record.size * 4, lambda _: plan_conda_layer(package, without=shadowed))

@@ -7,6 +7,7 @@ cache, no password, no time of indexing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,7 +16,30 @@ from wq_package.build.conda.records import CondaRecord
 
 __all__ = ["InstalledPath", "render_conda_meta"]
 
-_VOLATILE = ("indexed_timestamp",)  # when the channel was indexed, not what the package is
+# What the package is. When its channel was indexed, where it was cached and who asked for it is left out.
+_KEPT = [
+    "arch",
+    "build",
+    "build_number",
+    "constrains",
+    "depends",
+    "features",
+    "fn",
+    "license",
+    "license_family",
+    "md5",
+    "name",
+    "noarch",
+    "platform",
+    "python_site_packages_path",
+    "sha256",
+    "size",
+    "subdir",
+    "timestamp",
+    "track_features",
+    "version",
+]
+_SUBDIR = re.compile(r"/(noarch|(linux|osx|win|freebsd|zos|emscripten|wasi)-[\w]+)$")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,9 +59,12 @@ class InstalledPath:
 def render_conda_meta(record: CondaRecord, paths: Iterable[InstalledPath]) -> str:
     """Write the record of one package."""
     ordered = sorted(paths)
-    fields = {name: value for name, value in json.loads(record.text).items() if name not in _VOLATILE}
+    known = json.loads(record.text)
+    # Clients differ in whether they write what is empty.
+    fields: dict[str, object] = {name: known[name] for name in _KEPT if known.get(name) not in (None, "", [])}
     fields |= {
-        "channel": scrub_url(record.channel, keep=1),
+        "channel": scrub_url(_SUBDIR.sub("", record.channel.rstrip("/")), keep=1),
+        "depends": known.get("depends") or [],
         "url": scrub_url(record.url, keep=3),
         "extracted_package_dir": "",
         "files": [each.path for each in ordered],

@@ -16,66 +16,17 @@ from pathlib import Path, PurePosixPath
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind, Relocation, RelocationMode
 from wq_package.build.conda.conda_meta import InstalledPath, render_conda_meta
-from wq_package.build.conda.package_files import (
-    PackageFile,
-    parse_entry_points,
-    parse_legacy_paths,
-    parse_paths,
-    place_file,
-)
+from wq_package.build.conda.extracted import EditedFileError, ExtractedPackage
+from wq_package.build.conda.package_files import PackageFile
 from wq_package.build.conda.records import CondaRecord
 from wq_package.build.elf import ElfFacts, is_elf, read_elf
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.script_text import normalize_script, render_entry_point
 from wq_package.errors import BuildError, NotRelocatableError
 
-__all__ = ["ExtractedPackage", "open_package", "plan_conda_layer"]
+__all__ = ["plan_conda_layer", "with_digest"]
 
-
-@dataclass(frozen=True, slots=True)
-class ExtractedPackage:
-    """A conda package on disk.
-
-    Attributes:
-        folder: where it was extracted.
-        files: what it says it has.
-        entry_points: commands that its installer is to make, for `noarch: python`.
-        site_packages: where the environment's Python looks for distributions, relative to the prefix.
-    """
-
-    record: CondaRecord
-    folder: Path
-    files: tuple[PackageFile, ...]
-    entry_points: dict[str, str]
-    site_packages: str
-
-    def iter_targets(self) -> Iterator[str]:
-        """Name every path that the package has in a prefix."""
-        yield from (self.place(file.path) for file in self.files)
-        yield from (f"bin/{name}" for name in self.entry_points)
-
-    def place(self, path: str) -> str:
-        """Tell where a file of the package goes."""
-        return place_file(path, self.site_packages, noarch=self.record.noarch)
-
-
-def open_package(record: CondaRecord, folder: Path, site_packages: str) -> ExtractedPackage:
-    """Read what an extracted package says about itself."""
-    info = folder / "info"
-    listed = _read(info / "paths.json")
-    if listed:
-        files = parse_paths(listed)
-    else:
-        files = parse_legacy_paths(_read(info / "files"), _read(info / "has_prefix"))
-    link = _read(info / "link.json") if record.noarch == "python" else ""
-    return ExtractedPackage(record, folder, files, parse_entry_points(link) if link else {}, site_packages)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +49,9 @@ def plan_conda_layer(package: ExtractedPackage, *, without: Collection[str] = ()
 
     Raises:
         NotRelocatableError: a link leads to a place that only the machine of the package's maker has.
-        BuildError: a file that the package lists is not in it.
+        BuildError: files that the package lists are missing or were edited; they are named.
     """
-    record = package.record
-    try:
-        placed = [each for each in _iter_placed(package) if each.entry.path not in without]
-    except FileNotFoundError as error:
-        missing = Path(error.filename).relative_to(package.folder)
-        hint = f"the package is damaged; remove `{package.folder}` to have it fetched again"
-        raise BuildError(f"`{record.stem}` lacks `{missing}`, which it lists", hint=hint) from error
+    record, placed = package.record, _place_all(package, without)
     meta = render_conda_meta(record, (each.installed for each in placed))
     entries = [each.entry for each in placed]
     entries.append(LayerEntry(f"conda-meta/{record.stem}.json", 0o644, meta.encode()))
@@ -120,15 +65,41 @@ def plan_conda_layer(package: ExtractedPackage, *, without: Collection[str] = ()
     )
 
 
-def _iter_placed(package: ExtractedPackage) -> Iterator[_Placed]:
+def _place_all(package: ExtractedPackage, without: Collection[str]) -> list[_Placed]:
     sources = {file.path for file in package.files if file.path.endswith(".py")}
+    placed: list[_Placed] = []
+    issues: list[str] = []
     for file in package.files:
-        if not _is_bytecode_of(file.path, sources):
-            yield _place(package, file)
+        if _is_bytecode_of(file.path, sources) or package.place(file.path) in without:
+            continue
+        try:
+            placed.append(_place(package, file))
+        except EditedFileError:
+            issues.append(f"`{file.path}` was edited")
+        except FileNotFoundError:
+            issues.append(f"`{file.path}` is missing")
+    if issues:
+        raise _explain_issues(package, issues)
+    return [*placed, *_iter_commands(package, without)]
+
+
+def _explain_issues(package: ExtractedPackage, issues: list[str]) -> BuildError:
+    shown = ", ".join(issues[:_SHOWN]) + (f" and {len(issues) - _SHOWN} more" if len(issues) > _SHOWN else "")
+    if package.installed_prefix:
+        hint = "install it anew, or take it from its channel: build with --fresh"
+        return BuildError(
+            f"the installed conda package `{package.record.stem}` was altered: {shown}", hint=hint
+        )
+    hint = f"remove `{package.folder}` to have it fetched again"
+    return BuildError(f"the conda package `{package.record.stem}` is damaged: {shown}", hint=hint)
+
+
+def _iter_commands(package: ExtractedPackage, without: Collection[str]) -> Iterator[_Placed]:
     for name, target in package.entry_points.items():
         path = f"bin/{name}"
-        script = render_entry_point(target).encode()
-        yield _Placed(LayerEntry(path, 0o755, script), InstalledPath(path, "unix_python_entry_point"))
+        if path not in without:
+            script = render_entry_point(target).encode()
+            yield _Placed(LayerEntry(path, 0o755, script), InstalledPath(path, "unix_python_entry_point"))
 
 
 def _is_bytecode_of(path: str, sources: Collection[str]) -> bool:
@@ -148,9 +119,10 @@ def _place(package: ExtractedPackage, file: PackageFile) -> _Placed:
         target = _make_relative(path, str(origin.readlink()), file.placeholder)
         return _Placed(LayerEntry(path, 0o777, None, target), InstalledPath(path, "softlink"))
     if file.mode is not None:
-        return _place_relocated(path, file, origin, status.st_mode)
+        return _place_relocated(path, file, package, status.st_mode)
     entry = LayerEntry(path, status.st_mode, origin)
-    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=_read_facts(origin))
+    facts = _find_facts(package.read(file)) if package.installed_prefix else _read_facts(origin)
+    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=facts)
 
 
 def _make_relative(path: str, target: str, placeholder: str) -> str:
@@ -165,19 +137,20 @@ def _make_relative(path: str, target: str, placeholder: str) -> str:
     return posixpath.normpath(target)
 
 
-def _place_relocated(path: str, file: PackageFile, origin: Path, mode: int) -> _Placed:
+def _place_relocated(path: str, file: PackageFile, package: ExtractedPackage, mode: int) -> _Placed:
     """Place a file with a placeholder; a Python script first gets a header that needs none."""
     assert file.mode is not None
-    data = origin.read_bytes()
+    data = package.read(file)
     rewritten = data
     if file.mode is RelocationMode.TEXT and _is_script(path, mode) and not _has_docstring(data):
         rewritten = normalize_script(data)
     left = os.fsencode(file.placeholder) in rewritten
+    is_on_disk = rewritten == data and not package.installed_prefix
     return _Placed(
-        entry=LayerEntry(path, mode, rewritten if rewritten != data else origin),
+        entry=LayerEntry(path, mode, package.folder / file.path if is_on_disk else rewritten),
         installed=InstalledPath(path, "hardlink"),
         relocation=Relocation(path, file.mode, file.placeholder) if left else None,
-        facts=read_elf(data),
+        facts=_find_facts(data),
     )
 
 
@@ -192,6 +165,10 @@ def _has_docstring(data: bytes) -> bool:
         return ast.get_docstring(ast.parse(data)) is not None
     except (SyntaxError, ValueError):
         return True
+
+
+def _find_facts(data: bytes) -> ElfFacts | None:
+    return read_elf(data) if is_elf(data) else None
 
 
 def _read_facts(origin: Path) -> ElfFacts | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wq_package.build.conda.layer import ExtractedPackage
+from wq_package.build.conda.extracted import ExtractedPackage
 from wq_package.spec.environment import canonicalize_name
 
 __all__ = ["Ownership", "find_ownership", "sort_dependencies_first"]

@@ -9,14 +9,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from wq_package.archive.layer import RelocationMode
 from wq_package.archive.member_paths import check_path
 from wq_package.errors import BuildError
 
-__all__ = ["PackageFile", "parse_entry_points", "parse_legacy_paths", "parse_paths", "place_file"]
+__all__ = [
+    "PackageFile",
+    "parse_entry_points",
+    "parse_legacy_paths",
+    "parse_paths",
+    "parse_row",
+    "place_file",
+]
 
 _LEGACY_PLACEHOLDER = (
     "/opt/anaconda1anaconda2anaconda3"  # conda-build's, from before packages named their own
@@ -45,7 +52,7 @@ class PackageFile:
 def parse_paths(text: str | bytes) -> tuple[PackageFile, ...]:
     """Read `info/paths.json`."""
     try:
-        return tuple(_parse_row(row) for row in json.loads(text)["paths"])
+        return tuple(parse_row(row) for row in json.loads(text)["paths"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BuildError("a package's `info/paths.json` cannot be read", hint=_DAMAGED) from error
 
@@ -53,7 +60,8 @@ def parse_paths(text: str | bytes) -> tuple[PackageFile, ...]:
 _DAMAGED = "the package is damaged: download it again, or tell the channel's owner"
 
 
-def _parse_row(row: dict[str, object]) -> PackageFile:
+def parse_row(row: Mapping[str, object]) -> PackageFile:
+    """Read one row of `paths.json`, or of the `paths_data` in `conda-meta`."""
     path, placeholder = str(row["_path"]), row.get("prefix_placeholder")
     check_path(path)
     return PackageFile(

@@ -46,6 +46,11 @@ class CondaRecord:
         """`name-version-build`, which names it in `conda-meta`."""
         return f"{self.name}-{self.version}-{self.build}"
 
+    def find_site_packages(self) -> str:
+        """Tell where a Python's distributions go, relative to its prefix."""
+        minor = ".".join(self.version.split(".")[:2])
+        return self.site_packages or f"lib/python{minor}/site-packages"
+
 
 def parse_record(fields: Mapping[str, Any]) -> CondaRecord:
     """Read a record from its JSON object."""

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from wq_package.archive.layer import LayerEntry, Relocation
 from wq_package.archive.relocation import relocate
-from wq_package.build.conda.layer import ExtractedPackage, plan_conda_layer
+from wq_package.build.conda.extracted import ExtractedPackage
+from wq_package.build.conda.layer import plan_conda_layer
 from wq_package.errors import DiskFullError
 
 __all__ = ["select_python_closure", "stage_python"]
@@ -34,7 +35,7 @@ def select_python_closure(packages: Sequence[ExtractedPackage]) -> tuple[Extract
 
 def stage_python(packages: Sequence[ExtractedPackage], root: Path) -> Path:
     """Lay packages out below `root`, unless that was done before; return the prefix."""
-    names = "\n".join(package.folder.name for package in packages)
+    names = "\n".join(package.record.sha256 for package in packages)
     prefix = root / hashlib.sha256(names.encode()).hexdigest()[:24]
     if prefix.is_dir():
         return prefix
