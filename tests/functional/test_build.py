@@ -307,6 +307,31 @@ def test_build__other_interpreter__runs_elsewhere(interpreter: str, cache: Path,
     assert "site-packages" in _run_python(prefix, "import cloudpickle; print(cloudpickle.__file__)")
 
 
+def test_build__in_a_virtual_environment_of_another_python__finds_its_distributions(
+    cache: Path, tmp_path: Path
+) -> None:
+    """As on a machine whose only Python is the system's."""
+    system = Path("/usr/bin/python3")
+    if not system.exists() or not _is_new(system) or not _shares_version(system):
+        pytest.skip("the system has no Python of this version")
+    subprocess.run([system, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    code = _CHILD.replace("import sys\n", f"import sys\nsys.path += {sys.path!r}\n", 1)
+    pins = [requirement.text for requirement in _pin("cloudpickle")]
+
+    subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", code, tmp_path / "env.tar.zst", cache, *pins], check=True
+    )
+
+    prefix = _unpack(tmp_path / "env.tar.zst", tmp_path / "env")
+    assert _run_python(prefix, "import cloudpickle, sys; print(sys.prefix)") == str(prefix)
+
+
+def _shares_version(python: Path) -> bool:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    shown = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return shown == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
 _CHILD = """
 import sys
 from pathlib import Path

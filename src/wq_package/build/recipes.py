@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from wq_package.archive.launcher import make_launcher_entries
@@ -60,7 +60,7 @@ def _make_python_part(interpreter: Interpreter, *, bytecode: bool) -> list[objec
 
 def make_interpreter_recipe(interpreter: Interpreter, *, bytecode: bool) -> Recipe:
     """Copy the interpreter; known by its files' sizes and times."""
-    identity = [interpreter.executable, interpreter.version, _stamp_tree(interpreter)]
+    identity = [astuple(interpreter), _stamp_tree(interpreter)]
     key = compute_key("interpreter", _make_python_part(interpreter, bytecode=bytecode), identity)
 
     def plan(staging: Path) -> LayerPlan:

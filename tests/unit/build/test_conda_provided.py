@@ -18,9 +18,7 @@ def test_leave_out_provided__nothing_provided__keeps_all() -> None:
 
 
 def test_leave_out_provided__other_version__is_refused_with_both() -> None:
-    with pytest.raises(
-        BuildError, match=r"conda brings numpy 2\.4\.6, and `pip:` needs `numpy<2`"
-    ) as caught:
+    with pytest.raises(BuildError, match=r"conda brings numpy 2\.4\.6, and `pip:` needs `numpy<2`") as caught:
         leave_out_provided(["numpy<2"], PROVIDED)
     assert caught.value.hint
 

@@ -41,3 +41,13 @@ def test_find_interpreter__named_program_missing__says_so(tmp_path: Path) -> Non
         find_interpreter(None, str(tmp_path / "no-python"))
 
     assert caught.value.hint
+
+
+def test_describe__debian_site__is_known_also_inside_a_virtual_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text, sees in (("x = 'site-packages'", True), ("x = 'dist-packages'", False)):
+        (tmp_path / "site.py").write_text(text)
+        monkeypatch.setattr("site.__file__", str(tmp_path / "site.py"))
+
+        assert describe_running_interpreter().sees_site_packages is sees

@@ -44,8 +44,8 @@ def _find_dynload(name: str) -> str:
 
 
 def _sees_site_packages() -> bool:
-    """Debian's Python looks into `dist-packages` only."""
-    return any(Path(folder).name == "site-packages" for folder in site.getsitepackages([sys.base_prefix]))
+    """Debian's Python looks into `dist-packages` only, but says so only outside of virtual environments."""
+    return "dist-packages" not in Path(site.__file__).read_text(encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":
