@@ -7,8 +7,10 @@ when every pin is exact, complete, and installed or cached.
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from wq_package.build.options import (
 )
 from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
-from wq_package.errors import BuildError
+from wq_package.errors import BuildError, DiskFullError
 from wq_package.spec.environment import EnvironmentSpec
 
 __all__ = ["build_environment"]
@@ -52,9 +54,25 @@ def build_environment(
     _check(spec, output)
     cache = LayerCache(options.cache or default_cache_root())
     interpreter = find_interpreter(spec.python, options.interpreter)
-    with cache.use(), cache.make_staging() as staging:
+    with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
         built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
     return replace(built, seconds=time.monotonic() - started)
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def _translated_errors(cache: LayerCache) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f"`{error.filename}`" if error.filename else f"the layer cache `{cache.root}`"
+        if error.errno in _FULL:
+            hint = "free some space, or set WQ_PACKAGE_CACHE to another disk"
+            raise DiskFullError(f"there is no room left for {where} ({error.strerror})", hint=hint) from error
+        hint = "check its owner and mode, or set WQ_PACKAGE_CACHE to a folder of your own"
+        raise BuildError(f"{where} cannot be used ({error.strerror})", hint=hint) from error
 
 
 def _complete(options: BuildOptions, output: Path) -> BuildOptions:
