@@ -444,6 +444,17 @@ def test_serve__port_taken__is_a_clear_error() -> None:
     run(test)
 
 
+def test_serve__every_address__has_one_port() -> None:
+    async def test() -> None:
+        async with await serve(ignore, None, 0) as server:
+            assert {port for _, port in server.addresses} == {server.port}
+            async with await connect("localhost", server.port) as worker:
+                worker.send(greeting())
+                await worker.drain()
+
+    run(test)
+
+
 def test_serve__status_tool_that_closes_its_half__gets_the_answer() -> None:
     async def answer(link: Link) -> None:
         (query, *_) = await link.receive()

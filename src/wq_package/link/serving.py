@@ -91,10 +91,18 @@ class Server:
 
     async def listen(self, host: str | None, port: int) -> None:
         """Start to accept."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._make_wire, host, port, backlog=ACCEPTED_AT_ONCE)
+        self._listener = await self._bind(host, port)
+        if len({address[1] for address in self.addresses}) > 1:
+            # Of port 0, every address family got another one; workers are told only one.
+            port = self.port
+            self._listener.close()
+            self._listener = await self._bind(host, port)
         for listening in self._listener.sockets:
             _lengthen_queue(listening.fileno(), self._options.backlog)
+
+    async def _bind(self, host: str | None, port: int) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._make_wire, host, port, backlog=ACCEPTED_AT_ONCE)
 
     def close(self) -> None:
         """Accept no more; connections stay."""
