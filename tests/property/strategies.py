@@ -23,9 +23,9 @@ NAMES = st.text(_UNICODE, min_size=1, max_size=20)
 BASE_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=20).filter(
     lambda name: name not in (".", "..")
 )
-_RAW_PARTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n/"), min_size=1, max_size=10).filter(
-    lambda part: part not in (".", "..")
-)
+_RAW_PARTS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r\n/"), min_size=1, max_size=10
+).filter(lambda part: part not in (".", ".."))
 RAW_PATHS = st.lists(_RAW_PARTS, min_size=1, max_size=3).map("/".join)
 BLANKLESS_PATHS = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r\n/", exclude_categories=("Z", "C")),
