@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Programs:
     def start(
         self, kind: str, port: int, *more: str, cores: int = 2, password: Path | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a worker, `debian` or `ours`, with 2 cores, 1000 MB of memory and of disk."""
+        """Start a worker with 1000 MB of memory and of disk: `debian`, `ours`, or ours without a password."""
         workdir = self.folder / f"workdir{len(self.processes)}"
         workdir.mkdir()
         if kind == "debian":
@@ -55,9 +56,9 @@ class Programs:
                 "--store",
                 str(self.folder / "store"),
             ]
+        if kind != "unprotected":
+            command += ["-P", str(password or self.password_file)]
         command += [
-            "-P",
-            str(password or self.password_file),
             "-s",
             str(workdir),
             "--single-shot",
@@ -87,6 +88,15 @@ class Programs:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait(SECONDS)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what happens in another process."""
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                outputs = [path.read_text(errors="replace") for path in self.folder.glob("worker*.out")]
+                raise AssertionError(f"it did not happen; the workers said: {outputs}")
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End every worker."""

@@ -89,18 +89,20 @@ class Manager:
         """End every task as cancelled, part from the workers and close everything."""
         self._handle([])
         self._handle([e.Cancelled(task_id) for task_id in self._state.tasks])
-        if self._server is not None:
-            self._server.close()
-        if release_workers:
-            await self._part(m.Release())
-        if self._clock is not None:
-            self._clock.cancel()
         for task_id, staging in list(self._staging.items()):
             staging.cancel()
             self._finish(TaskResult(task_id, ResultCode.CANCELLED, message="the manager has stopped"))
-        if self._server is not None:
-            await self._server.aclose()
-        self._archives.close()
+        try:
+            if self._server is not None:
+                self._server.close()
+            if release_workers:
+                await self._part(m.Release())
+        finally:
+            if self._clock is not None:
+                self._clock.cancel()
+            if self._server is not None:
+                await self._server.aclose()
+            self._archives.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,0 +1,162 @@
+"""`wq-package status`: show what a manager is doing (shell module)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wq_package.errors import QueueError
+from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.output import Printer
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from wq_package.manager.status_client import QueueReport, Row
+    from wq_package_cli.main import Subparsers
+
+MOST_ROWS = 200
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "status",
+        help="show what a manager is doing",
+        description="Ask a manager, ours or the original Work Queue's, for its tasks and workers.",
+    )
+    parser.add_argument("host", metavar="HOST", help="where the manager listens")
+    parser.add_argument(
+        "port", metavar="PORT", type=int, nargs="?", default=9123, help="on which port (9123)"
+    )
+    parser.add_argument("-P", "--password-file", type=Path, metavar="FILE", help="the manager's password")
+    parser.add_argument("--tasks", action="store_true", help="list the tasks too")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print everything as JSON, with Work Queue's keys")
+    how.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        nargs="?",
+        const=2.0,
+        help="show it again and again, every 2 s if not told otherwise",
+    )
+
+
+def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
+    """Print the status once, or until interrupted."""
+    password = _read_password(args.password_file)
+    if args.watch is not None:
+        return _watch(args, printer, password)
+    report = _query(args, password)
+    if args.json:
+        printer.print_json(dataclasses.asdict(report))
+    else:
+        printer.make_console(data=True).print(_render(report))
+    return ExitCode.DONE
+
+
+def _query(args: argparse.Namespace, password: bytes | None) -> QueueReport:
+    from wq_package.manager.status_client import query_status
+
+    return query_status(args.host, args.port, password=password, tasks=args.tasks)
+
+
+def _read_password(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise QueueError(
+            f"password file `{path}` cannot be read: {error.strerror}",
+            hint="check the path and its permissions",
+        ) from error
+
+
+def _watch(args: argparse.Namespace, printer: Printer, password: bytes | None) -> ExitCode:
+    from rich.live import Live
+
+    with Live(console=printer.make_console(data=True), auto_refresh=False) as live:
+        while True:
+            live.update(_render(_query(args, password)), refresh=True)
+            time.sleep(max(0.1, args.watch))
+
+
+def _render(report: QueueReport) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[Any] = [Text(_describe(report.queue))]
+    if report.workers:
+        parts.append(_make_workers_table(report.workers))
+    if len(report.categories) > 1:
+        parts.append(_make_categories_table(report.categories))
+    if report.tasks:
+        parts.append(_make_tasks_table(report.tasks))
+    return Group(*parts)
+
+
+def _describe(queue: Row) -> str:
+    name = queue.get("project") or "(no name)"
+    words = {
+        "waiting": "tasks_waiting",
+        "running": "tasks_running",
+        "done": "tasks_done",
+        "failed": "tasks_failed",
+    }
+    counts = ", ".join(f"{queue.get(key, 0)} {word}" for word, key in words.items())
+    lines = [
+        f"queue {name} on port {queue.get('port')}",
+        f"tasks: {counts}",
+        f"workers: {queue.get('workers', 0)} connected, {queue.get('workers_busy', 0)} busy",
+    ]
+    if queue.get("tasks_unservable"):
+        lines.append(f"no connected worker is large enough for {queue['tasks_unservable']} tasks")
+    if queue.get("workers_blocked"):
+        lines.append(f"turned away: {', '.join(map(str, queue['workers_blocked']))}")
+    return "\n".join(lines) + "\n"
+
+
+def _make_table(names: Iterable[str], numbers: Iterable[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _make_workers_table(workers: tuple[Row, ...]) -> Table:
+    table = _make_table(("worker", "address"), ("tasks", "done", "cores", "memory MB", "disk MB", "gpus"))
+    for worker in workers[:MOST_ROWS]:
+        amounts = [
+            f"{worker.get(f'{kind}_inuse', 0)}/{worker.get(f'{kind}_total', 0)}"
+            for kind in ("cores", "memory", "disk", "gpus")
+        ]
+        counts = (str(worker.get("total_tasks_running", 0)), str(worker.get("total_tasks_complete", 0)))
+        table.add_row(str(worker.get("hostname")), str(worker.get("address_port")), *counts, *amounts)
+    return table
+
+
+def _make_categories_table(categories: tuple[Row, ...]) -> Table:
+    table = _make_table(("category",), ("waiting", "running", "done", "failed"))
+    for row in categories[:MOST_ROWS]:
+        counts = [str(row.get(f"tasks_{kind}", 0)) for kind in ("waiting", "running", "done", "failed")]
+        table.add_row(str(row.get("category")), *counts)
+    return table
+
+
+def _make_tasks_table(tasks: tuple[Row, ...]) -> Table:
+    table = _make_table(("task", "state", "category", "host", "command"), ())
+    for task in tasks[:MOST_ROWS]:
+        words = (task.get("category"), task.get("host", ""), task.get("command"))
+        table.add_row(str(task.get("taskid")), str(task.get("state")), *map(str, words))
+    return table
