@@ -11,14 +11,15 @@ import itertools
 import logging
 import math
 import os
+import queue
 import secrets
 import shlex
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ from wq_package.task import Call, CallMode, Environment, Task, TaskResult
 __all__ = ["WQPackageExecutor", "default_worker_command"]
 
 logger = logging.getLogger(__name__)
+
+
+_JOIN_SECONDS = 10.0
 
 
 def default_worker_command() -> str:
@@ -160,6 +164,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._shipments = weakref.WeakKeyDictionary()
         self._roots: dict[object, tuple[Any, ...]] = {}
         self._ids = itertools.count(1)
+        self._answers: queue.SimpleQueue[tuple[_Pending, TaskResult] | None] = queue.SimpleQueue()
         self._staging = {
             is_bash: StagingOptions(shared_fs=shared_fs, is_bash=is_bash, cache=use_cache)
             for is_bash in (False, True)
@@ -181,6 +186,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         )
         self._manager.start()
         self._packer = self._make_packer()
+        self._deliverer = threading.Thread(target=self._deliver, name="wq-package-results", daemon=True)
+        self._deliverer.start()
         self.worker_command = self._make_worker_command()
         if self.provider.init_blocks:
             first = super().scale_out_facade(self.provider.init_blocks)
@@ -192,6 +199,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._packer.close()
         self._fail_all(ManagerStoppedError("the executor was shut down before the task ended"))
         self._manager.stop()
+        self._answers.put(None)
+        self._deliverer.join(_JOIN_SECONDS)
         self._cancel_blocks()
         if self.project_password_file is None:
             self._password_file.unlink(missing_ok=True)
@@ -314,7 +323,15 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             priority=demand.priority,
             max_retries=self.max_retries,
         )
-        pending.manager_id = self._manager.submit(task, partial(self._finish, pending))
+        pending.manager_id = self._manager.submit(task, lambda result: self._answers.put((pending, result)))
+
+    def _deliver(self) -> None:
+        """Complete futures, in a thread of its own: what hangs on them, Parsl's and the user's, must not stop the manager."""
+        while (answer := self._answers.get()) is not None:
+            try:
+                self._finish(*answer)
+            except Exception:  # the top of this thread
+                logger.exception("the result of task %d could not be delivered", answer[0].task_id)
 
     def _finish(self, pending: _Pending, result: TaskResult) -> None:
         if self._pending.pop(pending.task_id, None) is None:
