@@ -465,9 +465,11 @@ class _Analyzer:
     def make_spec(self, distributions: Sequence[Distribution]) -> EnvironmentSpec:
         conda = {entry.conda for entry in distributions if entry.conda is not None}
         wheels = [WheelRequirement(entry.requirement) for entry in distributions if entry.conda is None]
+        names = {requirement.name for requirement in conda}
         return EnvironmentSpec(
             name=self.options.name,
             python=self.target.python,
+            channels=self.chain.installed.list_conda_channels({*names, "python"}) if names else (),
             conda=tuple(sorted(conda)),
             wheels=tuple(sorted(wheels, key=lambda wheel: wheel.canonical_name)),
             local=self.local.list_sources(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wq_package.analyze.finder import FolderCache
@@ -46,10 +46,15 @@ class InstalledDistribution:
 
 @dataclass(frozen=True, slots=True)
 class CondaPackage:
-    """One package of conda-meta."""
+    """One package of conda-meta.
+
+    Attributes:
+        channel: where it came from, as an environment.yml names it; empty if that cannot be told.
+    """
 
     requirement: CondaRequirement
     depends: tuple[str, ...] = ()
+    channel: str = ""
 
 
 @dataclass(slots=True)
@@ -129,6 +134,12 @@ class Installed:
                 return self._load_conda_package(entry, text)
         return None
 
+    def list_conda_channels(self, names: Iterable[str]) -> tuple[str, ...]:
+        """List the channels that some conda packages came from, the one with most of them first."""
+        packages = [self.find_conda_package(name) for name in sorted(names)]
+        channels = [package.channel for package in packages if package and package.channel]
+        return tuple(sorted(dict.fromkeys(channels), key=lambda channel: -channels.count(channel)))
+
     def _load_conda_texts(self) -> dict[str, bytes]:
         if self.conda_texts is None:
             self.conda_texts = dict(_iter_conda_texts(self.prefix)) if self.prefix else {}
@@ -152,13 +163,16 @@ def _iter_conda_texts(prefix: str) -> Iterator[tuple[str, bytes]]:
 def _parse_conda_package(text: bytes) -> CondaPackage | None:
     import json
 
+    from wq_package.analyze.conda_channels import name_channel
+
     try:
         document = json.loads(text)
+        channel = name_channel(str(document.get("channel") or ""))
         depends = tuple(entry.split()[0] for entry in document.get("depends", ()) if entry.strip())
         requirement = CondaRequirement(document["name"], document["version"], document["build"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return CondaPackage(requirement, depends)
+    return CondaPackage(requirement, depends, channel)
 
 
 def _find_owners(
