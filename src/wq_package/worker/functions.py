@@ -116,9 +116,8 @@ class _Host:
         program = Program(
             argv=(*argv, json.dumps(interpreter.imports)),
             cwd=self.folder,
-            temporary=self.folder,
             variables=_make_limits(self.key.cores),
-            environ=interpreter.environ,
+            environ={**interpreter.environ, "TMPDIR": self.folder},
             output=f"{self.folder}/start",
             sockets=(self.queue.fileno(), self._theirs.fileno()),
         )

@@ -26,6 +26,8 @@ from wq_package.worker.spawner import ENDED, PACKET_LIMIT
 __all__ = ["Program", "ProgramEnd", "Spawner"]
 
 _log = logging.getLogger(__name__)
+_MARK = "WQ_PACKAGE_PROGRAM"
+"""A variable that is different for every program; what a program leaves behind is known by it."""
 _INLINE_LIMIT = PACKET_LIMIT * 3 // 4
 
 
@@ -38,12 +40,10 @@ class Program:
         environ: used instead of the worker's own environment, if given.
         output: file for standard output and error, merged; discarded by default.
         sockets: passed on as file descriptors 3, 4, …
-        temporary: a folder that no other program is told, in its `TMPDIR`; what it leaves behind is known by that.
     """
 
     argv: tuple[str, ...]
     cwd: str
-    temporary: str
     variables: Mapping[str, str | None] = field(default_factory=dict)
     environ: Mapping[str, str] | None = None
     output: str | None = None
@@ -89,18 +89,19 @@ class Spawner:
         self._last += 1
         self._callbacks[self._last] = on_end
         variables = program.variables
+        mark = f"{os.getpid()}-{self._last}"
         message = {
             "start": self._last,
             "argv": program.argv,
             "cwd": program.cwd,
             "set": {
                 **{name: value for name, value in variables.items() if value is not None},
-                "TMPDIR": program.temporary,
+                _MARK: mark,
             },
             "unset": [name for name, value in variables.items() if value is None],
             "environ": None if program.environ is None else dict(program.environ),
             "output": program.output,
-            "mark": f"TMPDIR={program.temporary}",
+            "mark": f"{_MARK}={mark}",
         }
         self._send(json.dumps(message).encode(), program.sockets)
         return self._last

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -26,6 +27,7 @@ from wq_package.worker.sandbox import Collected, collect_outputs, make_sandbox
 __all__ = ["RunRoom", "make_task_variables"]
 
 _log = logging.getLogger(__name__)
+_CLEAN_LIMIT = 64
 _ENOSPC = (28, 122)  # ENOSPC, EDQUOT
 
 
@@ -33,14 +35,11 @@ _ENOSPC = (28, 122)  # ENOSPC, EDQUOT
 class _Run:
     action: StartRun
     folder: str
+    output: str
     number: int = 0
     began: float = 0.0
     is_killed: bool = False
     gpus: tuple[int, ...] = ()
-
-    @property
-    def output(self) -> str:
-        return self.folder + ".out"
 
     @property
     def temporary(self) -> str:
@@ -66,10 +65,14 @@ class RunRoom:
         self._runs: dict[int, _Run] = {}
         self._free_gpus = list(gpus)
         self._pending: set[asyncio.Task[None]] = set()
+        self._clean: list[
+            str
+        ] = []  # sandboxes that a task left empty: removing them and making new ones is slow
 
     def start(self, action: StartRun, on_end: Callable[[RunEnded], None]) -> None:
         """Run a task; `on_end` is called once, later."""
-        run = _Run(action, f"{self._workspace}/t.{action.serial}", gpus=self._take_gpus(action.box))
+        output = f"{self._workspace}/out.{action.serial}"
+        run = _Run(action, self._find_place(action), output, gpus=self._take_gpus(action.box))
         self._runs[action.serial] = run
         if action.inputs:  # copying may take long
             self._spawn(self._prepare_slowly(run, on_end))
@@ -100,28 +103,34 @@ class RunRoom:
         make = partial(self.make_sandbox, run.folder, action.inputs, action.task.folders)
         try:
             await loop.run_in_executor(self._threads, make)
+            _make_temporary(run.temporary)
         except OSError as error:
             self._fail(run, error, on_end)
         else:
             self._launch(run, on_end)
 
+    def _find_place(self, action: StartRun) -> str:
+        """Find a sandbox that is there and empty, or name a new one."""
+        if self._clean and not action.inputs and not action.task.folders:
+            return self._clean.pop()
+        return f"{self._workspace}/t.{action.serial}"
+
     def _prepare(self, run: _Run, on_end: Callable[[RunEnded], None], _: None) -> None:
         try:
-            self.make_sandbox(run.folder, (), run.action.task.folders)
+            if not os.path.isdir(run.folder):
+                self.make_sandbox(run.folder, (), run.action.task.folders)
+                _make_temporary(run.temporary)
         except OSError as error:
             self._fail(run, error, on_end)
         else:
             self._launch(run, on_end)
 
     def _launch(self, run: _Run, on_end: Callable[[RunEnded], None]) -> None:
-        os.mkdir(run.temporary)
-        os.chmod(run.temporary, 0o777)
         run.began = time.monotonic()
         task = run.action.task
         program = Program(
             argv=("/bin/sh", "-c", task.command),
             cwd=run.folder,
-            temporary=run.temporary,
             variables=make_task_variables(task, run.action.box, run.gpus, run.temporary, self._workspace),
             output=run.output,
         )
@@ -188,10 +197,13 @@ class RunRoom:
         self._free_gpus.extend(run.gpus)
 
     def _remove(self, run: _Run) -> None:
-        try:  # most sandboxes are empty
-            os.rmdir(run.temporary)
-            os.rmdir(run.folder)
-        except OSError:
+        if (
+            len(self._clean) < _CLEAN_LIMIT
+            and _is_clean(run.folder, 0o700)
+            and _is_clean(run.temporary, 0o777)
+        ):
+            self._clean.append(run.folder)
+        else:
             self._threads.submit(_remove_all, run.folder, run.temporary)
 
     def _take_gpus(self, box: Box) -> tuple[int, ...]:
@@ -203,6 +215,19 @@ class RunRoom:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+
+
+def _make_temporary(folder: str) -> None:
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+
+
+def _is_clean(folder: str, mode: int) -> bool:
+    """Whether a folder is as it was made."""
+    try:
+        return not os.listdir(folder) and os.lstat(folder).st_mode == stat.S_IFDIR | mode
+    except OSError:
+        return False
 
 
 def _remove_all(*paths: str) -> None:
