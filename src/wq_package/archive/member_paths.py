@@ -46,9 +46,12 @@ def _find_length_fault(path: str, names: list[str]) -> str:
         return "its path has a NUL in it"
     if len(path) * 4 <= _MAX_NAME:  # no character takes more than four bytes
         return ""
-    if _count_bytes(path) > _MAX_PATH:
+    size = _count_bytes(path)
+    if size > _MAX_PATH:
         return "its path is too long"
-    return "a name in its path is too long" if any(_count_bytes(name) > _MAX_NAME for name in names) else ""
+    if size > _MAX_NAME and any(_count_bytes(name) > _MAX_NAME for name in names):
+        return "a name in its path is too long"
+    return ""
 
 
 def _find_target_fault(path: str, target: str) -> str:

@@ -8,6 +8,7 @@ Knows nothing of compression or of the disk.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -101,7 +102,8 @@ def _encode_block(name: bytes, mode: int, size: int, code: bytes, target: bytes)
         target.ljust(100, b"\0"),
         bytes(247),
     )
-    return b"%s%06o\x00 %s" % (block[:148], sum(block), block[156:])
+    # Adler-32's low half is one more than the sum of the bytes, which in a header is far below its modulus.
+    return b"%s%06o\x00 %s" % (block[:148], (zlib.adler32(block) & 0xFFFF) - 1, block[156:])
 
 
 def _encode_size(size: int) -> bytes:
@@ -152,7 +154,7 @@ class SegmentParser:
     def _skip_padding(self, view: memoryview, position: int) -> int:
         # Padding is less than a block and buffers are whole blocks, so it is never cut.
         end = position + self._padding
-        if any(view[position:end]):
+        if view[position:end].tobytes() != bytes(self._padding):
             raise SegmentError("the padding after a tar member is not empty")
         self._padding = 0
         return end
