@@ -32,7 +32,7 @@ __all__ = [
     "make_pin_key",
 ]
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 """Changes when the same input gives another layer than before."""
 
 

@@ -45,6 +45,28 @@ def test_normalize_script__options_of_the_interpreter__stay() -> None:
     assert text == render_script_header(arguments="-I") + "print(1)\n"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '"""Usage: demo"""\nfrom __future__ import annotations\n\nimport os\nx = __doc__\n',
+        "# a comment\n'Usage: demo'\nx = __doc__\n",
+        '"""Usage: demo"""\nfrom __future__ import (\n    annotations,\n)\nfrom __future__ import division\nx = __doc__\n',
+        "('Usage: '\n 'demo')\nx = __doc__\n",
+    ],
+)
+def test_normalize_script__docstring__stays_the_docstring(body: str) -> None:
+    script = normalize_script(b"#!/venv/bin/python\n" + body.encode())
+
+    values: dict[str, object] = {}
+    exec(compile(script, "script", "exec"), values)
+    assert values["x"] == values["__doc__"] == "Usage: demo"
+
+
+@pytest.mark.parametrize("body", [b"def broken(:\n", b"print(1)\n", b""])
+def test_normalize_script__no_docstring__body_stays(body: bytes) -> None:
+    assert normalize_script(b"#!/venv/bin/python\n" + body) == _HEADER + body
+
+
 @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01", b"#!/bin/bash\necho python\n", b"print(1)\n", b""])
 def test_normalize_script__anything_else__is_left_alone(data: bytes) -> None:
     assert normalize_script(data) == data
