@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.recipes import Recipe
+from wq_package.spec.environment import EnvironmentSpec
 
-__all__ = ["EnvironmentBase"]
+__all__ = ["EnvironmentBase", "is_conda_spec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,12 @@ class EnvironmentBase:
     others: tuple[Recipe, ...] = ()
     distributions: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_conda_spec(spec: EnvironmentSpec) -> bool:
+    """Tell whether a spec needs a conda channel.
+
+    One that only names a version of Python and a public channel does not: any Python of that version will do. One that
+    names a channel by path or URL means the Python of that channel.
+    """
+    return bool(spec.conda) or any("/" in channel for channel in spec.channels)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from wq_package.build.conda.conda_base import is_conda_spec, make_request
+from wq_package.build.base import is_conda_spec
+from wq_package.build.conda.conda_base import make_request
 from wq_package.build.conda.records import parse_record
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, WheelRequirement
 

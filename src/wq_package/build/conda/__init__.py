@@ -6,11 +6,7 @@
     conda_meta · layer                           from a package to a layer
     ownership · conflicts · staged_python · upkeep · conda_base   from a spec to the recipes of all layers
 
-Knows nothing of wheels, of order or of the archive.
+Knows nothing of wheels, of order or of the archive. Nothing is imported here: a build without conda does not pay for it.
 """
 
 from __future__ import annotations
-
-from wq_package.build.conda.conda_base import is_conda_spec, prepare_conda_base
-
-__all__ = ["is_conda_spec", "prepare_conda_base"]

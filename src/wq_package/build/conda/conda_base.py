@@ -30,7 +30,7 @@ from wq_package.build.recipes import BUILDER_VERSION, Recipe
 from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
-__all__ = ["find_subdir", "is_conda_spec", "make_base", "make_request", "prepare_conda_base"]
+__all__ = ["find_subdir", "make_base", "make_request", "prepare_conda_base"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,15 +43,6 @@ _SUBDIRS = {
 }
 # What the manylinux policies let wheels expect from any host, and what bare hosts lack.
 _EXPECTED_BY_WHEELS = ("libstdcxx", "libgcc")
-
-
-def is_conda_spec(spec: EnvironmentSpec) -> bool:
-    """Tell whether a spec needs a conda channel.
-
-    One that only names a version of Python and a public channel does not: any Python of that version will do. One that
-    names a channel by path or URL means the Python of that channel.
-    """
-    return bool(spec.conda) or any("/" in channel for channel in spec.channels)
 
 
 def find_subdir() -> str:
