@@ -73,6 +73,7 @@ class Session:
         self._calls: dict[int, act.StartCall] = {}
         self._keys: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._offered: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
         self.was_heard = False
@@ -377,6 +378,7 @@ class Session:
     # -- environments --------------------------------------------------------------------------------------------------
 
     async def _examine(self, offer: wire.EnvironmentOffer) -> None:
+        self._offered[offer.digest] = time.monotonic()
         try:
             missing = await self._worker.environments.find_missing(offer)
         except (WQPackageError, OSError) as error:
@@ -385,16 +387,21 @@ class Session:
             self.handle(ev.EnvironmentExamined(offer.digest, missing))
 
     async def _compose(self, offer: wire.EnvironmentOffer) -> None:
+        name, began = offer.digest[:12], time.monotonic()
+        offered = self._offered.pop(offer.digest, began)
         try:
             interpreter = await self._worker.environments.compose(offer)
         except (WQPackageError, OSError) as error:
             self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
             return
+        composed = time.monotonic()
         self._worker.calls.register(offer.digest, interpreter)
         error_text = await self._worker.calls.warm(offer.digest)
+        times = (began - offered, composed - began, time.monotonic() - composed)
         if error_text:
             self.handle(ev.EnvironmentBroken(offer.digest, error_text))
         else:
+            _log.info("environment %s: layers %.2f s, composed %.2f s, imports %.2f s", name, *times)
             self.handle(ev.EnvironmentComposed(offer.digest))
 
     # -- time ----------------------------------------------------------------------------------------------------------
