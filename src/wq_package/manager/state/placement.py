@@ -75,6 +75,8 @@ class Placement:
             lane = self.lanes[key] = Lane(key, self._find_environment(task), *key[1:])
             if lane.environment:
                 lane.environment.lanes.append(lane)
+        if environment is not None and lane.environment is not None:
+            lane.environment.environment = environment  # its archive may lie elsewhere by now
         return lane
 
     def _forget_idle_lanes(self) -> None:
