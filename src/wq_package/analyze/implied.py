@@ -115,15 +115,16 @@ _ENGINES = {
     "numba": "numba",
 }
 _LIBRARIES = (*sorted(_CALL_LIBRARIES), "sqlalchemy", "sqlmodel", "fsspec", "databases", "matplotlib", "bs4")
-_MARKERS = (*_LIBRARIES, "entry_points")
-_BYTES_MARKERS = tuple(marker.encode() for marker in _MARKERS)
+_WORDS = (*CALL_RULES, "://", "matplotlib.use", "switch_backend", "BeautifulSoup")
 
 
 def has_implied_marker(source: str | bytes) -> bool:
-    """Whether a source has a word without which `find_implied` finds nothing."""
+    """Whether a source has the words without which `find_implied` finds nothing."""
     if isinstance(source, bytes):
-        return any(marker in source for marker in _BYTES_MARKERS)
-    return any(marker in source for marker in _MARKERS)
+        has_library = any(name.encode() in source for name in _LIBRARIES)
+        return (has_library and any(word.encode() in source for word in _WORDS)) or b"entry_points" in source
+    has_library = any(name in source for name in _LIBRARIES)
+    return (has_library and any(word in source for word in _WORDS)) or "entry_points" in source
 
 
 def find_implied(nodes: Iterator[ast.AST], aliases: Mapping[str, str]) -> list[ImpliedNeed]:

@@ -98,8 +98,16 @@ def _is_searched(folder: str, name: str) -> bool:
     return not (os.path.exists(f"{inner}/pyvenv.cfg") or os.path.exists(f"{inner}/conda-meta"))  # noqa: PTH110 - a hot path
 
 
-def locate_source(path: Path, text: bytes | str, label: str | None = None) -> SourceFile:
+def locate_source(
+    path: Path, text: bytes | str, label: str | None = None, *, as_script: bool = True
+) -> SourceFile:
     """Find out where a source stands, and read what it declares about itself.
+
+    Args:
+        path: the file.
+        text: its text.
+        label: how messages name it; the path if `None`.
+        as_script: it may be run by its path, so that its own folder counts even inside a package.
 
     Raises:
         SourceSyntaxError: it is named like a notebook but is none.
@@ -109,7 +117,7 @@ def locate_source(path: Path, text: bytes | str, label: str | None = None) -> So
     stem = os.path.basename(file).partition(".")[0]  # noqa: PTH119 - plain strings all the way
     module = ".".join([*packages, *([] if stem == "__init__" else [stem])])
     last = tuple(_iter_project_folders(root))
-    if packages:
+    if packages and as_script:
         last = (os.path.dirname(file), *last)  # noqa: PTH120 - a script inside a package may still be run by its path
     source = SourceFile(label or str(path), text, file, module, ".".join(packages), (root,), last)
     if file.endswith(".ipynb"):
