@@ -108,8 +108,8 @@ def parse_index(text: str | bytes) -> ArchiveIndex:
         format_version=_get(fields, "format", int),
         environment=_get_digest(fields, "environment"),
         compression=_get_enum(fields, "compression", Compression),
-        python=_get(fields, "python", str),
-        machine=_get(fields, "machine", str),
+        python=_get_word(fields, "python"),
+        machine=_get_word(fields, "machine"),
         glibc=_parse_glibc(fields),
         lock=_get(fields, "lock", str),
         layers=tuple(_parse_indexed(item) for item in _get(fields, "layers", list)),
@@ -140,6 +140,14 @@ def _get(fields: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
     value = fields.get(name)
     if type(value) is not kind:
         raise TextError(f"`{name}` is missing or is not of type {kind.__name__}")
+    return value
+
+
+def _get_word(fields: Mapping[str, Any], name: str) -> str:
+    """Get a text that can be shown: a stranger's archive must not write control sequences to a terminal."""
+    value = _get(fields, name, str)
+    if not value.isprintable():
+        raise TextError(f"`{name}` has characters in it that cannot be shown")
     return value
 
 
@@ -192,15 +200,15 @@ def _dump_header(header: LayerHeader) -> dict[str, Any]:
 
 def _parse_header(fields: Mapping[str, Any]) -> LayerHeader:
     imports = _get(fields, "imports", list)
-    if not all(isinstance(name, str) for name in imports):
+    if not all(isinstance(name, str) and name.isprintable() for name in imports):
         raise TextError("`imports` is not a list of names")
     return LayerHeader(
         kind=_get_enum(fields, "kind", LayerKind),
-        name=_get(fields, "name", str),
-        version=_get(fields, "version", str),
-        build=_get(fields, "build", str),
-        source=_get(fields, "source", str),
-        machine=_get(fields, "machine", str),
+        name=_get_word(fields, "name"),
+        version=_get_word(fields, "version"),
+        build=_get_word(fields, "build"),
+        source=_get_word(fields, "source"),
+        machine=_get_word(fields, "machine"),
         glibc=_parse_glibc(fields),
         imports=tuple(imports),
     )

@@ -16,7 +16,7 @@ def check_path(path: str) -> None:
     """Raise `UnsafeMemberError` unless a member may be written at `path` below a prefix."""
     reason = _find_path_fault(path)
     if reason:
-        raise UnsafeMemberError(path, reason)
+        raise UnsafeMemberError(show(path), reason)
 
 
 def check_link(path: str, target: str) -> None:
@@ -27,7 +27,12 @@ def check_link(path: str, target: str) -> None:
     """
     reason = _find_target_fault(path, target)
     if reason:
-        raise UnsafeMemberError(path, reason)
+        raise UnsafeMemberError(show(path), reason)
+
+
+def show(path: str) -> str:
+    """Give a path as it may be printed: a stranger's archive must not write control sequences to a terminal."""
+    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def _find_path_fault(path: str) -> str:
@@ -56,7 +61,7 @@ def _find_length_fault(path: str, names: list[str]) -> str:
 
 def _find_target_fault(path: str, target: str) -> str:
     if target.startswith("/"):
-        return f"it links to the absolute path `{target}`"
+        return f"it links to the absolute path `{show(target)}`"
     if not target or "\0" in target:
         return "its link target is empty or has a NUL in it"
     if _count_bytes(target) > _MAX_PATH:
@@ -66,9 +71,9 @@ def _find_target_fault(path: str, target: str) -> str:
     while ups < len(names) and names[ups] == "..":
         ups += 1
     if ups > path.count("/"):
-        return f"it links out of the prefix, to `{target}`"
+        return f"it links out of the prefix, to `{show(target)}`"
     if any(name in {"", ".", ".."} for name in names[ups:]) and target != ".":
-        return f"its link target `{target}` is not in plain form"
+        return f"its link target `{show(target)}` is not in plain form"
     return ""
 
 

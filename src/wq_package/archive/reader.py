@@ -19,7 +19,7 @@ from wq_package.archive.tar_segment import END_OF_ARCHIVE, TarMember, encode_hea
 from wq_package.archive.trailer import MAX_SIZE, Trailer, decode_trailer
 from wq_package.errors import ArchiveError, CorruptArchiveError
 
-_MAX_INDEX = 64 * 2**20
+_MAX_INDEX = 16 * 2**20
 _COPY_SIZE = 2**20
 
 

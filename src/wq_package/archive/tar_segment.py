@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wq_package.archive.layer import FIXED_MTIME, MemberKind
-from wq_package.archive.member_paths import check_link, check_path
+from wq_package.archive.member_paths import check_link, check_path, show
 from wq_package.errors import UnsafeMemberError
 
 BLOCK = 512
@@ -201,7 +201,7 @@ class SegmentParser:
             path = path.removesuffix("/")
         size = _decode_size(block[124:136])
         if (kind is not MemberKind.FILE and size) or (kind is not MemberKind.LINK and target):
-            raise SegmentError(f"the tar header of `{path}` is damaged")
+            raise SegmentError(f"the tar header of `{show(path)}` is damaged")
         # The mode that it would have if it were in canonical form; the comparison with the block finds any other.
         mode = make_mode(kind, 0o111 if block[100:108] == b"0000755\0" else 0)
         return TarMember(path, kind, mode, size, target.decode("utf-8", "surrogateescape"))
@@ -239,7 +239,7 @@ def _decode_size(field: bytes) -> int:
 
 def _make_kind_error(path: str, code: bytes) -> Exception:
     if code in _FOREIGN:
-        return UnsafeMemberError(path, f"it is {_FOREIGN[code]}")
+        return UnsafeMemberError(show(path), f"it is {_FOREIGN[code]}")
     return SegmentError("a tar header is damaged")
 
 
@@ -249,8 +249,8 @@ def _refuse_header(path: str, block: bytes) -> None:
     except ValueError:
         mode = 0
     if mode & 0o7000 and sum(block[:148]) + sum(block[156:]) + 8 * 32 == _decode_checksum(block):
-        raise UnsafeMemberError(path, f"its mode is {mode:04o}")
-    raise SegmentError(f"the tar header of `{path}` is damaged or not in the form of this format")
+        raise UnsafeMemberError(show(path), f"its mode is {mode:04o}")
+    raise SegmentError(f"the tar header of `{show(path)}` is damaged or not in the form of this format")
 
 
 def _decode_checksum(block: bytes) -> int:

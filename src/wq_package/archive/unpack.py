@@ -33,6 +33,7 @@ from wq_package.archive.layer import (
     Relocation,
     make_manifest_path,
 )
+from wq_package.archive.member_paths import show
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.relocation import relocate
 from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser, TarMember
@@ -91,6 +92,9 @@ def unpack_archive(path: Path, destination: Path) -> ArchiveIndex:
         with Unpacker(folder) as unpacker:
             for layer in archive.index.layers:
                 manifest = unpacker.add_layer(archive.open_layer(layer.digest), layer, str(path))
+                if manifest.header != layer.header:
+                    issue = f"its index says something else of layer {layer.digest[:12]} than the layer does"
+                    raise CorruptArchiveError(str(path), (issue,))
                 for member in manifest.members:  # of two layers that have one file, the later counts
                     relocations.pop(member.path, None)
                 for relocation in manifest.relocations:
@@ -264,7 +268,7 @@ class _TreeWriter:
                 self._enter(parent)
             self._create_or_replace(member, name.encode("utf-8", "surrogateescape"))
         except FileExistsError:
-            raise SegmentError(f"`{member.path}` is there twice") from None
+            raise SegmentError(f"`{show(member.path)}` is there twice") from None
         except OSError as error:
             raise _translate(error, member.path) from error
         self._written.append(member)
@@ -325,9 +329,9 @@ def _strip(member: Member) -> TarMember:
 
 def _translate(error: OSError, path: str) -> Exception:
     if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-        return UnsafeMemberError(path, "it would be written through a link or a file")
+        return UnsafeMemberError(show(path), "it would be written through a link or a file")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFullError(
-            f"there is no room to unpack `{path}`", hint="free disk space or name another folder"
+            f"there is no room to unpack `{show(path)}`", hint="free disk space or name another folder"
         )
-    return ArchiveError(f"`{path}` cannot be unpacked ({error.strerror})")
+    return ArchiveError(f"`{show(path)}` cannot be unpacked ({error.strerror})")

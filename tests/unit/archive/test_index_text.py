@@ -113,6 +113,9 @@ def _alter(text: str, path: list[Any], value: object) -> str:
         (["layers", 0, "frames", 0], [30]),
         (["layers", 0, "header"], None),
         (["layers", 0, "header", "kind"], "egg"),
+        (["layers", 0, "header", "name"], "\x1b[2J"),
+        (["layers", 0, "header", "version"], "\ud800"),
+        (["python"], "3\n"),
         (["layers", 0, "header", "imports"], [1]),
     ],
 )

@@ -31,7 +31,13 @@ def test_check_path__plain_path__is_safe(path: str) -> None:
 def test_check_path__anything_else__is_refused_with_the_reason(path: str, reason: str) -> None:
     with pytest.raises(UnsafeMemberError, match=reason) as caught:
         check_path(path)
-    assert caught.value.name == path
+    assert caught.value.name == path.replace("\0", "\\x00")
+
+
+def test_check_path__control_characters__are_not_printed() -> None:
+    with pytest.raises(UnsafeMemberError) as caught:
+        check_path("/\x1b[2Jgone\udcff")
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -383,3 +383,12 @@ def test_unpack_archive__disk_fills_up_meanwhile__leaves_nothing(
             unpack_archive(path, tmp_path / "env")
     assert caught.value.hint
     assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]
+
+
+def test_unpack_archive__index_lies_about_a_layer__is_refused(tmp_path: Path) -> None:
+    layer, stored = make_layer({"a": b"1"})
+    lie = replace(layer, header=replace(layer.header, glibc=(2, 99)))
+    path, _ = make_archive(tmp_path, [(lie, stored)])
+    with pytest.raises(CorruptArchiveError, match="says something else"):
+        unpack_archive(path, tmp_path / "env")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]

@@ -65,9 +65,12 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        for name in _FOLDERS:
-            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_abandoned(self.root / "tmp")
+        try:
+            for name in _FOLDERS:
+                (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_abandoned(self.root / "tmp")
+        except OSError as error:
+            raise self._translate(error) from error
 
     @property
     def files(self) -> Path:
@@ -138,9 +141,14 @@ class Store:
             environment: its name.
             layers: layers to keep as well, while the environment is not composed of them yet.
         """
-        lease = Lease(
-            [self._lock("env", environment), *(self._lock("layer", digest) for digest in sorted(set(layers)))]
-        )
+        paths = [
+            self._lock("env", environment),
+            *(self._lock("layer", digest) for digest in sorted(set(layers))),
+        ]
+        try:
+            lease = Lease(paths)
+        except OSError as error:
+            raise self._translate(error) from error
         with suppress(OSError):
             os.utime(_record_path(self._place("envs", environment)))
         return lease
@@ -152,17 +160,11 @@ class Store:
 
     def unpack(self, archive: Path) -> Path:
         """Add the layers of an archive that are missing, compose its environment and return the prefix."""
-        with ArchiveReader(archive) as reader:
-            index = reader.index
-            with self.lease(index.environment, index.digests):
-                if self._is_whole(index.environment, index.digests):
-                    return self._place("envs", index.environment)
-                for digest in self.find_missing_layers(index.digests):
-                    layer = reader.find_layer(digest)
-                    assert layer is not None
-                    with reader.open_layer(digest) as stream:
-                        self.add_layer(digest, layer.size, stream)
-                return self.compose(index.environment, index.digests, reader.index_text)
+        with ArchiveReader(archive) as reader, self.lease(reader.index.environment, reader.index.digests):
+            try:
+                return self._unpack(reader)
+            except OSError as error:
+                raise self._translate(error) from error
 
     def size(self) -> int:
         """Tell how many bytes the layers and environments take, what they share counted once."""
@@ -239,6 +241,23 @@ class Store:
             self._publish(tree, place, record, scratch)
         with suppress(OSError):
             place.chmod(READ_ONLY_FOLDER)
+
+    def _unpack(self, reader: ArchiveReader) -> Path:
+        index = reader.index
+        if self._is_whole(index.environment, index.digests):
+            return self._place("envs", index.environment)
+        for digest in self.find_missing_layers(index.digests):
+            layer = reader.find_layer(digest)
+            assert layer is not None
+            with reader.open_layer(digest) as stream:
+                self.add_layer(digest, layer.size, stream)
+        return self.compose(index.environment, index.digests, reader.index_text)
+
+    def _translate(self, error: OSError) -> ArchiveError:
+        return ArchiveError(
+            f"the store `{self.root}` cannot be used ({error.strerror})",
+            hint="name another folder with `$WQ_PACKAGE_STORE`",
+        )
 
     def _is_whole(self, environment: str, layers: Sequence[str]) -> bool:
         place = self._place("envs", environment)

@@ -399,6 +399,13 @@ def test_store__opened_after_a_crash__removes_what_was_not_finished(store: Store
     assert sorted(path.name for path in (store.root / "tmp").iterdir()) == ["2-new", "2-new.lock"]
 
 
+def test_store__folder_cannot_be_made__says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArchiveError, match="cannot be used") as caught:
+        Store(tmp_path / "file" / "store")
+    assert caught.value.hint
+
+
 def _names(paths: Iterable[Path]) -> set[str]:
     return {path.name for path in paths}
 
