@@ -15,6 +15,7 @@ its `import parsl` and its decorators never run on the worker. Other modules tra
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import hashlib
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -89,12 +90,14 @@ class AppKey:
         modules: what its pickles import by name when they are loaded.
         needs_parsl: whether it travels with Parsl's wrappers on.
         given: the archive or spec file that the user wants for it; then nothing else counts.
+        edition: stands for the state of the user's own files when the function was first seen.
     """
 
     places: tuple[tuple[str, int, str, int], ...] = ()
     modules: tuple[str, ...] = ()
     needs_parsl: bool = False
     given: str = ""
+    edition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +297,19 @@ def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment
         raise UnsendableError(f"app `{app.name}` cannot be pickled: {error}") from error
     body = _pickle_script(app, payload)
     places = tuple(_locate(root) for root in roots)
-    key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE)
+    key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE, edition=_stamp_own_files())
     return Shipment(Function(hashlib.sha256(body).hexdigest(), body), app.name, app.kind, key, modules)
+
+
+def _stamp_own_files() -> int:
+    """Tell one state of the user's loaded modules from another: a notebook edits and reloads them."""
+    stamps: list[tuple[str, int]] = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if path is not None and is_users(name, path):
+            with contextlib.suppress(OSError):
+                stamps.append((path, Path(path).stat().st_mtime_ns))
+    return hash(tuple(stamps))
 
 
 def _locate(root: FunctionType) -> tuple[str, int, str, int]:
@@ -332,8 +346,11 @@ class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpick
         reduced = super().reducer_override(obj)
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)
-        elif reduced is NotImplemented and isinstance(obj, type | FunctionType | BuiltinFunctionType):
-            self.modules.add(obj.__module__ or "")
+        elif reduced is NotImplemented and hasattr(
+            obj, "__name__"
+        ):  # else an instance, whose class comes next
+            module = getattr(obj, "__module__", None)
+            self.modules.add(module if isinstance(module, str) else type(obj).__module__)
         return reduced
 
 

@@ -104,6 +104,8 @@ class _Plan:
         path = item.filepath
         if os.path.isabs(path):
             return item
+        if item.scheme != "file" and not is_output and not os.path.exists(path):
+            return item  # a staging provider will put it there, inside the task
         if self.options.shared_fs:
             return _place(item, os.path.abspath(path))
         name = self._name(path)

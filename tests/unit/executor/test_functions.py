@@ -262,6 +262,11 @@ def test_pack_value__array__needs_its_distribution() -> None:
     assert pack_value(np.zeros(3))[1] == {"numpy"}
 
 
+@pytest.mark.parametrize("value", [np.linalg.norm, np.sin, np.float64, np.random.default_rng])
+def test_pack_value__anything_by_name__needs_its_distribution(value: object) -> None:
+    assert pack_value(value)[1] == {"numpy"}
+
+
 def test_pack_value__parsl_file__needs_nothing() -> None:
     data, modules = pack_value(File("a/b"))
     assert modules == frozenset()

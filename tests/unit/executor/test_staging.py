@@ -110,3 +110,12 @@ def test_stage_files__stream_in_no_folder__is_what_parsl_raises() -> None:
 
 def test_stage_files__stream_as_file__is_an_output(tmp_path: Path) -> None:
     assert stage(stdout=File("out")).outputs == (OutputFile("out", str(tmp_path / "out")),)
+
+
+def test_stage_files__remote_file_with_a_local_path__is_staged_once_it_is_there(tmp_path: Path) -> None:
+    file = File("http://host/page")
+    file.local_path = "page"
+    assert stage(file).inputs == ()
+    (tmp_path / "page").touch()
+    assert stage(file).inputs == (InputFile("page", path=str(tmp_path / "page")),)
+    assert stage(outputs=[file]).outputs == (OutputFile("page", str(tmp_path / "page")),)
