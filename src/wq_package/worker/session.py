@@ -336,7 +336,9 @@ class Session:
     async def _start_in_sandbox(self, action: act.StartCall) -> None:
         worker = self._worker
         sandbox = f"{worker.workspace}/t.{action.serial}"
-        make = partial(worker.runs.make_sandbox, sandbox, action.inputs, ())
+        # As Work Queue does, so that a call can write to where its output is looked for.
+        folders = {os.path.dirname(file.sandbox_name) for file in action.call.outputs} - {""}
+        make = partial(worker.runs.make_sandbox, sandbox, action.inputs, sorted(folders))
         try:
             await asyncio.get_running_loop().run_in_executor(worker.threads, make)
         except OSError as error:
