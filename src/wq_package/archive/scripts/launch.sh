@@ -62,7 +62,7 @@ wqp_take_lock() {
     fi
     wqp_tries=0
     until mkdir "$wqp_folder.lock.d" 2>/dev/null; do
-        wqp_break_stale_lock
+        ! wqp_break_stale_lock || continue
         [ "$wqp_tries" -lt "$wqp_wait" ] || wqp_fail 222 "the lock '$wqp_folder.lock.d' was not free within $wqp_wait s"
         wqp_tries=$((wqp_tries + 1))
         sleep 1
@@ -94,8 +94,8 @@ wqp_host() {
 
 # A lock whose holder died on this machine is taken away by whoever manages to rename it.
 wqp_break_stale_lock() {
-    read -r wqp_machine wqp_holder 2>/dev/null <"$wqp_folder.lock.d/holder" || return 0
-    [ "$wqp_machine" = "$(wqp_host)" ] && ! kill -0 "$wqp_holder" 2>/dev/null || return 0
+    read -r wqp_machine wqp_holder 2>/dev/null <"$wqp_folder.lock.d/holder" || return 1
+    [ "$wqp_machine" = "$(wqp_host)" ] && ! kill -0 "$wqp_holder" 2>/dev/null || return 1
     mv "$wqp_folder.lock.d" "$wqp_folder.lock.$$" 2>/dev/null && rm -rf -- "$wqp_folder.lock.$$"
 }
 
