@@ -648,3 +648,47 @@ def test_host__killed_while_it_works__the_call_alone_is_lost_and_the_host_comes_
             await leave_well(manager, worker)
 
     asyncio.run(run())
+
+
+def mark(folder: str, name: str) -> str:
+    descriptor = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(descriptor, b"x")
+    os.close(descriptor)
+    return name
+
+
+@MODES
+def test_hosts__killed_at_any_moment__no_call_is_lost_or_runs_twice(tmp_path: Path, mode: str) -> None:
+    async def run() -> None:
+        marks = tmp_path / "marks"
+        marks.mkdir()
+        async with pair(tmp_path) as (manager, worker):
+            digest = manager.define(mark)
+            count = 2000 if mode == "in-place" else 100
+            numbers = [manager.call(digest, str(marks), str(index), mode=mode) for index in range(count)]
+            lost: list[m.CallResult] = []
+
+            def find_ended() -> dict[int, m.CallResult]:
+                return {event.task_id: event for event in manager.seen if isinstance(event, m.CallResult)}
+
+            for turn in range(8):
+                share = len(numbers) * turn // 10
+                await manager.wait_for(lambda share=share: len(find_ended()) >= share)  # type: ignore[misc]
+                for process in list_processes("host.py"):
+                    if str(tmp_path) in read_command(process):
+                        os.kill(process, signal.SIGKILL)
+                        break
+            await manager.wait_for(lambda: len(find_ended()) == len(numbers))
+            results = [event for event in manager.seen if isinstance(event, m.CallResult)]
+            assert sorted(event.task_id for event in results) == numbers  # each is told once
+            lost = [event for event in results if event.status != "success"]
+            assert all(event.signal == signal.SIGKILL for event in lost)
+            assert len(lost) < len(numbers) / 2
+            written = {path.name: path.read_text() for path in marks.iterdir()}
+            assert set(written.values()) <= {"", "x"}  # none ran twice
+            assert all(
+                written[str(event.task_id - 1)] == "x" for event in results if event.status == "success"
+            )
+            await leave_well(manager, worker)
+
+    asyncio.run(run())

@@ -412,7 +412,10 @@ class InterpreterPool:
         code = ResultCode.INTERPRETER_LOST if host.is_ready else ResultCode.ENVIRONMENT_FAILED
         message = f"the call's interpreter {_describe(end)}" if host.is_ready else _explain_start(host, end)
         for serial in begun:
-            self._end(CallEnded(serial, code, exit_code=end.exit_code, signal=end.signal, message=message))
+            answer = host.answered.pop(serial, None)  # a fork that answered before the zygote died
+            self._end(
+                answer or CallEnded(serial, code, exit_code=end.exit_code, signal=end.signal, message=message)
+            )
         can_run = not self._is_closed and host.key.environment in self._interpreters
         for serial, packet in unread:
             if can_run:
