@@ -140,3 +140,28 @@ def test_build__on_a_terminal__draws_progress_and_leaves_none(folder: Path, cach
     assert done.returncode == 0, done.stdout
     assert "making layers" in done.stdout
     assert "drawn.tar.gz" in done.stdout
+
+
+def test_lock__build_from_it__is_the_same_or_nothing(folder: Path, cache: Path) -> None:
+    assert _run(folder, cache, "lock", "env.yml", "-o", "env.lock").returncode == 0
+    (folder / "env.yml").write_text((folder / "env.yml").read_text().replace(f"=={_VERSION}", ""))
+
+    first = _run(folder, cache, "build", "env.yml", "-o", "a.tar.zst", "--locked", "env.lock", "--offline")
+    again = _run(folder, cache, "build", "env.yml", "-o", "b.tar.zst", "--locked", "env.lock", "--offline")
+    (folder / "helpers.py").write_text("x = 2\n")
+    changed = _run(folder, cache, "build", "env.yml", "-o", "c.tar.zst", "--locked", "env.lock")
+
+    assert first.returncode == again.returncode == 0, first.stderr
+    assert (folder / "a.tar.zst").read_bytes() == (folder / "b.tar.zst").read_bytes()
+    assert changed.returncode == 4
+    assert "`helpers`" in changed.stderr
+    assert changed.stderr.count("sha256:") == 2
+    assert not (folder / "c.tar.zst").exists()
+
+
+def test_lock__to_standard_output__is_the_lock_of_the_archive(folder: Path, cache: Path) -> None:
+    printed = _run(folder, cache, "lock", "env.yml")
+
+    names = [artefact["name"] for artefact in json.loads(printed.stdout)["artefacts"]]
+    assert names == ["python", "cloudpickle", "helpers"]
+    assert _run(folder, cache, "build", "env.yml", "--locked", "none.lock").returncode == 3

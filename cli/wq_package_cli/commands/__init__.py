@@ -8,6 +8,7 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "analyze": "find what a program imports and write an environment spec",
     "build": "build a relocatable environment archive from a spec",
+    "lock": "write down exactly what a build of a spec packs",
     "run": "run a command inside an environment archive",
     "unpack": "unpack an environment archive into a folder",
     "inspect": "show what is in an environment archive",

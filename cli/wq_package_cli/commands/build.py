@@ -47,6 +47,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="the archive, `.tar.gz` or `.tar.zst`; by default the spec's name with `.tar.gz`",
     )
     add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
+    add("--locked", metavar="LOCK", help="build exactly what this lock says, or nothing; resolve nothing")
     add(
         "--fresh",
         action="store_true",
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
 
 
 def _parse(args: argparse.Namespace) -> _Request:
-    from wq_package.build import BuildOptions, find_compression
+    from wq_package.build import BuildOptions, find_compression, load_lock
 
     spec = Path(args.spec)
     output = Path(args.output) if args.output else Path(spec.name).with_suffix(".tar.gz")
@@ -83,6 +84,7 @@ def _parse(args: argparse.Namespace) -> _Request:
         bytecode=not args.no_bytecode,
         interpreter=args.interpreter,
         offline=args.offline,
+        lock=load_lock(Path(args.locked)) if args.locked else "",
     )
     return _Request(spec, output, options, args.json, args.quiet)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from wq_package.archive.writer import write_archive
 from wq_package.build.interpreter import Interpreter, find_interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
-from wq_package.build.lock_text import render_lock
+from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
 from wq_package.build.options import (
     BuildOptions,
     BuiltEnvironment,
@@ -29,10 +29,10 @@ from wq_package.build.options import (
 )
 from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
-from wq_package.errors import BuildError, DiskFullError
+from wq_package.errors import BuildError, DiskFullError, InvalidSpecError
 from wq_package.spec.environment import EnvironmentSpec
 
-__all__ = ["build_environment"]
+__all__ = ["build_environment", "load_lock", "lock_environment"]
 
 
 def build_environment(
@@ -49,14 +49,60 @@ def build_environment(
     Raises:
         BuildError: in one of its kinds, with a hint.
     """
-    options, reporter = _complete(options or BuildOptions(), output), reporter or SilentReporter()
+    options = _complete(options or BuildOptions(), output)
     started = time.monotonic()
-    _check(spec, output)
+    _check_output(output)
+    with _prepare(spec, options, reporter or SilentReporter()) as build:
+        made = _make_layers(spec, build)
+        index = _join(made, output, build)
+    seconds = time.monotonic() - started
+    return BuiltEnvironment(output, index.environment, index, made.built, made.reused, seconds)
+
+
+def lock_environment(
+    spec: EnvironmentSpec, options: BuildOptions | None = None, reporter: Reporter | None = None
+) -> str:
+    """Find out exactly what a build of a spec would pack; returns the text of the lock.
+
+    The layers are made on the way, and kept: a build that follows only joins them.
+
+    Args:
+        spec: what is to be locked.
+        options: those of the builds to come.
+        reporter: is told how it goes on.
+
+    Raises:
+        BuildError: in one of its kinds, with a hint.
+    """
+    options = _complete(options or BuildOptions(), Path())
+    with _prepare(spec, options, reporter or SilentReporter()) as build:
+        return _make_layers(spec, build).lock
+
+
+def load_lock(path: Path) -> str:
+    """Read the text of a lock file.
+
+    Raises:
+        InvalidSpecError: it cannot be read, or is not a lock.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        issue = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InvalidSpecError(str(path), (issue,), hint="write a lock with `wq-package lock`") from error
+    parse_lock(text, str(path))
+    return text
+
+
+@contextmanager
+def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -> Iterator[_Build]:
+    """Open the cache and choose the interpreter; the cache is kept as it is while the build runs."""
+    _check_spec(spec)
+    lock = parse_lock(options.lock, "the lock") if options.lock else None
     cache = LayerCache(options.cache or default_cache_root())
-    interpreter = find_interpreter(spec.python, options.interpreter)
+    interpreter = find_interpreter((lock and lock.python) or spec.python, options.interpreter)
     with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
-        built = _build(spec, output, _Build(cache, interpreter, options, staging, reporter))
-    return replace(built, seconds=time.monotonic() - started)
+        yield _Build(cache, interpreter, options, staging, reporter, lock)
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -84,11 +130,14 @@ def _complete(options: BuildOptions, output: Path) -> BuildOptions:
         return replace(options, compression=Compression.ZSTD)
 
 
-def _check(spec: EnvironmentSpec, output: Path) -> None:
+def _check_spec(spec: EnvironmentSpec) -> None:
     if spec.conda:
         names = ", ".join(f"`{requirement.text}`" for requirement in spec.conda)
         hint = "move them to the spec's `pip:` list, under their names on the Python package index"
         raise BuildError(f"conda packages cannot be built yet: {names}", hint=hint)
+
+
+def _check_output(output: Path) -> None:
     if output.is_dir():
         raise BuildError(f"`{output}` is a folder", hint="name a file, for example `-o env.tar.zst`")
     if not output.absolute().parent.is_dir():
@@ -107,32 +156,42 @@ class _Build:
     options: BuildOptions
     staging: Path
     reporter: Reporter
+    lock: Lock | None
 
 
-def _build(spec: EnvironmentSpec, output: Path, build: _Build) -> BuiltEnvironment:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The layers of an environment, in order, and how many had to be made."""
+
+    layers: tuple[CachedLayer, ...]
+    lock: str
+    built: int
+    reused: int
+
+
+def _make_layers(spec: EnvironmentSpec, build: _Build) -> _Made:
     interpreter, bytecode = build.interpreter, build.options.bytecode
     base = [make_interpreter_recipe(interpreter, bytecode=bytecode), make_launcher_recipe(interpreter)]
     local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
+    wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
     with LayerMaker(build.cache, interpreter, build.options, build.staging, build.reporter) as maker:
         source = WheelSource(build.cache, interpreter, build.options, build.staging, maker)
-        wheels, made = source.provide([requirement.text for requirement in spec.wheels], [*base, *local])
-        layers = [made[base[0].key], made[base[1].key], *wheels, *(made[recipe.key] for recipe in local)]
-        counts = maker.built, maker.reused
-    index = _join(layers, output, interpreter, build.reporter)
-    return BuiltEnvironment(output, index.environment, index, *counts, seconds=0.0)
+        wheels, made = source.provide(wanted, [*base, *local])
+        layers = (made[base[0].key], made[base[1].key], *wheels, *(made[recipe.key] for recipe in local))
+    stored = [layer.stored for layer in layers]
+    if build.lock:
+        check_lock(stored, build.lock)
+    return _Made(layers, render_lock(stored), maker.built, maker.reused)
 
 
-def _join(
-    layers: Sequence[CachedLayer], output: Path, interpreter: Interpreter, reporter: Reporter
-) -> ArchiveIndex:
-    reporter.start("writing the archive", None)
-    lock = render_lock([layer.stored for layer in layers])
+def _join(made: _Made, output: Path, build: _Build) -> ArchiveIndex:
+    build.reporter.start("writing the archive", None)
     index = write_archive(
-        [(layer.stored, layer.path) for layer in layers],
+        [(layer.stored, layer.path) for layer in made.layers],
         output.absolute(),
-        lock=lock,
-        python=interpreter.version,
+        lock=made.lock,
+        python=build.interpreter.version,
         verified=True,
     )
-    reporter.done()
+    build.reporter.done()
     return index

@@ -1,18 +1,56 @@
-"""The lock inside an archive: exactly what went in, in one canonical text (logic module).
+"""The lock of an environment: exactly what is in it, in one canonical text, both ways (logic module).
 
-The same layers give the same text: no clock, no path, no name of the machine.
+The same layers give the same text: no clock, no path, no name of the machine. It stands in every archive, and in a file of
+its own where a build is to be repeated.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from wq_package.archive.layer import LayerKind, StoredLayer
+from wq_package.errors import BuildError, InvalidSpecError
 
-__all__ = ["render_lock"]
+__all__ = ["Lock", "LockedArtefact", "check_lock", "parse_lock", "render_lock"]
 
 _LOCK_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedArtefact:
+    """One thing that goes into an environment.
+
+    Attributes:
+        layer: digest of its layer, `sha256:<hex>`.
+    """
+
+    kind: str
+    name: str
+    version: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Everything that goes into an environment, in order."""
+
+    artefacts: tuple[LockedArtefact, ...]
+
+    @property
+    def python(self) -> str | None:
+        """Version of the interpreter."""
+        kinds = (LayerKind.INTERPRETER.value, LayerKind.CONDA.value)
+        return next(
+            (each.version for each in self.artefacts if each.name == "python" and each.kind in kinds), None
+        )
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The distributions of the Python package index."""
+        wheels = (each for each in self.artefacts if each.kind == LayerKind.WHEEL.value)
+        return tuple(f"{each.name}=={each.version}" for each in wheels)
 
 
 def render_lock(layers: Sequence[StoredLayer]) -> str:
@@ -35,3 +73,61 @@ def _describe(layer: StoredLayer) -> dict[str, object]:
     if header.source:
         fields["source"] = header.source
     return fields
+
+
+def parse_lock(text: str, path: str) -> Lock:
+    """Read a lock; `path` is only for messages.
+
+    Raises:
+        InvalidSpecError: it is not a lock, or one of another version.
+    """
+    try:
+        fields = json.loads(text)
+        version = fields["lock-version"]
+        if version != _LOCK_VERSION:
+            issue = f"it has lock version {version}, and this program reads version {_LOCK_VERSION}"
+            raise InvalidSpecError(path, (issue,), hint="write it again with `wq-package lock`")
+        return Lock(tuple(_parse_artefact(each) for each in fields["artefacts"]))
+    except (ValueError, KeyError, TypeError) as error:
+        issue = "it is not a lock, or a damaged one"
+        raise InvalidSpecError(path, (issue,), hint="write it again with `wq-package lock`") from error
+
+
+def _parse_artefact(fields: dict[str, str]) -> LockedArtefact:
+    artefact = LockedArtefact(*(fields[name] for name in ("kind", "name", "version", "layer")))
+    if not all(
+        isinstance(each, str) for each in (artefact.kind, artefact.name, artefact.version, artefact.layer)
+    ):
+        raise TypeError("a field of an artefact is not text")
+    return artefact
+
+
+def check_lock(layers: Sequence[StoredLayer], lock: Lock) -> None:
+    """Compare what is about to be packed with a lock.
+
+    Raises:
+        BuildError: something differs; both versions or digests of each difference are shown.
+    """
+    made = {_identify(each): each for each in parse_lock(render_lock(layers), "").artefacts}
+    locked = {_identify(each): each for each in lock.artefacts}
+    issues = [_explain(made.get(key), locked.get(key)) for key in sorted(made.keys() | locked.keys())]
+    found = [issue for issue in issues if issue]
+    if found:
+        hint = "use the machine, Python and options that the lock was made with, or write a new one with `wq-package lock`"
+        raise BuildError("this build would differ from its lock: " + "; ".join(found), hint=hint)
+
+
+def _identify(artefact: LockedArtefact) -> tuple[str, str]:
+    return artefact.kind, artefact.name
+
+
+def _explain(made: LockedArtefact | None, locked: LockedArtefact | None) -> str:
+    if locked is None:
+        return f"`{made.name}` {made.version} is not in the lock" if made else ""
+    if made is None:
+        return f"`{locked.name}` {locked.version} is in the lock only"
+    if made.version != locked.version and made.kind != LayerKind.LOCAL.value:
+        return f"`{made.name}` has version {made.version}, and {locked.version} in the lock"
+    if made.layer != locked.layer:
+        return f"`{made.name}` has {made.layer}, and {locked.layer} in the lock"
+    return ""

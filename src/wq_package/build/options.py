@@ -69,6 +69,7 @@ class BuildOptions:
         bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
+        lock: text of a lock that the environment must be equal to; nothing is resolved then.
     """
 
     compression: Compression | None = None
@@ -77,6 +78,7 @@ class BuildOptions:
     bytecode: bool = True
     interpreter: str | None = None
     offline: bool = False
+    lock: str = ""
 
 
 @dataclass(frozen=True, slots=True)
