@@ -45,12 +45,20 @@ class FoundModule:
 
 @dataclass(slots=True)
 class FolderCache:
-    """Listings of folders; each folder is listed once."""
+    """Listings of folders; each folder is listed once.
+
+    Attributes:
+        shared: a cache that lives longer, and the folders whose listings belong there: what is installed is indexed anew
+            when it changes, what the user is working on has to be seen as it is now.
+    """
 
     listings: dict[str, dict[str, str]] = field(default_factory=dict)
+    shared: tuple[FolderCache, tuple[str, ...]] | None = None
 
     def list_folder(self, folder: str) -> dict[str, str]:
         """Map module names to the entries that could hold them: `{"numpy": "numpy/", "six": "six.py"}`."""
+        if self.shared is not None and folder.startswith(self.shared[1]):
+            return self.shared[0].list_folder(folder)
         listing = self.listings.get(folder)
         if listing is None:
             listing = self.listings[folder] = _list_folder(folder)

@@ -37,7 +37,7 @@ from wq_package.analyze.extract import (
     find_path_literal,
     walk_tree,
 )
-from wq_package.analyze.finder import FoundModule
+from wq_package.analyze.finder import FolderCache, FoundModule
 from wq_package.analyze.implied import find_implied, has_implied_marker
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
@@ -85,7 +85,9 @@ class Gatherer:
     def __init__(self, options: AnalyzeOptions) -> None:
         self.options = options
         self.target = make_target(options.python)
-        self.chain = Chain(load_installed(options.search_path), self.target)
+        installed = load_installed(options.search_path)
+        cache = FolderCache(shared=(installed.cache, installed.sites))
+        self.chain = Chain(installed, self.target, local_cache=cache)
         self.chain.mapping = {name: _parse_given(text, "--map") for name, text in options.mapping}
         self.local = LocalCollector()
         self.apps: tuple[App, ...] = ()

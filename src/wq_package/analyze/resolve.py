@@ -128,13 +128,13 @@ class Chain:
         top, _, rest = full.partition(".")
         place = self.installed.finders.get(top)
         if place is None:
-            return find_module(full, (*first, *self.installed.path), self.installed.cache)
+            return find_module(full, (*first, *self.installed.path), self.local_cache)
         if place.endswith(".py"):
             return FoundModule(top, place, os.path.dirname(place))  # noqa: PTH120 - plain strings all the way
         # The folder may have another name than the package: look inside it, then put the name back.
         root = os.path.dirname(place)  # noqa: PTH120 - plain strings all the way
         other = os.path.basename(place)  # noqa: PTH119 - plain strings all the way
-        found = find_module(f"{other}.{rest}" if rest else other, (root,), self.installed.cache)
+        found = find_module(f"{other}.{rest}" if rest else other, (root,), self.local_cache)
         return (
             found
             if other == top or found is None
