@@ -18,6 +18,8 @@ import json
 import os
 import secrets
 import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -50,12 +52,29 @@ class CachedLayer:
 
 
 def default_cache_root() -> Path:
-    """Where layers are kept: `$WQ_PACKAGE_CACHE`, else below the user's cache folder."""
+    """Where layers are kept: `$WQ_PACKAGE_CACHE`, else below the user's cache folder, else a private temporary folder."""
     named = os.environ.get("WQ_PACKAGE_CACHE")
     if named:
         return Path(named).absolute()
     base = os.environ.get("XDG_CACHE_HOME") or ""
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "wq-package" / "build"
+    if base.startswith("/"):
+        return Path(base) / "wq-package" / "build"
+    try:
+        return Path.home() / ".cache" / "wq-package" / "build"
+    except RuntimeError:  # a user without an entry in passwd, as containers have
+        return _make_private_folder() / "build"
+
+
+def _make_private_folder() -> Path:
+    """Make a folder below the temporary one that nobody else can have put anything into."""
+    folder = Path(tempfile.gettempdir()) / f"wq-package-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        hint = "set WQ_PACKAGE_CACHE to a folder of your own"
+        raise BuildError(f"`{folder}` is not a private folder of this user", hint=hint)
+    return folder
 
 
 def compute_key(*parts: object) -> str:

@@ -154,6 +154,34 @@ def test_default_cache_root__variables(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert default_cache_root() == Path("/home/me/.cache/wq-package/build")
 
 
+@pytest.fixture
+def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def find_no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("WQ_PACKAGE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", find_no_home)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"wq-package-{os.getuid()}"
+
+
+def test_default_cache_root__no_home__is_a_private_temporary_folder(homeless: Path) -> None:
+    assert default_cache_root() == homeless / "build"
+    assert homeless.stat().st_mode & 0o777 == 0o700
+    assert default_cache_root() == homeless / "build"
+
+
+def test_default_cache_root__others_could_write_there__is_refused(homeless: Path) -> None:
+    homeless.mkdir()
+    homeless.chmod(0o777)
+
+    with pytest.raises(BuildError, match="private") as caught:
+        default_cache_root()
+
+    assert "WQ_PACKAGE_CACHE" in str(caught.value.hint)
+
+
 def test_verify_layers__damaged_one__is_removed(cache: LayerCache) -> None:
     good, bad = _add(cache, "good", _KEY), _add(cache, "bad", compute_key("bad"))
     data = bytearray(bad.path.read_bytes())
