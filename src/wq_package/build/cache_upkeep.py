@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wq_package.archive.index_text import TextError, parse_stored_layer
 from wq_package.archive.layer import StoredLayer
+from wq_package.build.conda.upkeep import prune_kept
 from wq_package.build.layer_cache import LayerCache, compute_file_digest
 
 __all__ = ["KeptLayer", "Pruned", "list_layers", "prune_layers", "verify_layers"]
@@ -91,6 +92,8 @@ def prune_layers(cache: LayerCache, *, limit: int | None = None, older_than: flo
         for layer in gone:
             _remove(layer.path)
         _remove_leftovers(cache)
+        if limit is None or older_than is not None:
+            prune_kept(cache.root / "conda", older_than=older_than)
     return Pruned(len(gone), sum(layer.stored.stored_size for layer in gone))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from wq_package.archive.layer import ArchiveIndex, Compression
 from wq_package.archive.writer import write_archive
-from wq_package.build.interpreter import Interpreter, find_interpreter
+from wq_package.build.base import EnvironmentBase, is_conda_spec
+from wq_package.build.interpreter import find_interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
@@ -97,12 +98,24 @@ def load_lock(path: Path) -> str:
 @contextmanager
 def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -> Iterator[_Build]:
     """Open the cache and choose the interpreter; the cache is kept as it is while the build runs."""
-    _check_spec(spec)
     lock = parse_lock(options.lock, "the lock") if options.lock else None
     cache = LayerCache(options.cache or default_cache_root())
-    interpreter = find_interpreter((lock and lock.python) or spec.python, options.interpreter)
+    wanted = replace(spec, python=lock.python or spec.python, conda=lock.conda) if lock else spec
     with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
-        yield _Build(cache, interpreter, options, staging, reporter, lock)
+        base = _prepare_base(wanted, options, cache, reporter)
+        yield _Build(cache, base, options, staging, reporter, lock)
+
+
+def _prepare_base(
+    spec: EnvironmentSpec, options: BuildOptions, cache: LayerCache, reporter: Reporter
+) -> EnvironmentBase:
+    """Choose the Python: that of the spec's conda packages, or one of this machine."""
+    if is_conda_spec(spec):
+        from wq_package.build.conda.conda_base import prepare_conda_base  # most builds need none of it
+
+        return prepare_conda_base(spec, options, cache.root / "conda", reporter)
+    interpreter = find_interpreter(spec.python, options.interpreter)
+    return EnvironmentBase(interpreter, make_interpreter_recipe(interpreter, bytecode=options.bytecode))
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -130,13 +143,6 @@ def _complete(options: BuildOptions, output: Path) -> BuildOptions:
         return replace(options, compression=Compression.ZSTD)
 
 
-def _check_spec(spec: EnvironmentSpec) -> None:
-    if spec.conda:
-        names = ", ".join(f"`{requirement.text}`" for requirement in spec.conda)
-        hint = "move them to the spec's `pip:` list, under their names on the Python package index"
-        raise BuildError(f"conda packages cannot be built yet: {names}", hint=hint)
-
-
 def _check_output(output: Path) -> None:
     if output.is_dir():
         raise BuildError(f"`{output}` is a folder", hint="name a file, for example `-o env.tar.zst`")
@@ -152,7 +158,7 @@ class _Build:
     """What all steps of one build need."""
 
     cache: LayerCache
-    interpreter: Interpreter
+    base: EnvironmentBase
     options: BuildOptions
     staging: Path
     reporter: Reporter
@@ -170,14 +176,19 @@ class _Made:
 
 
 def _make_layers(spec: EnvironmentSpec, build: _Build) -> _Made:
-    interpreter, bytecode = build.interpreter, build.options.bytecode
-    base = [make_interpreter_recipe(interpreter, bytecode=bytecode), make_launcher_recipe(interpreter)]
+    interpreter, bytecode = build.base.interpreter, build.options.bytecode
+    base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
     local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
     wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
     with LayerMaker(build.cache, interpreter, build.options, build.staging, build.reporter) as maker:
-        source = WheelSource(build.cache, interpreter, build.options, build.staging, maker)
+        source = WheelSource(build.cache, build.base, build.options, build.staging, maker)
         wheels, made = source.provide(wanted, [*base, *local])
-        layers = (made[base[0].key], made[base[1].key], *wheels, *(made[recipe.key] for recipe in local))
+        above = (*wheels, *(made[recipe.key] for recipe in local))
+        layers = (*(made[recipe.key] for recipe in base), *above)
+    if build.base.owners:
+        from wq_package.build.conda.conflicts import check_conflicts
+
+        check_conflicts(above, build.base.owners, build.cache)
     stored = [layer.stored for layer in layers]
     if build.lock:
         check_lock(stored, build.lock)
@@ -190,7 +201,7 @@ def _join(made: _Made, output: Path, build: _Build) -> ArchiveIndex:
         [(layer.stored, layer.path) for layer in made.layers],
         output.absolute(),
         lock=made.lock,
-        python=build.interpreter.version,
+        python=build.base.interpreter.version,
         verified=True,
     )
     build.reporter.done()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from wq_package.archive.layer import LayerKind, StoredLayer
 from wq_package.errors import BuildError, InvalidSpecError
+from wq_package.spec.environment import CondaRequirement
 
 __all__ = ["Lock", "LockedArtefact", "check_lock", "parse_lock", "render_lock"]
 
@@ -24,12 +25,14 @@ class LockedArtefact:
 
     Attributes:
         layer: digest of its layer, `sha256:<hex>`.
+        build: build string of a conda package, or empty.
     """
 
     kind: str
     name: str
     version: str
     layer: str
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,12 @@ class Lock:
         return next(
             (each.version for each in self.artefacts if each.name == "python" and each.kind in kinds), None
         )
+
+    @property
+    def conda(self) -> tuple[CondaRequirement, ...]:
+        """The conda packages."""
+        packages = (each for each in self.artefacts if each.kind == LayerKind.CONDA.value)
+        return tuple(CondaRequirement(each.name, each.version, each.build) for each in packages)
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -68,6 +77,8 @@ def _describe(layer: StoredLayer) -> dict[str, object]:
         "version": header.version,
         "layer": f"sha256:{layer.digest}",
     }
+    if header.build:
+        fields["build"] = header.build
     if header.machine:
         fields["machine"] = header.machine
     if header.source:
@@ -94,12 +105,10 @@ def parse_lock(text: str, path: str) -> Lock:
 
 
 def _parse_artefact(fields: dict[str, str]) -> LockedArtefact:
-    artefact = LockedArtefact(*(fields[name] for name in ("kind", "name", "version", "layer")))
-    if not all(
-        isinstance(each, str) for each in (artefact.kind, artefact.name, artefact.version, artefact.layer)
-    ):
+    values = [*(fields[name] for name in ("kind", "name", "version", "layer")), fields.get("build", "")]
+    if not all(isinstance(value, str) for value in values):
         raise TypeError("a field of an artefact is not text")
-    return artefact
+    return LockedArtefact(*values)
 
 
 def check_lock(layers: Sequence[StoredLayer], lock: Lock) -> None:

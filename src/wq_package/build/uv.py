@@ -69,6 +69,7 @@ def resolve_requirements(
     staging: Path,
     *,
     preferred: Sequence[str] = (),
+    provided: Sequence[str] = (),
     offline: bool = False,
 ) -> tuple[str, ...]:
     """Resolve requirements to exact pins of everything that they need.
@@ -78,6 +79,7 @@ def resolve_requirements(
         python: the interpreter that they are for.
         staging: an existing folder for the resolver's files.
         preferred: pins to keep where they fit, for example what is installed.
+        provided: names that are there already: neither they nor what they require is resolved.
         offline: use uv's cache only.
     """
     asked, answer = staging / "requirements.in", staging / "requirements.txt"
@@ -90,8 +92,12 @@ def resolve_requirements(
         "--no-emit-index-url",
         "--no-emit-find-links",
     )
+    # A requirement whose marker never holds is how uv is told to leave a distribution out.
+    overrides = staging / "overrides.txt"
+    overrides.write_text("".join(f'{name} ; python_version < "0"\n' for name in provided), encoding="utf-8")
     where = ("--python", python, "--output-file", str(answer), *(("--offline",) if offline else ()))
-    _run((find_uv(), "pip", "compile", "--quiet", *options, *where, str(asked)))
+    left_out = ("--overrides", str(overrides)) if provided else ()
+    _run((find_uv(), "pip", "compile", "--quiet", *options, *left_out, *where, str(asked)))
     lines = (line.strip() for line in answer.read_text(encoding="utf-8").splitlines())
     return tuple(line for line in lines if line and not line.startswith(("#", "-")))
 

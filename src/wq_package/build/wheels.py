@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wq_package.build.base import EnvironmentBase
+from wq_package.build.conda.provided import explain_unsatisfied, leave_out_provided, render_pins
 from wq_package.build.installed import InstalledDistribution, find_distributions, find_running_distributions
 from wq_package.build.interpreter import Interpreter, describe_running_interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
@@ -53,17 +55,18 @@ class WheelSource:
     def __init__(
         self,
         cache: LayerCache,
-        interpreter: Interpreter,
+        base: EnvironmentBase,
         options: BuildOptions,
         staging: Path,
         maker: LayerMaker,
     ) -> None:
         self._cache = cache
-        self._interpreter = interpreter
+        self._interpreter = base.interpreter
+        self._provided = base.distributions
         self._options = options
         self._staging = staging
         self._maker = maker
-        self._installed = _find_usable_distributions(interpreter)
+        self._installed = _find_usable_distributions(base.interpreter)
 
     def provide(
         self, requirements: Sequence[str], others: Sequence[Recipe]
@@ -73,12 +76,15 @@ class WheelSource:
         Returns:
             The layers of the distributions, sorted by name; and the other layers, by the key of their recipe.
         """
-        wanted = self._select(requirements)
+        wanted = leave_out_provided(self._select(requirements), self._provided)
         is_exact = all(WheelRequirement(text).version for text in wanted)
         pins = wanted if is_exact else self._resolve(wanted)
         layers, made = self._make(pins, others)
         if is_exact and self._is_incomplete(pins, layers):
-            layers, made = self._make(self._resolve(wanted), others)
+            is_exact, pins = False, self._resolve(wanted)
+            layers, made = self._make(pins, others)
+        if not is_exact and self._provided:
+            self._check_provided(pins, layers)
         return [layers[name] for name in sorted(layers)], made
 
     def _select(self, requirements: Sequence[str]) -> list[str]:
@@ -100,24 +106,36 @@ class WheelSource:
                 self._interpreter.executable,
                 self._staging,
                 preferred=() if self._options.fresh else preferred,
+                provided=sorted(self._provided),
                 offline=self._options.offline,
             )
         )
 
     def _is_incomplete(self, pins: Sequence[str], layers: Mapping[str, CachedLayer]) -> bool:
         digests = sorted(layer.stored.digest for layer in layers.values())
-        note = compute_key("complete", sorted(pins), digests, self._interpreter.version)
+        there = [*pins, *render_pins(self._provided)]
+        note = compute_key("complete", sorted(there), digests, self._interpreter.version)
         if self._cache.has_note(note):
             return False
         from wq_package.build.closure import find_missing  # costs 20 ms; the note saves it
 
         requires = {name: layer.requires for name, layer in layers.items()}
-        missing = find_missing(pins, requires, self._interpreter.version)
+        missing = find_missing(there, requires, self._interpreter.version)
         if missing:
             _LOG.info("resolving, because the pins lack %s", ", ".join(missing))
             return True
         self._cache.add_note(note)
         return False
+
+    def _check_provided(self, pins: Sequence[str], layers: Mapping[str, CachedLayer]) -> None:
+        """The resolver was not told the versions that conda brings, which the index may not even have."""
+        from wq_package.build.closure import find_missing
+
+        requires = {name: layer.requires for name, layer in layers.items()}
+        missing = find_missing([*pins, *render_pins(self._provided)], requires, self._interpreter.version)
+        error = explain_unsatisfied(missing, self._provided)
+        if error is not None:
+            raise error
 
     def _make(
         self, texts: Sequence[str], others: Sequence[Recipe]
