@@ -237,7 +237,7 @@ class Gatherer:
             self.problems.append(Problem(Severity.ERROR, text, location, "import it by its name"))
             return ImportUse(found.module, found.kind, location, found.name, is_used=False, note="relative")
         answer = self.chain.resolve(module, found.name, self.list_first(unit), unit.source.last)
-        names = tuple(claim.name for claim in answer.claims)
+        names = tuple(claim.need.name for claim in answer.claims)
         use = ImportUse(module, found.kind, location, found.name, answer.origin, names)
         note = self.judge(found, answer, failed)
         if note:
@@ -274,9 +274,11 @@ class Gatherer:
         elif answer.origin is Origin.UNKNOWN:
             return replace(use, is_used=False, note="unresolved")
         for claim in answer.claims:
-            need = parse_need(claim.name) or Need(claim.name)
-            wanted = self.wanted.setdefault(need.key, _Wanted(need, claim.resolver, claim.detail))
-            wanted.need = replace(wanted.need, extras=wanted.need.extras | claim.extras)
+            wanted = self.wanted.setdefault(claim.need.key, _Wanted(claim.need, claim.resolver, claim.detail))
+            extras = wanted.need.extras | claim.need.extras
+            wanted.need = replace(
+                wanted.need, extras=extras, constraint=wanted.need.constraint or claim.need.constraint
+            )
             wanted.locations.append(use.location)
         return use
 

@@ -25,11 +25,9 @@ __all__ = ["Answer", "Chain", "Claim"]
 class Claim:
     """One distribution that provides an import, and who says so."""
 
-    name: str
+    need: Need
     resolver: Resolver
     detail: str = ""
-    extras: frozenset[str] = frozenset()
-    conda_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ class Chain:
         while name:
             if name in self.mapping:
                 need = self.mapping[name]
-                claim = Claim(need.name, Resolver.MAPPING, f"`{name}={need.name}`", need.extras)
+                claim = Claim(need, Resolver.MAPPING, f"`{name}={need.name}`")
                 return Answer(Origin.THIRD_PARTY, claims=(claim,))
             name = name.rpartition(".")[0]
         return None
@@ -161,9 +159,7 @@ class Chain:
             owners += () if set(map(id, above)) & set(map(id, owners)) else above
         conda = None if owners else self.installed.find_conda_owner(found.file)
         if conda:
-            claim = Claim(
-                conda.requirement.name, Resolver.CONDA, _shorten(found.file, site), conda_file=found.file
-            )
+            claim = Claim(Need(conda.requirement.name), Resolver.CONDA, _shorten(found.file, site))
             return Answer(Origin.THIRD_PARTY, found, (claim,))
         if not owners:
             warning = "belongs to no installed distribution; it is taken along as local source"
@@ -208,9 +204,7 @@ class Chain:
         for name in names:
             if name in self.declared:
                 need, resolver = self.declared[name]
-                return Answer(
-                    Origin.THIRD_PARTY, claims=(Claim(need.name, resolver, f"`{need.name}`", need.extras),)
-                )
+                return Answer(Origin.THIRD_PARTY, claims=(Claim(need, resolver, f"`{need.name}`"),))
         return None
 
     def _look_up(self, full: str) -> Answer:
@@ -220,7 +214,7 @@ class Chain:
         is_here = self.installed.find_distribution(candidates[0]) is not None
         what = "has no file here" if is_here else "is not installed here"
         warning = f"{what}; `{candidates[0]}` is known to provide it"
-        claim = Claim(candidates[0], Resolver.TABLE, "not installed here")
+        claim = Claim(Need(candidates[0]), Resolver.TABLE, "not installed here")
         return Answer(Origin.THIRD_PARTY, claims=(claim,), warning=warning)
 
 
@@ -230,7 +224,7 @@ def _is_too_shallow(found: FoundModule, module: str) -> bool:
 
 
 def _claim_file(owner: InstalledDistribution, file: str) -> Claim:
-    return Claim(owner.name, Resolver.INSTALLED, file)
+    return Claim(Need(owner.name), Resolver.INSTALLED, file)
 
 
 def _shorten(file: str, site: str) -> str:

@@ -1,0 +1,2 @@
+import torch
+class Base(torch.nn.Module): pass
