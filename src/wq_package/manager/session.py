@@ -174,10 +174,21 @@ class Session:
             if action.body:
                 link.send_body(action.body)
         except LocalProtocolError as error:
-            self._refuse(action, "", str(error), ResultCode.UNKNOWN)
+            self._post([self._make_refusal(action, "", str(error), code=ResultCode.UNKNOWN)])
 
-    def _refuse(self, action: a.Dispatch, name: str, message: str, code: ResultCode) -> None:
-        self._post([e.DispatchFailed(self.number, action.message.task_id, name, message, code)])
+    def _make_refusal(
+        self,
+        action: a.Dispatch,
+        name: str,
+        message: str = "",
+        *,
+        code: ResultCode = ResultCode.INPUT_MISSING,
+        is_dependent: bool = False,
+    ) -> e.DispatchFailed:
+        task_id = action.message.task_id
+        return e.DispatchFailed(
+            self.number, task_id, name, message, code, is_dependent=is_dependent, had_puts=bool(action.puts)
+        )
 
     async def _send_waiting(self) -> None:
         try:
@@ -214,18 +225,11 @@ class Session:
                 self._send_quickly(action)
 
     async def _send_with_inputs(self, action: a.Dispatch) -> None:
-        for staged in action.puts:
-            problem = await self._put(staged)
-            if problem:
-                self._failed_names.add(staged.cache_name)
-                self._refuse(action, staged.cache_name, problem, ResultCode.INPUT_MISSING)
-                return
-            self._failed_names.discard(staged.cache_name)
+        if not await self._put_all(action):
+            return
         for file in action.message.inputs:
             if file.cache_name in self._failed_names:
-                self._refuse(
-                    action, file.cache_name, "an input file could not be read", ResultCode.INPUT_MISSING
-                )
+                self._post([self._make_refusal(action, file.cache_name, is_dependent=True)])
                 return
         if len(action.body) > SMALL or (action.function is not None and len(action.function.body) > SMALL):
             await self._send_large_call(action)
@@ -233,6 +237,22 @@ class Session:
             self._send_task(action)
         if action.puts:
             self._post([e.DispatchSent(self.number, action.message.task_id)])
+
+    async def _put_all(self, action: a.Dispatch) -> bool:
+        """Send the inputs of a task; if one cannot be read, the others that stay at the worker all the same."""
+        refusal: e.DispatchFailed | None = None
+        for staged in action.puts:
+            if refusal is not None and not staged.cache:
+                continue
+            problem = await self._put(staged)
+            if problem:
+                self._failed_names.add(staged.cache_name)
+                refusal = refusal or self._make_refusal(action, staged.cache_name, problem)
+            else:
+                self._failed_names.discard(staged.cache_name)
+        if refusal is not None:
+            self._post([refusal])
+        return refusal is None
 
     async def _send_large_call(self, action: a.Dispatch) -> None:
         link = self.link

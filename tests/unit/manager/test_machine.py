@@ -314,6 +314,18 @@ def test_inputs__unreadable__the_task_fails_and_the_next_one_tries_again() -> No
     assert "file-aa-644" in [staged.cache_name for staged in dispatch_with_files(state, 2).puts]
 
 
+def test_inputs__came_with_a_task_that_failed__the_next_one_brings_them_itself() -> None:
+    state = make_state()
+    connect(state, 1, dialect=False)
+    dispatch_with_files(state, 1)
+    dispatch_with_files(state, 2)
+    state.handle(e.DispatchFailed(1, 1, "file-aa-644", "gone"))
+    actions = state.handle(e.DispatchFailed(1, 2, "file-aa-644", "", is_dependent=True))
+    (again,) = [action for action in actions if isinstance(action, a.Dispatch)]
+    assert [staged.cache_name for staged in again.puts] == ["file-aa-644", "once-2-0-1"]
+    assert state.tasks[2].losses == 0
+
+
 def test_inputs__worker_has_lost_one__is_sent_again() -> None:
     state = make_state()
     connect(state, 1, dialect=False)

@@ -108,13 +108,20 @@ class DispatchSent:
 
 @dataclass(frozen=True, slots=True)
 class DispatchFailed:
-    """The task was not sent, mostly because its input `cache_name` could not be read."""
+    """The task was not sent, mostly because its input `cache_name` could not be read.
+
+    Attributes:
+        is_dependent: it was to come with an earlier task, whose fault it is: this one can be tried again.
+        had_puts: whether its `Dispatch` had any.
+    """
 
     worker: int
     task_id: int
     cache_name: str
     message: str
     code: ResultCode = ResultCode.INPUT_MISSING
+    is_dependent: bool = False
+    had_puts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

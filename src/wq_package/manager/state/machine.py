@@ -202,11 +202,15 @@ class ManagerState:
     def _on_dispatch_failed(self, event: e.DispatchFailed) -> None:
         worker, record = self._find_run(event.worker, event.task_id)
         if worker is not None:
-            self._end_transfer(worker)
             worker.files.discard(event.cache_name)
+            if event.had_puts:
+                self._end_transfer(worker)
         if record is None:
             return
         self._take_from_worker(record)
+        if event.is_dependent:
+            self._retry(record, event.code, event.message, is_suspect=False)
+            return
         is_archive = record.task.environment is not None and event.cache_name.startswith("env-")
         code = ResultCode.ENVIRONMENT_FAILED if is_archive else event.code
         self._end(record, results.make_result(record, code, event.message))
