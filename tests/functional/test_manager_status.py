@@ -131,3 +131,18 @@ def test_status__debians_manager__is_shown_too() -> None:
         process.wait(SECONDS)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.mark.workqueue
+def test_work_queue_factory__starts_workers_for_our_queue(manager: BlockingManager, tmp_path: Path) -> None:
+    command = ["work_queue_factory", "-T", "local", "-w", "1", "-W", "2", "-t", "30", "--cores", "1"]
+    command += ["--scratch-dir", str(tmp_path), "127.0.0.1", str(manager.port)]
+    with (tmp_path / "factory.log").open("wb") as log:
+        factory = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+    try:
+        manager.submit_many([Task(command="echo made", resources=Resources(1, 10, 10))] * 5)
+        results = [manager.wait(SECONDS) for _ in range(5)]
+        assert all(result is not None and result.output == b"made\n" for result in results)
+    finally:
+        factory.terminate()
+        factory.wait(SECONDS)
