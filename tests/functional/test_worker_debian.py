@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,49 +77,78 @@ class Outcome:
     workdir: Path
 
 
-def run_pair(folder: Path, script: str, *options: str, password: bytes | None = None) -> Outcome:
-    """Run a manager with a script of its own and our worker, until the script has ended."""
-    if password is not None:
-        (folder / "password").write_bytes(password)
-    manager = subprocess.Popen(
-        ["/usr/bin/python3", "-c", MANAGER, str(folder), script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )
-    assert manager.stdin is not None
-    assert manager.stdout is not None
-    port = manager.stdout.readline().strip()
-    resources = ["--cores", "4", "--memory", "1000", "--disk", "1000", "--single-shot", "-t", "15"]
-    place = ["--workdir", str(folder / "workdir")]
-    command = [
-        sys.executable,
-        "-m",
-        "wq_package_cli",
-        "worker",
-        "127.0.0.1",
-        port,
-        *resources,
-        *place,
-        *options,
-    ]
-    worker = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BASE": "inherited"}
-    )
-    try:
-        told = json.loads(manager.stdout.readline())
-        manager.stdin.close()
-        _, errors = worker.communicate(timeout=30)
-        assert manager.wait(timeout=30) == 0
-    finally:
-        for process in (worker, manager):
+class Pair:
+    """A manager with a script of its own, and our workers."""
+
+    def __init__(self, folder: Path, script: str, password: bytes | None = None) -> None:
+        if password is not None:
+            (folder / "password").write_bytes(password)
+        self.folder = folder
+        self.manager = subprocess.Popen(
+            ["/usr/bin/python3", "-c", MANAGER, str(folder), script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+        assert self.manager.stdout is not None
+        self.port = self.manager.stdout.readline().strip()
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def start_worker(self, *options: str) -> subprocess.Popen[str]:
+        resources = ["--cores", "4", "--memory", "1000", "--disk", "1000", "--single-shot", "-t", "15"]
+        place = ["--workdir", str(self.folder / "workdir")]
+        command = [
+            sys.executable,
+            "-m",
+            "wq_package_cli",
+            "worker",
+            "127.0.0.1",
+            self.port,
+            *resources,
+            *place,
+            *options,
+        ]
+        worker = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BASE": "inherited"}
+        )
+        self.workers.append(worker)
+        return worker
+
+    def finish(self) -> Outcome:
+        """Wait until the script, the manager and the last worker have ended."""
+        assert self.manager.stdin is not None
+        assert self.manager.stdout is not None
+        told = json.loads(self.manager.stdout.readline())
+        self.manager.stdin.close()
+        _, errors = self.workers[-1].communicate(timeout=30)
+        assert self.manager.wait(timeout=30) == 0
+        return Outcome(told["results"], told, self.workers[-1].returncode, errors, self.folder / "workdir")
+
+    def close(self) -> None:
+        for process in (self.manager, *self.workers):
             process.kill()
             process.wait()
-        for stream in (manager.stdin, manager.stdout, worker.stderr):
-            if stream is not None:
-                stream.close()
-    return Outcome(told["results"], told, worker.returncode, errors, folder / "workdir")
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+
+def run_pair(folder: Path, script: str, *options: str, password: bytes | None = None) -> Outcome:
+    """Run a manager with a script of its own and our worker, until the script has ended."""
+    pair = Pair(folder, script, password)
+    try:
+        pair.start_worker(*options)
+        return pair.finish()
+    finally:
+        pair.close()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def assert_left_well(outcome: Outcome) -> None:
@@ -271,6 +302,43 @@ collect(1)
     outcome = run_pair(tmp_path, script)
 
     assert outcome.results[0]["output"] == "100001\n"
+    assert_left_well(outcome)
+
+
+def test_worker__killed_with_a_task_running__the_task_runs_elsewhere_and_nothing_stays(
+    tmp_path: Path,
+) -> None:
+    script = """
+submit("echo $$ >> %s/pids; [ -e %s/go ] || sleep 600; echo done" % (folder, folder))
+collect(1)
+"""
+    pids = tmp_path / "pids"
+    pair = Pair(tmp_path, script)
+    try:
+        first = pair.start_worker()
+        wait_for(lambda: pids.exists() and pids.read_text())
+        (tmp_path / "go").touch()
+        first.kill()
+        wait_for(lambda: not Path(f"/proc/{pids.read_text().split()[0]}").exists())
+        pair.start_worker()
+        outcome = pair.finish()
+    finally:
+        pair.close()
+
+    assert [result["output"] for result in outcome.results] == ["done\n"]
+    assert len(pids.read_text().split()) == 2
+    assert outcome.worker_code == 0
+
+
+def test_task__words_and_names_beyond_ascii__do_not_hurt_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "caf\u00e9.txt").write_text("x")
+    script = """
+submit("echo caf\u00e9 $NAME; ls | wc -l", inputs=[("caf\u00e9.txt", "caf\u00e9.txt", True)], variables={"NAME": "\u00fcber"})
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert outcome.results[0]["output"] == "caf\u00e9 \u00fcber\n1\n"
     assert_left_well(outcome)
 
 
