@@ -1,0 +1,323 @@
+"""The executor's life: starting and stopping, blocks, files, demands, environments that are given or cannot be had."""
+
+# mypy: disable-error-code="untyped-decorator"
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import parsl
+import psutil  # type: ignore[import-untyped]  # it has no stubs
+import pytest
+from parsl import Config, File, bash_app, python_app
+from parsl.executors.errors import BadStateException, InvalidResourceSpecification
+from parsl.providers import LocalProvider
+from parsl.utils import RepresentationMixin
+
+from wq_package.errors import WQPackageError
+from wq_package.executor import WQPackageExecutor
+from wq_package.executor.failures import (
+    EnvironmentUnavailableError,
+    InterpreterLostError,
+    ManagerStoppedError,
+    TaskFailedError,
+)
+
+pytestmark = pytest.mark.parsl
+
+
+@python_app
+def double(x: int, parsl_resource_specification: Any = None) -> int:
+    return x * 2
+
+
+@python_app
+def find_place() -> tuple[str, int]:
+    return sys.prefix, os.getpid()
+
+
+@python_app
+def dies() -> None:
+    os.abort()
+
+
+@python_app
+def waits(path: str) -> None:
+    while not os.path.exists(path):  # noqa: PTH110 - the same on the worker
+        time.sleep(0.01)
+
+
+@bash_app
+def copy(inputs: Any = (), outputs: Any = (), stdout: Any = None) -> str:
+    return f"cat {inputs[0]} > {outputs[0]}; echo done"
+
+
+def make_executor(folder: Path, **options: Any) -> WQPackageExecutor:
+    options.setdefault("provider", LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1))
+    options.setdefault("worker_options", f"--cores 1 --store {folder / 'store'}")
+    return WQPackageExecutor(cache_dir=str(folder / "cache"), **options)
+
+
+@contextmanager
+def loaded(folder: Path, executor: WQPackageExecutor, **options: Any) -> Iterator[WQPackageExecutor]:
+    options.setdefault("strategy", "none")
+    config = Config(
+        executors=[executor], run_dir=str(folder / "runinfo"), initialize_logging=False, **options
+    )
+    with parsl.load(config):
+        yield executor
+
+
+def find_workers(executor: WQPackageExecutor) -> list[psutil.Process]:
+    """Find the processes that were started for this executor."""
+    mark = f"/{executor.label}/password"
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(
+            word.endswith(mark) and word.startswith(executor.run_dir)
+            for word in process.info["cmdline"] or ()
+        )
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the program is started."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# -- without packing -----------------------------------------------------------------------------------------------------
+
+
+def test_no_pack__runs_in_the_workers_own_python_at_once(folder: Path) -> None:
+    start = time.monotonic()
+    with loaded(folder, make_executor(folder)):
+        assert [double(x).result() for x in range(20)] == [2 * x for x in range(20)]
+        prefix, process = find_place().result()
+    assert prefix == sys.prefix
+    assert process != os.getpid()
+    assert time.monotonic() - start < 60
+
+
+def test_shutdown__leaves_no_process_no_password_and_no_unfinished_future(folder: Path) -> None:
+    executor = make_executor(folder, provider=LocalProvider(init_blocks=2, min_blocks=2, max_blocks=2))
+    config = Config(
+        executors=[executor], run_dir=str(folder / "runinfo"), strategy="none", initialize_logging=False
+    )
+    dfk = parsl.load(config)
+    try:
+        assert double(1).result() == 2
+        workers = find_workers(executor)
+        password = Path(executor.run_dir) / executor.label / "password"
+        assert stat.S_IMODE(password.stat().st_mode) == 0o600
+        unfinished = waits(str(folder / "never"))
+    finally:
+        dfk.cleanup()
+    assert workers
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
+    assert not password.exists()
+    assert isinstance(unfinished.exception(timeout=5), ManagerStoppedError)
+
+
+def test_files__travel_both_ways_and_leave_no_litter(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/in").write_text("words\n")
+    with loaded(folder, make_executor(folder)) as executor:
+        future = copy(inputs=[File("data/in")], outputs=[File("results/out")], stdout="log")
+        assert future.result() == 0
+        litter = list((Path(executor.run_dir) / executor.label).iterdir())
+    assert (folder / "results/out").read_text() == "words\n"
+    assert (folder / "log").read_text() == "done\n"
+    assert [path.name for path in litter] == ["password"]
+
+
+def test_shared_file_system__nothing_is_staged(folder: Path) -> None:
+    (folder / "in").write_text("words\n")
+    with loaded(folder, make_executor(folder, shared_fs=True)):
+        assert copy(inputs=[File("in")], outputs=[File("out")]).result() == 0
+    assert (folder / "out").read_text() == "words\n"
+
+
+def test_resource_specification__wrong_keys_are_named_and_right_ones_taken(folder: Path) -> None:
+    with loaded(folder, make_executor(folder)):
+        with pytest.raises(InvalidResourceSpecification, match="cpus"):
+            double(1, parsl_resource_specification={"cpus": 1}).result()
+        full = {"cores": 1, "memory": 10, "disk": 10, "priority": 5, "running_time_min": 1}
+        assert double(1, parsl_resource_specification=full).result() == 2
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+def test_call_that_kills_its_interpreter__fails_alone(folder: Path, mode: str) -> None:
+    with loaded(folder, make_executor(folder, call_mode=mode)):
+        error = dies().exception()
+        assert isinstance(error, InterpreterLostError)
+        assert double(2).result() == 4
+
+
+def test_retries__lost_calls_are_parsls_to_repeat(folder: Path) -> None:
+    costs: list[str] = []
+
+    def handle(error: Exception, record: Any) -> float:
+        costs.append(type(error).__name__)
+        return 1.0
+
+    with loaded(folder, make_executor(folder), retries=2, retry_handler=handle):
+        assert isinstance(dies().exception(), InterpreterLostError)
+    assert costs == ["InterpreterLostError"] * 3
+
+
+# -- blocks --------------------------------------------------------------------------------------------------------------
+
+
+def test_blocks__start_before_the_first_strategy_tick_and_not_twice(folder: Path) -> None:
+    executor = make_executor(folder, provider=LocalProvider(init_blocks=2, min_blocks=0, max_blocks=3))
+    with loaded(folder, executor):
+        assert sorted(executor.blocks_to_job_id) == ["0", "1"]
+        executor.scale_out_facade(2)  # what the strategy asks for first
+        assert sorted(executor.blocks_to_job_id) == ["0", "1"]
+        executor.scale_out_facade(1)
+        assert sorted(executor.blocks_to_job_id) == ["0", "1", "2"]
+
+
+def test_worker_that_cannot_start__puts_the_executor_in_bad_state(folder: Path) -> None:
+    executor = make_executor(folder, worker_executable="echo no worker here >&2; exit 7;")
+    with loaded(folder, executor, strategy_period=0.2):
+        error = double(1).exception(timeout=60)
+        assert isinstance(error, BadStateException)
+        assert "no worker here" in str(error)
+        with pytest.raises(BadStateException):
+            double(1).result()
+
+
+def test_outstanding__counts_cores(folder: Path) -> None:
+    with loaded(folder, make_executor(folder)) as executor:
+        path = folder / "go"
+        futures = [waits(str(path)) for _ in range(3)]
+        futures.append(double(1, parsl_resource_specification={"cores": 4}))
+        deadline = time.monotonic() + 30
+        while executor.outstanding() != 7 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert executor.outstanding() == 7
+        path.touch()
+        for future in futures[:3]:
+            future.result()
+        assert executor.outstanding() == 4  # no worker is that large
+
+
+# -- configuration -------------------------------------------------------------------------------------------------------
+
+
+def test_representation__every_argument_is_an_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RepresentationMixin, "_validate_repr", True)
+    assert "extra_pkgs=['rich']" in repr(WQPackageExecutor(extra_pkgs=["rich"]))
+
+
+def test_provider__is_never_shared() -> None:
+    assert WQPackageExecutor().provider is not WQPackageExecutor().provider
+
+
+def test_wrong_argument__is_refused_at_once() -> None:
+    with pytest.raises(Exception, match="pack"):
+        WQPackageExecutor(pack="yes")  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(ValueError, match="sometimes"):
+        WQPackageExecutor(call_mode="sometimes")
+
+
+def test_missing_password_file__is_named(folder: Path) -> None:
+    executor = make_executor(folder, project_password_file="absent")
+    executor.run_dir = str(folder)
+    with pytest.raises(WQPackageError, match="absent"):
+        executor.start()
+
+
+def test_own_password_file__is_used_and_kept(folder: Path) -> None:
+    password = folder / "secret"
+    password.write_text("correct horse")
+    with loaded(folder, make_executor(folder, project_password_file=str(password))):
+        assert double(1).result() == 2
+    assert password.exists()
+
+
+# -- environments --------------------------------------------------------------------------------------------------------
+
+
+def test_given_environment__is_built_from_its_spec_and_used_for_all(folder: Path) -> None:
+    spec = folder / "environment.yml"
+    version = ".".join(map(str, sys.version_info[:3]))
+    spec.write_text(f"name: mine\ndependencies:\n- python={version}\n- pip\n- pip:\n  - cloudpickle\n")
+    with loaded(folder, make_executor(folder, environment=str(spec))) as executor:
+        prefix, _ = find_place().result()
+        assert double(4).result() == 8
+        (packed,) = executor.list_packed()
+    assert packed.environment.digest in prefix
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("absent.yml", None, "absent.yml"),
+        ("broken.yml", "dependencies: 7\n", "broken.yml"),
+        ("x.tar.gz", "", "x.tar.gz"),
+    ],
+)
+def test_given_environment__that_cannot_be_had__fails_the_app_with_the_reason(
+    folder: Path, name: str, content: str | None, reason: str
+) -> None:
+    if content is not None:
+        (folder / name).write_text(content)
+    executor = make_executor(folder, environments={"double": str(folder / name)})
+    with loaded(folder, executor):
+        error = double(1).exception()
+        assert isinstance(error, EnvironmentUnavailableError)
+        assert isinstance(error, TaskFailedError)
+        assert reason in str(error)
+        assert find_place().result()[0] == sys.prefix  # other apps go on
+
+
+PROGRAM = """
+import sys, time
+import parsl
+from parsl import Config, python_app
+from wq_package.executor import WQPackageExecutor
+
+LIMIT = 10
+
+def clip(x):
+    return min(x, LIMIT)
+
+@python_app
+def total(numbers):
+    import sys
+    return clip(sum(numbers)), sys.prefix
+
+if __name__ == "__main__":
+    executor = WQPackageExecutor(pack=True, cache_dir=sys.argv[1], worker_options="--store " + sys.argv[2])
+    with parsl.load(Config(executors=[executor], strategy="none", initialize_logging=False)):
+        value, prefix = total([1, 20]).result()
+        built = executor.list_packed()[0].built.layers_built
+    print(value, "/envs/" in prefix, built)
+"""
+
+
+def test_script__app_in_main__second_run_builds_nothing(folder: Path) -> None:
+    (folder / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "program.py", str(folder / "cache"), str(folder / "store")]
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout.split())
+    assert outputs[0][:2] == ["10", "True"]
+    assert int(outputs[0][2]) > 0
+    assert outputs[1] == ["10", "True", "0"]
