@@ -144,5 +144,4 @@ def test_work_queue_factory__starts_workers_for_our_queue(manager: BlockingManag
         results = [manager.wait(SECONDS) for _ in range(5)]
         assert all(result is not None and result.output == b"made\n" for result in results)
     finally:
-        factory.terminate()
-        factory.wait(SECONDS)
+        Programs(tmp_path).kill(factory)
