@@ -342,6 +342,19 @@ collect(1)
     assert_left_well(outcome)
 
 
+def test_task__input_made_by_a_command_at_the_worker__is_there(tmp_path: Path) -> None:
+    script = """
+task = wq.Task("cat made.txt made.txt")
+task.specify_file_command("made.txt", "echo made > %%", type=wq.WORK_QUEUE_INPUT, cache=True)
+queue.submit(task)
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert outcome.results[0]["output"] == "made\nmade\n"
+    assert_left_well(outcome)
+
+
 def test_task__features__are_found(tmp_path: Path) -> None:
     script = """
 task = wq.Task("echo featured")

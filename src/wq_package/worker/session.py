@@ -33,6 +33,7 @@ from wq_package.worker import events as ev
 from wq_package.worker.bodies import BodyReceiver
 from wq_package.worker.cache import EntryReceiver, remove_tree
 from wq_package.worker.environments import LayerFeed, render_failure
+from wq_package.worker.fetch import fetch
 from wq_package.worker.functions import (
     HostCall,
     HostKey,
@@ -74,6 +75,7 @@ class Session:
         self._keys: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._offered: dict[str, float] = {}
+        self._source: wire.Url | wire.Thirdget | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
         self.was_heard = False
@@ -93,6 +95,8 @@ class Session:
             while not self._link.is_closed:
                 for event in await self._link.receive():
                     self._receive(event)
+                    if self._source is not None:
+                        await self._fetch(self._source)
                 if self._feed is not None:
                     await self._feed.wait_for_room()
         except RemoteProtocolError as error:
@@ -105,6 +109,17 @@ class Session:
             _log.warning("disconnected: %s", error)
         if self._error is not None:
             _log.warning("disconnected: %s", self._error)
+
+    async def _fetch(self, source: wire.Url | wire.Thirdget) -> None:
+        """Get a cache entry that the next lines may name."""
+        self._source = None
+        worker = self._worker
+        key = worker.entries.make_key()
+        failure = await fetch(source, worker.entries.locate(key), worker.spawner, worker.threads)
+        if failure:
+            self._fail(RemoteProtocolError(f"`{source.name}` cannot be had: {failure}"))
+        else:
+            self._store((source.name, key))
 
     def _greet(self) -> None:
         system = os.uname()
@@ -143,6 +158,8 @@ class Session:
                 self._receiver.make_link(event)
             case wire.End():
                 self._store(self._receiver.close_folder())
+            case wire.Url() | wire.Thirdget():
+                self._source = event
             case wire.FunctionDefinition():
                 self._header = event
                 self._body.begin(event.size)
