@@ -190,6 +190,31 @@ def test_blocks__start_before_the_first_strategy_tick_and_not_twice(folder: Path
         assert sorted(executor.blocks_to_job_id) == ["0", "1", "2"]
 
 
+def test_scale_in__spares_the_block_that_is_busy(folder: Path) -> None:
+    executor = make_executor(folder, provider=LocalProvider(init_blocks=3, min_blocks=0, max_blocks=3))
+    with loaded(folder, executor):
+        path = folder / "go"
+        future = waits(str(path))
+        busy = wait_for_busy_block(executor)
+        ended = executor.scale_in_facade(2)
+        assert len(ended) == 2
+        assert busy not in ended
+        path.touch()
+        assert future.result() is None
+
+
+def wait_for_busy_block(executor: WQPackageExecutor) -> str:
+    """Wait until all three workers are connected and one of them has the task; tell its block."""
+    deadline = time.monotonic() + 60
+    counts: dict[str, int] = {}
+    while time.monotonic() < deadline:
+        counts = executor.count_tasks_by_block()
+        if len(counts) == 3 and sum(counts.values()) == 1:
+            return next(block for block, count in counts.items() if count)
+        time.sleep(0.02)
+    raise AssertionError(counts)
+
+
 def test_worker_that_cannot_start__puts_the_executor_in_bad_state(folder: Path) -> None:
     executor = make_executor(folder, worker_executable="echo no worker here >&2; exit 7;")
     with loaded(folder, executor, strategy_period=0.2):

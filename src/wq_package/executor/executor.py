@@ -66,6 +66,10 @@ logger = logging.getLogger(__name__)
 
 
 _JOIN_SECONDS = 10.0
+_BLOCK = "{block}"
+"""Stands in the worker's command for the id of its block."""
+_BLOCK_FEATURE = "wq-package-block-"
+"""What the workers of a block announce, before its id."""
 
 
 def default_worker_command() -> str:
@@ -377,6 +381,25 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._blocks_ahead -= ahead
         return super().scale_out_facade(n - ahead) if n > ahead else []
 
+    def scale_in(self, blocks: int) -> list[str]:
+        """End blocks, those first whose workers have nothing to do, then those that have least; return their ids."""
+        active = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
+        active = [block for block in active if block in self.blocks_to_job_id]
+        counts = self.count_tasks_by_block()
+        chosen = sorted(active, key=lambda block: counts.get(block, 0))[:blocks]
+        if not chosen:
+            return []
+        jobs = [self.blocks_to_job_id[block] for block in chosen]
+        logger.debug("ending blocks %s", chosen)
+        ended = self._filter_scale_in_ids(jobs, self.provider.cancel(jobs))
+        return [self.job_ids_to_block[job] for job in ended]
+
+    def count_tasks_by_block(self) -> dict[str, int]:
+        """Count the tasks at the connected workers of each block."""
+        counts = self._manager.count_tasks_by_feature()
+        start = len(_BLOCK_FEATURE)
+        return {name[start:]: count for name, count in counts.items() if name.startswith(_BLOCK_FEATURE)}
+
     def set_bad_state_and_fail_all(self, exception: Exception) -> None:
         """Fail all tasks, now and from now on."""
         logger.error("executor %s cannot go on: %s", self.label, exception)
@@ -385,7 +408,9 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._fail_all(BadStateException(self, exception))
 
     def _get_launch_command(self, block_id: str) -> str:
-        return f"PARSL_WORKER_BLOCK_ID={block_id} {self.worker_command}"
+        command = self.worker_command.replace(_BLOCK, block_id)
+        before = f"{self.init_command}; " if self.init_command else ""
+        return f"{before}PARSL_WORKER_BLOCK_ID={block_id} {command}"
 
     def _make_worker_command(self) -> str:
         executable = self.worker_executable or default_worker_command()
@@ -393,10 +418,16 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         if isinstance(self.provider, CondorProvider):  # the job runs in a folder of its own
             self.provider.transfer_input_files.append(str(self._password_file))
             password = shlex.quote(self._password_file.name)
-        words = [executable, self.worker_options, "--password-file", password]
+        words = [
+            executable,
+            self.worker_options,
+            "--feature",
+            _BLOCK_FEATURE + _BLOCK,
+            "--password-file",
+            password,
+        ]
         words += [shlex.quote(self.address or "127.0.0.1"), str(self._manager.port)]
-        command = " ".join(word for word in words if word)
-        return f"{self.init_command}; {command}" if self.init_command else command
+        return " ".join(word for word in words if word)
 
     def _cancel_blocks(self) -> None:
         left = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]

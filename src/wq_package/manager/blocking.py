@@ -43,6 +43,7 @@ class BlockingManager:
         self._manager = Manager(dataclasses.replace(options, on_result=self._deliver))
         self._inbox: deque[tuple[int, Task] | int] = deque()
         self._is_woken = False
+        self._is_notice_planned = False
         self._callbacks: dict[int, OnDone] = {}
         self._results: deque[TaskResult] = deque()
         self._unclaimed = 0
@@ -183,6 +184,10 @@ class BlockingManager:
         """Count how many more tasks would be of use now."""
         return self._ask(self._manager.count_hungry)
 
+    def count_tasks_by_feature(self) -> dict[str, int]:
+        """Count the tasks at the workers that announced each feature; 0 for those that are idle."""
+        return self._ask(self._manager.count_tasks_by_feature)
+
     def _ask(self, question: Callable[[], _T]) -> _T:
         """Ask in the manager's thread, or here when there is none any more."""
         if self._has_ended():
@@ -215,11 +220,17 @@ class BlockingManager:
     def _deliver(self, result: TaskResult) -> None:
         on_done = self._callbacks.pop(result.task_id, None)
         if on_done is None:
-            with self._changed:
-                self._results.append(result)
-                self._changed.notify()
+            self._results.append(result)
+            if not self._is_notice_planned:  # waking a thread costs more than a task: once for all of this turn
+                self._is_notice_planned = True
+                asyncio.get_running_loop().call_soon(self._notify)
             return
         try:
             on_done(result)
         except Exception:
             _logger.exception("the callback of task %d failed", result.task_id)
+
+    def _notify(self) -> None:
+        self._is_notice_planned = False
+        with self._changed:
+            self._changed.notify_all()

@@ -200,6 +200,14 @@ class Manager:
         """Count how many more tasks would be of use now."""
         return self._state.count_hungry()
 
+    def count_tasks_by_feature(self) -> dict[str, int]:
+        """Count the tasks at the workers that announced each feature; 0 for those that are idle."""
+        counts: dict[str, int] = {}
+        for worker in self._state.workers.values():
+            for feature in worker.features:
+                counts[feature] = counts.get(feature, 0) + len(worker.tasks)
+        return counts
+
     def _keep_result(self, result: TaskResult) -> None:
         self._results.append(result)
         if self._waiter is not None and not self._waiter.done():
