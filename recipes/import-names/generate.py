@@ -11,6 +11,7 @@ import argparse
 import csv
 import re
 import sqlite3
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,10 +24,109 @@ SHARE = 0.02
 CANDIDATES = 8
 
 NOT_NAMES = frozenset(
-    ["_tests", "_test", "tests", "test", "testing", "doc", "docs", "example", "examples", "sample", "samples", "src", "lib", "libs", "script", "scripts", "bin", "build", "dist", "setup", "conftest", "benchmark", "benchmarks", "bench", "tools", "tool", "utils", "util", "helpers", "common", "core", "data", "config", "configs", "resources", "templates", "static", "assets", "images", "notebooks", "tutorial", "tutorials", "demo", "demos", "experiments", "main", "app", "apps", "api", "cli", "version", "__pycache__", "__init__", "__main__", "site-packages", "share", "include", "etc", "packages", "package", "vendor", "vendored", "requirements", "integration", "integration_tests", "unit_tests", "e2e", "ci", "changelog", "licenses", "license", "README", "LICENSE", "dev"]
+    [
+        "_tests",
+        "_test",
+        "tests",
+        "test",
+        "testing",
+        "doc",
+        "docs",
+        "example",
+        "examples",
+        "sample",
+        "samples",
+        "src",
+        "lib",
+        "libs",
+        "script",
+        "scripts",
+        "bin",
+        "build",
+        "dist",
+        "setup",
+        "conftest",
+        "benchmark",
+        "benchmarks",
+        "bench",
+        "tools",
+        "tool",
+        "utils",
+        "util",
+        "helpers",
+        "common",
+        "core",
+        "data",
+        "config",
+        "configs",
+        "resources",
+        "templates",
+        "static",
+        "assets",
+        "images",
+        "notebooks",
+        "tutorial",
+        "tutorials",
+        "demo",
+        "demos",
+        "experiments",
+        "main",
+        "app",
+        "apps",
+        "api",
+        "cli",
+        "version",
+        "__pycache__",
+        "__init__",
+        "__main__",
+        "site-packages",
+        "share",
+        "include",
+        "etc",
+        "packages",
+        "package",
+        "vendor",
+        "vendored",
+        "requirements",
+        "integration",
+        "integration_tests",
+        "unit_tests",
+        "e2e",
+        "ci",
+        "changelog",
+        "licenses",
+        "license",
+        "README",
+        "LICENSE",
+        "dev",
+    ]
 )
 NAMESPACES = frozenset(
-    ["google", "azure", "ruamel", "zope", "jaraco", "backports", "sphinxcontrib", "opentelemetry", "plone", "collective", "zc", "repoze", "paste", "xstatic", "airflow", "dagster_contrib", "mpl_toolkits", "flaskext", "tencentcloud", "alibabacloud", "aws_cdk", "nvidia", "pulumi_contrib"]
+    [
+        "google",
+        "azure",
+        "ruamel",
+        "zope",
+        "jaraco",
+        "backports",
+        "sphinxcontrib",
+        "opentelemetry",
+        "plone",
+        "collective",
+        "zc",
+        "repoze",
+        "paste",
+        "xstatic",
+        "airflow",
+        "dagster_contrib",
+        "mpl_toolkits",
+        "flaskext",
+        "tencentcloud",
+        "alibabacloud",
+        "aws_cdk",
+        "nvidia",
+        "pulumi_contrib",
+    ]
 )
 
 # What neither file says: names without a distribution of their own, and owners that metadata does not show.
@@ -70,7 +170,7 @@ def main() -> None:
     OUTPUT.write_text(
         "".join(f"{name}\t{' '.join(table[name])}\n" for name in sorted(table)), encoding="utf-8"
     )
-    print(f"{len(table)} import names, {OUTPUT.stat().st_size} bytes")
+    sys.stdout.write(f"{len(table)} import names, {OUTPUT.stat().st_size} bytes\n")
 
 
 def canonicalize(name: str) -> str:
@@ -112,7 +212,7 @@ def make_table(names: dict[str, set[str]], downloads: dict[str, int]) -> dict[st
             dotted = canonicalize(distribution).replace("-", ".")
             if dotted.startswith(f"{name}.") and all(part.isidentifier() for part in dotted.split(".")):
                 table.setdefault(dotted, [distribution])
-    table.update({name: [entry for entry in entries] for name, entries in KNOWN.items()})
+    table.update(KNOWN)
     return table
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from wq_package_cli.exit_codes import ExitCode
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
-    from wq_package.analyze import Analysis, AnalyzeOptions
+    from wq_package.analyze import Analysis, AnalyzeOptions, Location
     from wq_package_cli.main import Subparsers
 
 FORMATS = ("conda", "poncho", "poncho-old", "requirements", "pylock", "json")
@@ -143,27 +145,36 @@ def _print_suggestions(analysis: Analysis, printer: Printer) -> None:
 
 
 def _print_explanation(analysis: Analysis, printer: Printer) -> None:
-    """Draw the table of who needs what."""
+    """Draw the table of who needs what; wide enough for everything where it is not drawn on a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     console = printer.make_console(data=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 240
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("distribution", "version", "imported at", "required by", "resolved by"):
+    for title in ("distribution", "version"):
+        table.add_column(title, no_wrap=True)
+    for title in ("imported at", "required by", "resolved by"):
         table.add_column(title, overflow="fold")
     for entry in analysis.distributions:
-        places = [str(location) for location in entry.imported_at]
-        more = [f"and {len(places) - 3} more"] if len(places) > 3 else []
         detail = f" ({entry.detail})" if entry.detail else ""
         version = entry.conda.text.partition("=")[2] if entry.conda else entry.version or "not installed"
-        cells = (entry.name, version, "\n".join(places[:3] + more), ", ".join(entry.required_by))
-        table.add_row(*map(_escape, (*cells, f"{entry.resolver.value}{detail}")))
+        who = "" if entry.resolver.name == "REQUIRED" else f"{entry.resolver.value}{detail}"
+        cells = (entry.name, version, _list_places(entry.imported_at), ", ".join(entry.required_by), who)
+        table.add_row(*map(_escape, cells))
     for source in analysis.local:
-        places = [str(use.location) for use in analysis.imports if _is_of(use.module, source.import_name)]
+        uses = [use.location for use in analysis.imports if _is_of(use.module, source.import_name)]
         table.add_row(
-            *map(_escape, (source.import_name, "local source", "\n".join(places[:3]), "", source.path))
+            *map(_escape, (source.import_name, "local source", _list_places(uses), "", source.path))
         )
     console.print(table)
+
+
+def _list_places(locations: Iterable[Location]) -> str:
+    places = list(dict.fromkeys(map(str, locations)))
+    more = [f"and {len(places) - 3} more"] if len(places) > 3 else []
+    return "\n".join(places[:3] + more)
 
 
 def _is_of(module: str, name: str) -> bool:

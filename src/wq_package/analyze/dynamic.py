@@ -121,7 +121,8 @@ def read_call(called: str, node: ast.Call) -> list[CallTarget] | str | None:
 
 
 def _find_keyword(node: ast.Call, names: tuple[str, ...]) -> ast.expr | None:
-    return next((keyword.value for keyword in node.keywords if keyword.arg in names), None)
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    return next((given[name] for name in names if name in given), None)
 
 
 def _read_name(name: ast.expr, node: ast.Call, called: str) -> list[CallTarget] | str | None:

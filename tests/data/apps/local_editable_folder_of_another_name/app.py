@@ -1,0 +1,2 @@
+import mylib.sub
+import alone
