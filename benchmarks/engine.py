@@ -192,7 +192,7 @@ def measure_queue() -> None:
 
 
 def run_queue(length: int) -> None:
-    """Fill a state machine, and let a simulated worker take and end 5,000 of its tasks while it stays full."""
+    """Fill a state machine, and let a simulated worker take and end 20,000 of its tasks while it stays full."""
     from wq_package.manager.state import ManagerState
     from wq_package.manager.state import actions as a
     from wq_package.manager.state import events as e
@@ -214,8 +214,8 @@ def run_queue(length: int) -> None:
     words += [m.Resource(name, amount, amount, amount) for name, amount in amounts.items()]
     words += [m.Info("worker-end-time", "0")]
     actions = state.handle(e.WorkerConnected(1, ""), *(e.Received(1, word) for word in words))
-    began, dispatched, number = time.perf_counter(), 0, length
-    while dispatched < 5_000:
+    began, dispatched, number = time.process_time(), 0, length
+    while dispatched < 20_000:
         events: list[e.Event] = []
         for action in actions:
             if isinstance(action, a.Dispatch):
@@ -224,9 +224,9 @@ def run_queue(length: int) -> None:
                 answer = m.CallResult(action.message.task_id, "success", 0, 5, 0, 1_000_000)
                 events += [e.Received(1, answer, b"value"), make(number)]
         actions = state.handle(*events)
-    rate = dispatched / (time.perf_counter() - began)
+    rate = dispatched / (time.process_time() - began)
     print(
-        f"  {length:>7} queued: {rate:8.0f} dispatches/s, {per_task:6.0f} bytes per queued task (submitted included)"
+        f"  {length:>7} queued: {rate:8.0f} dispatches per second of processor time, {per_task:6.0f} bytes per queued task (submitted included)"
     )
 
 

@@ -163,7 +163,7 @@ class Placement:
             if chosen is None:
                 if times >= limit:
                     return False
-                times += 1
+                times = limit
                 continue
             lane.pop(head)
             dispatch(head, chosen, self._find_box(lane, chosen))
