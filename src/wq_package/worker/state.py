@@ -66,6 +66,8 @@ WORKER_PYTHON = ""
 _AHEAD_PER_RUNNING = 1
 _AHEAD_BELOW_USEC = 10_000
 _LOOK_AHEAD = 32
+_LEAST_CORES = 0.125
+"""What a call holds at least, so that calls that declare no cores do not start a host each without end."""
 
 _STATUS = {  # work-queue.md 2.8
     ResultCode.SUCCESS: 0,
@@ -241,7 +243,8 @@ class WorkerState:
     def _compute_box(self, task: wire.TaskDescription | wire.CallTask) -> Box:
         if task.cores is None and task.memory_mb is None and task.disk_mb is None and task.gpus is None:
             return self.capacity
-        return Box(task.cores or 0, task.memory_mb or 0, task.disk_mb or 0, task.gpus or 0)
+        least = _LEAST_CORES if isinstance(task, wire.CallTask) else 0
+        return Box(max(task.cores or 0, least), task.memory_mb or 0, task.disk_mb or 0, task.gpus or 0)
 
     def _find_refusal(self, record: _Task) -> tuple[ResultCode, str] | None:
         call = record.task

@@ -427,6 +427,14 @@ def test_calls__long__none_is_sent_ahead() -> None:
     assert find(state.handle(arrive(2), NOW), StartCall) == []
 
 
+def test_calls__no_cores_declared__only_so_many_run_at_once() -> None:
+    state = make_state(dialect=True, capacity=Box(2, 10, 10))
+
+    starts = [state.handle(arrive(number, cores=0.0), NOW) for number in range(1, 40)]
+
+    assert sum(len(find(actions, StartCall)) for actions in starts) == 16
+
+
 def test_call__killed__its_outputs_and_answer_are_dropped() -> None:
     state = make_state(dialect=True)
     state.handle(arrive(), NOW)
