@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -368,6 +369,18 @@ def test_build__several_builders_at_once__make_each_layer_once(tmp_path: Path) -
     assert {answer[1] for answer in answers} == {answers[0][1]}
     assert sum(int(answer[2]) for answer in answers) == 4  # interpreter, launcher and two wheels
     assert len({(tmp_path / f"{number}.tar.zst").read_bytes() for number in range(3)}) == 1
+
+
+def test_build__several_environments_in_threads_of_one_process__share_their_layers(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    specs = [_make_spec("cloudpickle"), _make_spec("tzdata"), _make_spec("cloudpickle", "tzdata")]
+
+    with ThreadPoolExecutor(3) as pool:
+        outputs = [tmp_path / f"{number}.tar.zst" for number in range(3)]
+        built = list(pool.map(lambda each: _build(each[0], each[1], cache), zip(specs, outputs, strict=True)))
+
+    assert sum(each.layers_built for each in built) == 4
+    assert len({each.index.digests[0] for each in built}) == 1
 
 
 @pytest.fixture(scope="module")

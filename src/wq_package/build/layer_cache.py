@@ -211,13 +211,13 @@ class LayerCache:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-                lock.unlink()
+                lock.unlink(missing_ok=True)
 
     def _remove_abandoned(self) -> None:
         for lock in (self.root / "locks").glob("staging-*"):
             with suppress(OSError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 shutil.rmtree(self.root / "tmp" / lock.name.removeprefix("staging-"), ignore_errors=True)
-                lock.unlink()
+                lock.unlink(missing_ok=True)
 
     def _name(self, digest: str, compression: Compression) -> Path:
         return self.root / "layers" / f"{digest}.{_SUFFIXES[compression]}"
