@@ -18,6 +18,7 @@ __all__ = ["parse_loosely", "parse_source"]
 _DEEP_LIMIT = 400_000
 _DEEP_STACK = 512 * 1024 * 1024
 _FILTERS_LOCK = threading.Lock()
+_DEEP_LOCK = threading.Lock()
 
 
 def parse_source(source: str | bytes, path: str) -> ast.Module:
@@ -73,15 +74,16 @@ def _run_deep(function: Callable[[], ast.Module]) -> ast.Module:
         except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread
             errors.append(error)
 
-    old_limit, old_stack = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK)
-    try:
-        sys.setrecursionlimit(_DEEP_LIMIT)
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-    finally:
-        sys.setrecursionlimit(old_limit)
-        threading.stack_size(old_stack)
+    with _DEEP_LOCK:  # both limits belong to the whole process: one at a time may change them and put them back
+        old_limit, old_stack = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK)
+        try:
+            sys.setrecursionlimit(_DEEP_LIMIT)
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+        finally:
+            sys.setrecursionlimit(old_limit)
+            threading.stack_size(old_stack)
     if errors:
         raise errors[0]
     return results[0]
