@@ -8,9 +8,11 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,35 @@ def test_outstanding__counts_cores(folder: Path) -> None:
         assert executor.outstanding() == 4  # no worker is that large
 
 
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"from the web")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@python_app
+def read(inputs: Any = ()) -> str:
+    return Path(inputs[0].filepath).read_text()
+
+
+def test_staging_as_a_task_of_its_own__needs_no_shared_file_system(folder: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with loaded(folder, make_executor(folder)):
+            url = f"http://127.0.0.1:{server.server_port}/page.txt"
+            assert read(inputs=[File(url)]).result() == "from the web"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 # -- configuration -------------------------------------------------------------------------------------------------------
 
 
@@ -308,6 +339,32 @@ def test_given_environment__that_cannot_be_had__fails_the_app_with_the_reason(
         assert isinstance(error, TaskFailedError)
         assert reason in str(error)
         assert find_place().result()[0] == sys.prefix  # other apps go on
+
+
+@python_app
+def find_version_of_one() -> str:
+    from packaging import __version__
+
+    return __version__
+
+
+@python_app
+def find_version_of_other() -> str:
+    from packaging import __version__
+
+    return __version__
+
+
+def test_two_apps__may_need_conflicting_versions(folder: Path) -> None:
+    environments = {}
+    for name, version in (("one", "23.2"), ("other", "24.1")):
+        (folder / name).mkdir()
+        spec = folder / name / "requirements.txt"
+        spec.write_text(f"packaging=={version}\n")
+        environments[f"find_version_of_{name}"] = str(spec)
+    with loaded(folder, make_executor(folder, environments=environments)):
+        one, other = find_version_of_one(), find_version_of_other()
+        assert (one.result(), other.result()) == ("23.2", "24.1")
 
 
 PROGRAM = """
