@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from manager_programs import SECONDS, Programs
-from wq_package.manager import BlockingManager, ManagerOptions
+from wq_package.catalog import CatalogAddress, CatalogServer, find_managers
+from wq_package.manager import BlockingManager, Manager, ManagerOptions
 from wq_package.task import Resources, Task
 
 
@@ -145,3 +147,17 @@ def test_work_queue_factory__starts_workers_for_our_queue(manager: BlockingManag
         assert all(result is not None and result.output == b"made\n" for result in results)
     finally:
         Programs(tmp_path).kill(factory)
+
+
+def test_catalog__named_manager__is_advertised_and_found_by_name() -> None:
+    async def run() -> list[tuple[str, int | None]]:
+        async with CatalogServer("127.0.0.1", 0) as catalog:
+            address = CatalogAddress("127.0.0.1", catalog.port)
+            options = ManagerOptions(name="my-project", catalogs=(address,))
+            async with Manager(options) as manager, asyncio.timeout(SECONDS):
+                while not (found := await find_managers([address], "my-project")):  # noqa: ASYNC110 - a datagram is on its way
+                    await asyncio.sleep(0.05)
+                assert [record.port for record in found] == [manager.port]
+                return [(record.hosts[0], record.protocol) for record in found]
+
+    assert asyncio.run(run()) == [("127.0.0.1", 9)]

@@ -188,6 +188,10 @@ class BlockingManager:
         """Count the tasks at the workers that announced each feature; 0 for those that are idle."""
         return self._ask(self._manager.count_tasks_by_feature)
 
+    def shut_down_workers(self, count: int = 0) -> None:
+        """Let this many workers end themselves, idle ones first; 0 means all."""
+        self._ask(lambda: self._manager.shut_down_workers(count))
+
     def _ask(self, question: Callable[[], _T]) -> _T:
         """Ask in the manager's thread, or here when there is none any more."""
         if self._has_ended():
@@ -221,7 +225,9 @@ class BlockingManager:
         on_done = self._callbacks.pop(result.task_id, None)
         if on_done is None:
             self._results.append(result)
-            if not self._is_notice_planned:  # waking a thread costs more than a task: once for all of this turn
+            if (
+                not self._is_notice_planned
+            ):  # waking a thread costs more than a task: once for all of this turn
                 self._is_notice_planned = True
                 asyncio.get_running_loop().call_soon(self._notify)
             return

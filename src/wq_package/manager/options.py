@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from wq_package.catalog import CatalogAddress
 from wq_package.resources import SharingRule
 from wq_package.task import TaskResult
 
@@ -20,6 +21,7 @@ class ManagerOptions:
         password: the raw bytes of the password file, or `None` to let in everybody.
         tls: with a certificate, to speak TLS only; real Work Queue workers cannot.
         name: the project name.
+        catalogs: whom to tell that this manager is there; nobody if empty, or without a name.
         rule: what an incomplete declaration of resources is worth.
         look_ahead: how many times a worker's resources may be promised to short tasks that wait at the worker.
         on_result: called in the manager's loop with each result, in place of `Manager.wait`.
@@ -32,6 +34,7 @@ class ManagerOptions:
     password: bytes | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
     name: str | None = None
+    catalogs: tuple[CatalogAddress, ...] = ()
     rule: SharingRule = SharingRule.WHOLE_WORKER
     look_ahead: int = 16
     on_result: Callable[[TaskResult], None] | None = None

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wq_package.archive.launcher import render_launcher
+from wq_package.catalog import Advertiser
 from wq_package.errors import QueueError, WQPackageError
 from wq_package.link import Link, Server, serve
 from wq_package.manager.archives import Archives
@@ -57,7 +58,7 @@ class Manager:
         self._waiter: asyncio.Future[None] | None = None
         self._staging: dict[int, asyncio.Task[None]] = {}
         self._server: Server | None = None
-        self._clock: asyncio.Task[None] | None = None
+        self._companions: list[asyncio.Task[None]] = []
         self._started = time.time()
         self._left = 0
         self._bytes_sent = 0
@@ -75,7 +76,11 @@ class Manager:
         self._server = await serve(
             self._attend, options.host, options.port, password=options.password, tls=options.tls
         )
-        self._clock = asyncio.get_running_loop().create_task(self._tell_time())
+        loop = asyncio.get_running_loop()
+        self._companions.append(loop.create_task(self._tell_time()))
+        if options.name and options.catalogs:
+            advertiser = Advertiser(options.catalogs, self._make_record)
+            self._companions.append(loop.create_task(advertiser.run()))
         _logger.info("listening on %s:%d", options.host, self.port)
 
     @property
@@ -98,8 +103,9 @@ class Manager:
             if release_workers:
                 await self._part(m.Release())
         finally:
-            if self._clock is not None:
-                self._clock.cancel()
+            for companion in self._companions:
+                companion.cancel()
+            await asyncio.gather(*self._companions, return_exceptions=True)
             if self._server is not None:
                 await self._server.aclose()
             self._archives.close()
@@ -114,7 +120,7 @@ class Manager:
         await self.stop()
 
     def shut_down_workers(self, count: int = 0) -> None:
-        """Let this many workers end themselves; 0 means all. They end what they run first only if they are idle."""
+        """Let this many workers end themselves, idle ones first; 0 means all. What they run goes back to the queue."""
         idle_first = sorted(self._state.placement.workers.values(), key=lambda worker: len(worker.tasks))
         for worker in idle_first[: count or None]:
             self._sessions[worker.number].carry_out(a.Send(worker.number, m.Exit()))
@@ -313,18 +319,26 @@ class Manager:
                 return
 
     def _render_answer(self, query: m.StatusQuery) -> m.StatusAnswer:
-        facts = QueueFacts(
+        if query.is_http and query.kind == "":
+            return m.StatusAnswer(_INDEX, is_http=True, content_type="text/html")
+        body: Any = render_status(query.kind, self._state, self._collect_facts())
+        return m.StatusAnswer(json.dumps(body), is_http=query.is_http)
+
+    def _make_record(self) -> dict[str, object]:
+        """Make what a catalog is told: the status without the categories, which may be many."""
+        (record,) = render_status("queue_status", self._state, self._collect_facts())
+        return {**record, "categories": []}
+
+    def _collect_facts(self) -> QueueFacts:
+        return QueueFacts(
             project=self._options.name or "",
             port=self.port,
             started=self._started,
             now=time.time(),
             host=self._options.host,
+            is_tls=self._options.tls is not None,
             statistics=self.statistics(),
         )
-        if query.is_http and query.kind == "":
-            return m.StatusAnswer(_INDEX, is_http=True, content_type="text/html")
-        body: Any = render_status(query.kind, self._state, facts)
-        return m.StatusAnswer(json.dumps(body), is_http=query.is_http)
 
 
 _INDEX = """<h1>wq-package manager</h1>

@@ -8,7 +8,6 @@ transfer to one worker holds up nobody else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import deque
@@ -16,7 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from wq_package.errors import ArchiveError, LocalProtocolError, QueueError, RemoteProtocolError
+from wq_package.errors import (
+    ArchiveError,
+    LocalProtocolError,
+    QueueError,
+    RemoteProtocolError,
+    WQPackageError,
+)
 from wq_package.link import Link
 from wq_package.manager.archives import Archives
 from wq_package.manager.outputs import OutputWriter
@@ -29,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 2**30
 """More of a task's output or answer than this is thrown away."""
-SMALL = 64 * 1024
+SMALL = a.LARGE_BODY
 """Bodies up to this size are sent in one piece with their message."""
 SLOWEST_RATE = 100 * 1024
 """Bytes a second below which a transfer is given up; everything has a minute anyway."""
@@ -142,10 +147,7 @@ class Session:
         kind = type(action)
         if kind is a.Dispatch:
             assert isinstance(action, a.Dispatch)
-            is_small = len(action.body) <= SMALL and (
-                action.function is None or len(action.function.body) <= SMALL
-            )
-            return is_small and not action.puts and not self._failed_names
+            return not action.is_large and not self._failed_names
         return kind is a.Send or kind is a.Fetch
 
     def _send_quickly(self, action: SessionAction) -> None:
@@ -187,7 +189,7 @@ class Session:
     ) -> e.DispatchFailed:
         task_id = action.message.task_id
         return e.DispatchFailed(
-            self.number, task_id, name, message, code, is_dependent=is_dependent, had_puts=bool(action.puts)
+            self.number, task_id, name, message, code, is_dependent=is_dependent, was_large=action.is_large
         )
 
     async def _send_waiting(self) -> None:
@@ -203,7 +205,7 @@ class Session:
             self._sender = None
         except TimeoutError:
             self._lose("it took in too little in too long a time")
-        except QueueError as error:
+        except WQPackageError as error:
             self._lose(str(error))
         except Exception:
             _logger.exception("sending to %s failed", self.link.peer_address)
@@ -231,11 +233,11 @@ class Session:
             if file.cache_name in self._failed_names:
                 self._post([self._make_refusal(action, file.cache_name, is_dependent=True)])
                 return
-        if len(action.body) > SMALL or (action.function is not None and len(action.function.body) > SMALL):
-            await self._send_large_call(action)
-        else:
+        if len(action.body) <= SMALL and (action.function is None or len(action.function.body) <= SMALL):
             self._send_task(action)
-        if action.puts:
+        else:
+            await self._send_large_call(action)
+        if action.is_large:
             self._post([e.DispatchSent(self.number, action.message.task_id)])
 
     async def _put_all(self, action: a.Dispatch) -> bool:
@@ -256,10 +258,14 @@ class Session:
 
     async def _send_large_call(self, action: a.Dispatch) -> None:
         link = self.link
-        if action.function is not None:
-            link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
-            await self._send_large(action.function.body)
-        link.send(action.message)
+        try:
+            if action.function is not None:
+                link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
+                await self._send_large(action.function.body)
+            link.send(action.message)
+        except LocalProtocolError as error:
+            self._post([self._make_refusal(action, "", str(error), code=ResultCode.UNKNOWN)])
+            return
         await self._send_large(action.body)
 
     async def _send_large(self, body: bytes) -> None:
@@ -357,13 +363,6 @@ class Session:
             self._outbox.append(a.SendLayers(action.worker, action.environment, action.digests[1:]))
         else:
             self._post([e.TransferEnded(self.number)])
-
-    async def close(self) -> None:
-        """Stop sending."""
-        if self._sender is not None:
-            self._sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sender
 
 
 _OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})

@@ -29,6 +29,7 @@ class QueueFacts:
     port: int
     started: float
     now: float
+    is_tls: bool
     statistics: Statistics
 
 
@@ -75,7 +76,8 @@ def _render_queue(state: ManagerState, facts: QueueFacts) -> dict[str, Any]:
         "owner": "",
         "working_dir": "",
         "manager_preferred_connection": "by_ip",
-        "network_interfaces": [{"family": "AF_INET", "host": facts.host, "interface": ""}],
+        "ssl": facts.is_tls,
+        "network_interfaces": _render_interfaces(facts.host),
         **_render_worker_counts(state, statistics),
         **_render_task_counts(statistics),
         **_render_resources(state),
@@ -86,6 +88,13 @@ def _render_queue(state: ManagerState, facts: QueueFacts) -> dict[str, Any]:
         "categories": _render_categories(state)[:-1],
         **_render_wanted(state),
     }
+
+
+def _render_interfaces(host: str) -> list[dict[str, str]]:
+    """Name the address that is listened on; for all of them, the one that a catalog sees is right."""
+    if host in ("", "0.0.0.0", "::"):
+        return []
+    return [{"family": "AF_INET6" if ":" in host else "AF_INET", "host": host, "interface": ""}]
 
 
 def _render_worker_counts(state: ManagerState, statistics: Statistics) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from wq_package.manager.state.events import StagedInput
 from wq_package.protocol.messages import CallTask, TaskDescription, ToWorker
 from wq_package.task import Environment, Function, TaskResult
 
+LARGE_BODY = 64 * 1024
+"""Larger arguments and functions are sent in pieces, and awaited."""
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -24,7 +27,7 @@ class Send:
 class Dispatch:
     """Send a task and, before it, what its worker lacks; nothing of it if one input cannot be read.
 
-    Answered by `DispatchSent` or `DispatchFailed` if there is anything in `puts`. A task is held back too when an
+    Answered by `DispatchSent` or `DispatchFailed` if it `is_large`. A task is held back too when an
     earlier transfer of one of its inputs to this worker has failed.
     """
 
@@ -33,6 +36,15 @@ class Dispatch:
     body: bytes = field(default=b"", repr=False)
     function: Function | None = None
     puts: tuple[StagedInput, ...] = ()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether sending it takes a while, and is answered."""
+        return bool(
+            self.puts
+            or len(self.body) > LARGE_BODY
+            or (self.function is not None and len(self.function.body) > LARGE_BODY)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class DispatchFailed:
 
     Attributes:
         is_dependent: it was to come with an earlier task, whose fault it is: this one can be tried again.
-        had_puts: whether its `Dispatch` had any.
+        was_large: whether its `Dispatch` was.
     """
 
     worker: int
@@ -121,7 +121,7 @@ class DispatchFailed:
     message: str
     code: ResultCode = ResultCode.INPUT_MISSING
     is_dependent: bool = False
-    had_puts: bool = True
+    was_large: bool = True
 
 
 @dataclass(frozen=True, slots=True)
