@@ -10,6 +10,7 @@ import ast
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from wq_package.analyze.analysis import ImportKind
 from wq_package.analyze.conditions import Cause, find_dotted_name, judge_test
@@ -360,12 +361,39 @@ def walk_tree(start: ast.AST) -> Iterator[ast.AST]:
         stack.extend(list_children(node)[::-1])
 
 
+_WITHOUT_NODES = frozenset(
+    (
+        "ctx",
+        "op",
+        "ops",
+        "id",
+        "attr",
+        "asname",
+        "module",
+        "level",
+        "kind",
+        "type_comment",
+        "conversion",
+        "arg",
+        "rest",
+    )
+)
+
+
+@cache
+def _list_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """List the fields of a kind of node that may have nodes in them worth a visit."""
+    return tuple(name for name in kind._fields if name not in _WITHOUT_NODES)
+
+
 def list_children(node: ast.AST) -> list[ast.AST]:
-    """List the nodes directly inside a node; three times as fast as `ast.iter_child_nodes`."""
+    """List the nodes directly inside a node, operators and contexts left out: several times as fast as `ast` does it."""
     if isinstance(node, ast.Name | ast.Constant):
         return []
     children: list[ast.AST] = []
-    for value in node.__dict__.values():
+    fields = node.__dict__
+    for name in _list_fields(type(node)):  # type: ignore[arg-type]  # classes are hashable, whatever the stubs say
+        value = fields.get(name)
         if isinstance(value, list):
             children += [item for item in value if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):

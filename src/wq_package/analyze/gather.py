@@ -35,7 +35,6 @@ from wq_package.analyze.extract import (
     Note,
     extract_imports,
     find_path_literal,
-    walk_tree,
 )
 from wq_package.analyze.finder import FolderCache, FoundModule
 from wq_package.analyze.implied import find_implied, has_implied_marker
@@ -178,8 +177,7 @@ class Gatherer:
         """Suggest what the code probably needs besides what it imports."""
         if not has_implied_marker(unit.source.text):
             return
-        walked = (inner for node in nodes for inner in walk_tree(node))
-        for need in find_implied(walked, unit.extraction.aliases):
+        for need in find_implied(nodes, unit.extraction.aliases):
             installed = tuple(
                 name for name in need.candidates if self.chain.installed.find_distribution(name)
             )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wq_package.analyze.conditions import find_dotted_name
+from wq_package.analyze.extract import list_children
 
 __all__ = ["CALL_RULES", "TEXT_RULES", "ImpliedNeed", "find_implied", "has_implied_marker"]
 
@@ -127,26 +128,26 @@ def has_implied_marker(source: str | bytes) -> bool:
     return (has_library and any(word in source for word in _WORDS)) or "entry_points" in source
 
 
-def find_implied(nodes: Iterator[ast.AST], aliases: Mapping[str, str]) -> list[ImpliedNeed]:
-    """Find what the syntax nodes of a program imply.
+def find_implied(nodes: Sequence[ast.AST], aliases: Mapping[str, str]) -> list[ImpliedNeed]:
+    """Find what a program implies.
 
     Args:
-        nodes: all nodes of the program, or of the part that is analysed.
+        nodes: the program, or the parts of it that are analysed.
         aliases: what imported names stand for.
     """
     imported = {name.partition(".")[0] for name in aliases.values()}
     found: dict[tuple[int, tuple[str, ...]], ImpliedNeed] = {}
-    for node in nodes:
-        for need in _read_node(node, aliases, imported):
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Constant):
+            needs: Iterable[ImpliedNeed] = _read_text(node, imported) if isinstance(node.value, str) else ()
+        else:
+            needs = _read_call(node, aliases, imported) if isinstance(node, ast.Call) else ()
+            stack += list_children(node)
+        for need in needs:
             found.setdefault((need.line, need.candidates), need)
     return sorted(found.values(), key=lambda need: (need.line, need.column))
-
-
-def _read_node(node: ast.AST, aliases: Mapping[str, str], imported: set[str]) -> Iterator[ImpliedNeed]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield from _read_text(node, imported)
-    elif isinstance(node, ast.Call):
-        yield from _read_call(node, aliases, imported)
 
 
 def _read_text(node: ast.Constant, imported: set[str]) -> Iterator[ImpliedNeed]:

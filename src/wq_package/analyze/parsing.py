@@ -74,7 +74,9 @@ def _run_deep(function: Callable[[], ast.Module]) -> ast.Module:
         except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread
             errors.append(error)
 
-    with _DEEP_LOCK:  # both limits belong to the whole process: one at a time may change them and put them back
+    with (
+        _DEEP_LOCK
+    ):  # both limits belong to the whole process: one at a time may change them and put them back
         old_limit, old_stack = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK)
         try:
             sys.setrecursionlimit(_DEEP_LIMIT)
