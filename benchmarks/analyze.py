@@ -238,7 +238,11 @@ def explain(name: str, record: dict[str, list[dict[str, object]]]) -> str:
     kind = kinds.most_common(1)[0][0]
     note = next((f" ({use['note']})" for use in uses if use["note"] and use["note"] != use["kind"]), "")
     if all(use["used"] for use in uses):
-        note = " (installed)"
+        versions = {canonicalize(str(entry["name"])): entry["version"] for entry in record["distributions"]}
+        names = {canonicalize(str(owner)) for use in uses for owner in use["distributions"]}  # type: ignore[attr-defined]  # a list of texts
+        note = (
+            " (installed)" if any(versions.get(owner) for owner in names) else " (named by the shipped table)"
+        )
     return f"{kind} here{note}"
 
 
