@@ -78,6 +78,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="quickstart-") as run_dir,
         parsl.load(Config(executors=[executor], run_dir=run_dir, strategy="none", initialize_logging=False)),
     ):
+        executor.prepare(fit, summarize)  # else `summarize` would be looked at when the fits are done
         console.print(f"{options.tasks} fits on {options.workers} workers that were started with `env -i`\n")
         estimates, clock = bootstrap(options.tasks, console)
         print_estimates(console, estimates)

@@ -367,6 +367,17 @@ def test_two_apps__may_need_conflicting_versions(folder: Path) -> None:
         assert (one.result(), other.result()) == ("23.2", "24.1")
 
 
+def test_prepare__makes_environments_before_there_are_tasks(folder: Path) -> None:
+    with loaded(folder, make_executor(folder, pack=True)) as executor:
+        executor.prepare(double, copy)
+        deadline = time.monotonic() + 60
+        while len(executor.list_packed()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert {packed.name for packed in executor.list_packed()} == {"double", "copy"}
+        assert double(1).result() == 2
+        assert len(executor.list_packed()) == 2
+
+
 PROGRAM = """
 import sys, time
 import parsl

@@ -25,6 +25,8 @@ from typing import Any
 
 import parsl
 import typeguard
+from parsl.app.app import AppBase
+from parsl.app.bash import BashApp
 from parsl.executors.errors import BadStateException
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.states import TERMINAL_STATES
@@ -260,6 +262,23 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         call = Call(shipment.function, arguments, self._mode)
         self._route(pending, self._choose_environment(shipment, modules), call, cargo)
         return pending.future
+
+    def prepare(self, *apps: AppBase) -> None:
+        """Begin to make the environments of apps before their first tasks are there; returns at once.
+
+        Args:
+            apps: what Parsl's decorators made.
+
+        Raises:
+            UnsendableError: a function cannot be pickled.
+        """
+        for app in apps:
+            shipment = self._find_shipment(
+                app.wrapped_remote_function if isinstance(app, BashApp) else app.func
+            )
+            key = self._choose_environment(shipment, frozenset())
+            if key is not None:
+                self._packer.request(shipment.name, key, self._roots[shipment.key.places])
 
     def _find_shipment(self, func: Callable[..., Any]) -> Shipment:
         app = resolve_app(func)

@@ -133,9 +133,13 @@ class Packer:
         waiter(entry.environment, entry.error)
 
     def list_packed(self) -> tuple[PackedApp, ...]:
-        """List the apps whose environments are ready, in the order in which they became so."""
+        """List the apps whose environments are ready, in the order in which they became so.
+
+        An app whose arguments brought further modules is there once for each environment that came of it.
+        """
         with self._lock:
-            return tuple(self._packed)
+            packed = {(app.name, app.environment.digest): app for app in reversed(self._packed)}
+        return tuple(reversed(packed.values()))
 
     def close(self) -> None:
         """Stop: what has not begun is dropped, what has begun ends first."""

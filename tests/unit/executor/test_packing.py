@@ -115,6 +115,12 @@ def test_request__two_apps_of_one_spec__are_built_once(packer: Packer, builder: 
     assert builder.built == ["a"]
 
 
+def test_list_packed__same_app_and_environment__is_named_once(packer: Packer) -> None:
+    for name in ("one", "three", "two"):
+        ask(packer, KEYS[name]).result(10)
+    assert [app.environment.digest for app in packer.list_packed()] == ["digest of a", "digest of b"]
+
+
 def test_request__slow_build__does_not_hold_up_other_apps(packer: Packer, builder: FakeBuilder) -> None:
     builder.go["a"] = threading.Event()
     slow = ask(packer, KEYS["one"])
