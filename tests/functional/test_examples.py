@@ -43,8 +43,8 @@ def test_quickstart__prints_result_environments_and_times(tmp_path: Path) -> Non
         "first fit",
     ):
         assert expected in done.stdout
-    fit, summarize = [line for line in done.stdout.splitlines() if "python 3." in line]
-    assert "scipy" in fit
-    assert "pandas" not in fit
-    assert "pandas" in summarize
-    assert "decay" not in summarize
+    rows = {line.split()[1]: line for line in done.stdout.splitlines() if "python 3." in line}
+    assert "scipy" in rows["fit"]
+    assert "pandas" not in rows["fit"]
+    assert "pandas" in rows["summarize"]
+    assert "decay" not in rows["summarize"]

@@ -137,9 +137,11 @@ class Packer:
 
         An app whose arguments brought further modules is there once for each environment that came of it.
         """
+        found: dict[tuple[str, str], PackedApp] = {}
         with self._lock:
-            packed = {(app.name, app.environment.digest): app for app in reversed(self._packed)}
-        return tuple(reversed(packed.values()))
+            for packed in self._packed:
+                found.setdefault((packed.name, packed.environment.digest), packed)
+        return tuple(found.values())
 
     def close(self) -> None:
         """Stop: what has not begun is dropped, what has begun ends first."""
