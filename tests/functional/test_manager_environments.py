@@ -70,6 +70,10 @@ def leave() -> None:
     os._exit(7)
 
 
+def join(first: bytes, second: bytes) -> bytes:
+    return first + second
+
+
 def make_unpicklable() -> Any:
     return (number for number in range(3))
 
@@ -151,3 +155,14 @@ def test_call__fork_mode__runs_in_a_process_of_its_own(
     tasks = [make_call(os.getpid, environment=environment, mode=CallMode.FORK) for _ in range(4)]
     pids = [pickle.loads(result.value)[1] for result in run_tasks(manager, *tasks)]
     assert len(set(pids)) == 4
+
+
+def test_call__large_arguments_and_results__arrive_whole(
+    manager: BlockingManager, programs: Programs
+) -> None:
+    programs.start("ours", manager.port)
+    body = os.urandom(30_000_000)
+    large, small = run_tasks(manager, make_call(join, body, b"end"), make_call(divmod, 7, 2))
+    assert small.is_success
+    is_returned, value = pickle.loads(large.value)
+    assert (is_returned, value) == (True, body + b"end")

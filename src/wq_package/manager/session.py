@@ -344,7 +344,7 @@ class Session:
         try:
             archive = await self._archives.open(action.environment)
         except ArchiveError as error:
-            self._post([e.OfferFailed(action.environment.digest, str(error))])
+            self._post([e.OfferFailed(self.number, action.environment.digest, str(error))])
             return
         self.link.send(archive.offer)
 

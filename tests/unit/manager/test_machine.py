@@ -433,11 +433,14 @@ def test_call__archive_cannot_be_read__its_tasks_fail() -> None:
     state = make_state()
     connect(state, 1)
     submit(state, make_call(environment=ENVIRONMENT))
-    results = find_results(state.handle(e.OfferFailed(ENVIRONMENT.digest, "it is damaged")))
+    results = find_results(state.handle(e.OfferFailed(1, ENVIRONMENT.digest, "it is damaged")))
     assert (results[1].code, results[1].message) == (ResultCode.ENVIRONMENT_FAILED, "it is damaged")
 
 
-@pytest.mark.parametrize("message", [m.EnvironmentReady("2" * 64), m.LayersWanted("2" * 64, ("aa",))])
+@pytest.mark.parametrize(
+    "message",
+    [m.EnvironmentReady("2" * 64), m.LayersWanted("2" * 64, ("aa",)), m.EnvironmentFailed("2" * 64, "no")],
+)
 def test_call__answer_about_an_environment_never_offered__drops_the_worker(message: m.ToManager) -> None:
     state = make_state()
     connect(state, 1)
@@ -782,3 +785,110 @@ def test_summarise__counts_everything_once() -> None:
     assert (statistics.tasks_done, statistics.tasks_cancelled, statistics.tasks_submitted) == (1, 1, 4)
     assert (statistics.workers_connected, statistics.workers_busy, statistics.cores_committed) == (1, 1, 2.0)
     assert state.count_hungry() == 4
+
+
+# -- corners -----------------------------------------------------------------------------------------------------------
+
+
+def test_refused__ends_at_once() -> None:
+    state = make_state()
+    actions = state.handle(e.Refused(1, COMMAND, ResultCode.INPUT_MISSING, "absent"))
+    assert find_results(actions)[1].message == "absent"
+    assert (state.summarise().tasks_failed, state.summarise().tasks_submitted) == (1, 1)
+
+
+def test_call__worker_has_lost_the_function__it_is_sent_again() -> None:
+    state = make_state()
+    connect(state, 1)
+    submit(state, make_call())
+    lost = e.Received(1, m.CallResult(1, "input missing", 0, 0, 0, 1), b"")
+    (again,) = [action for action in state.handle(lost) if isinstance(action, a.Dispatch)]
+    assert again.function is not None
+
+
+def test_feature__after_the_greeting__changes_nothing() -> None:
+    state = make_state()
+    connect(state, 1, dialect=False)
+    state.handle(
+        e.Received(1, m.Feature(m.DIALECT_FEATURE)), e.Received(1, m.Resource("coprocess_cores", 1, 1, 1))
+    )
+    (action,) = submit(state, make_call())
+    assert isinstance(action, a.Dispatch)
+    assert isinstance(action.message, m.TaskDescription)
+
+
+def test_feature__endless__drops_the_worker() -> None:
+    state = make_state()
+    state.handle(*greet(1)[:2])
+    actions = state.handle(*(e.Received(1, m.Feature(str(number))) for number in range(2000)))
+    assert drops(actions) == ["it has too many features"]
+
+
+def test_late_events__of_a_lost_worker__are_ignored() -> None:
+    state = make_state()
+    connect(state, 1)
+    state.handle(e.WorkerGone(1, "killed"))
+    late: list[e.Event] = [
+        e.WorkerGone(1, "again"),
+        e.DispatchSent(1, 1),
+        e.DispatchFailed(1, 1, "file", "gone"),
+        e.OutputFetched(1, 1, "out"),
+        e.TransferEnded(1),
+        e.OfferFailed(1, "9" * 64, "gone"),
+        e.Received(1, m.Alive()),
+    ]
+    assert state.handle(*late) == []
+
+
+def test_deadlines__of_ended_tasks__are_passed_over() -> None:
+    state = make_state()
+    connect(state, 1)
+    state.handle(e.Tick(0, 1e9))
+    submit(state, dataclasses.replace(COMMAND, wall_time=1.0, end_time=1e9 + 1))
+    state.handle(answer_command(1, 1))
+    assert state.handle(e.Tick(5, 1e9 + 5)) == []
+
+
+def test_end_time__outputs_are_on_their_way__the_task_ends_as_it_did() -> None:
+    state = make_state()
+    connect(state, 1, dialect=False)
+    state.handle(e.Tick(0, 1e9))
+    state.handle(e.Submitted(1, dataclasses.replace(WITH_FILES, end_time=1e9 + 1), (CACHED, PRIVATE)))
+    state.handle(answer_command(1, 1))
+    assert state.handle(e.Tick(5, 1e9 + 5)) == []
+    assert find_results(state.handle(e.OutputFetched(1, 1, "out.txt")))[1].is_success
+
+
+def test_memory__ever_new_kinds_and_totals__is_bounded() -> None:
+    state = make_state()
+    connect(state, 1, cores=1)
+    for number in range(1, 10_200):
+        submit(state, dataclasses.replace(COMMAND, category=f"c{number}"), first=number)
+        state.handle(answer_command(1, number))
+    assert len(state.placement.lanes) <= 10_001
+    assert len(state.category_counts) <= 10_001
+    for disk in range(1000, 1600):
+        state.handle(
+            e.Received(1, m.Resource("disk", disk, disk, disk)),
+            e.Received(1, m.Info("end_of_resource_update", "0")),
+        )
+        submit(state, COMMAND, first=20_000 + disk)
+        state.handle(answer_command(1, 20_000 + disk))
+    assert all(len(lane.boxes) <= 257 for lane in state.placement.lanes.values())
+
+
+def test_memory__killed_tasks__are_not_remembered_for_ever() -> None:
+    state = make_state()
+    connect(state, 1)
+    for number in range(1, 5000):
+        submit(state, COMMAND, first=number)
+        state.handle(e.Cancelled(number))
+    assert len(state.workers[1].killed) == 4096
+
+
+def test_properties__show_what_is_known() -> None:
+    state = make_state()
+    connect(state, 1)
+    submit(state, COMMAND)
+    assert (list(state.tasks), list(state.workers), state.refused_hosts) == ([1], [1], set())
+    state.check()

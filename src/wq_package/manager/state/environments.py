@@ -19,12 +19,18 @@ class EnvironmentDesk:
         """Let a worker be offered an environment."""
         self._ledger.actions.append(OfferEnvironment(worker.number, environment.environment))
 
-    def _find_staging(self, worker: WorkerRecord, digest: str) -> EnvironmentRecord | None:
+    def _find_offered(self, worker: WorkerRecord, digest: str) -> EnvironmentRecord | None:
+        """Find an environment that the worker was offered; drop a worker that makes one up."""
         environment = worker.environments.get(digest)
         if environment is None:
             self._ledger.drop(worker, "it answers about an environment that it was not offered")
+        return environment
+
+    def _find_staging(self, worker: WorkerRecord, digest: str) -> EnvironmentRecord | None:
+        environment = self._find_offered(worker, digest)
+        if environment is None or environment.told[worker.number] is not EnvironmentStage.STAGING:
             return None
-        return environment if environment.told.get(worker.number) is EnvironmentStage.STAGING else None
+        return environment
 
     def receive_layers_wanted(
         self, worker: WorkerRecord, message: m.LayersWanted, _event: e.Received
@@ -44,8 +50,8 @@ class EnvironmentDesk:
 
     def receive_failed(self, worker: WorkerRecord, message: m.EnvironmentFailed, _event: e.Received) -> None:
         """Look for another worker, or fail the tasks if none is left."""
-        environment = worker.environments.get(message.environment)
-        if environment is None or worker.number not in environment.told:
+        environment = self._find_offered(worker, message.environment)
+        if environment is None:
             return
         environment.told[worker.number] = EnvironmentStage.FAILED
         environment.failure = f"{message.message} (on worker {worker.label})"
@@ -62,8 +68,8 @@ class EnvironmentDesk:
         environment = self._ledger.placement.environments.get(event.environment)
         if environment is None:
             return
-        for number, stage in list(environment.told.items()):
-            if stage is EnvironmentStage.STAGING:
-                del environment.told[number]
-                self._ledger.workers[number].environments.pop(event.environment, None)
+        worker = self._ledger.workers.get(event.worker)
+        if worker is not None:
+            environment.told.pop(worker.number, None)
+            worker.environments.pop(event.environment, None)
         self._ledger.fail_environment(environment, event.message)

@@ -138,8 +138,9 @@ class OutputFetched:
 
 @dataclass(frozen=True, slots=True)
 class OfferFailed:
-    """An environment's archive cannot be read here."""
+    """An environment was not offered to a worker, because its archive cannot be read here."""
 
+    worker: int
     environment: str
     message: str
 
