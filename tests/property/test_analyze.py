@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import random
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -29,6 +31,7 @@ MODULES = ("numpy", "pandas", "scipy.stats", "google.cloud.storage", "yaml", "js
 @cache
 def find_options() -> AnalyzeOptions:
     folder = Path(tempfile.mkdtemp(prefix="wq-package-property-"))
+    atexit.register(shutil.rmtree, folder)
     site = make_environment(folder, load_catalogue().values())
     return AnalyzeOptions(search_path=(str(site),), keep_going=True)
 
