@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import parsl
 import psutil  # type: ignore[import-untyped]  # it has no stubs
 import pytest
@@ -24,13 +25,14 @@ from parsl.executors.errors import BadStateException, InvalidResourceSpecificati
 from parsl.providers import LocalProvider
 from parsl.utils import RepresentationMixin
 
-from wq_package.errors import WQPackageError
+from wq_package.errors import WorkerLostError, WQPackageError
 from wq_package.executor import WQPackageExecutor
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     InterpreterLostError,
     ManagerStoppedError,
     TaskFailedError,
+    TaskWorkerLostError,
 )
 
 pytestmark = pytest.mark.parsl
@@ -197,7 +199,7 @@ def test_scale_in__spares_the_block_that_is_busy(folder: Path) -> None:
     with loaded(folder, executor):
         path = folder / "go"
         future = waits(str(path))
-        busy = wait_for_busy_block(executor)
+        busy = wait_for_busy_block(executor, 3)
         ended = executor.scale_in_facade(2)
         assert len(ended) == 2
         assert busy not in ended
@@ -205,13 +207,13 @@ def test_scale_in__spares_the_block_that_is_busy(folder: Path) -> None:
         assert future.result() is None
 
 
-def wait_for_busy_block(executor: WQPackageExecutor) -> str:
-    """Wait until all three workers are connected and one of them has the task; tell its block."""
+def wait_for_busy_block(executor: WQPackageExecutor, blocks: int) -> str:
+    """Wait until all workers are connected and one of them has the task; tell its block."""
     deadline = time.monotonic() + 60
     counts: dict[str, int] = {}
     while time.monotonic() < deadline:
         counts = executor.count_tasks_by_block()
-        if len(counts) == 3 and sum(counts.values()) == 1:
+        if len(counts) == blocks and sum(counts.values()) == 1:
             return next(block for block, count in counts.items() if count)
         time.sleep(0.02)
     raise AssertionError(counts)
@@ -269,6 +271,50 @@ def test_staging_as_a_task_of_its_own__needs_no_shared_file_system(folder: Path)
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@python_app
+def total(numbers: Any) -> tuple[float, str]:
+    return float(np.sum(numbers)), sys.prefix
+
+
+@pytest.mark.workqueue
+def test_real_work_queue_worker__runs_packaged_apps(folder: Path) -> None:
+    (folder / "in").write_text("words\n")
+    executor = make_executor(
+        folder,
+        pack=True,
+        worker_executable="work_queue_worker",
+        worker_options="--cores 1 --memory 1000 --disk 2000 -t 100",
+    )
+    with loaded(folder, executor):
+        value, prefix = total([1, 2]).result()
+        assert value == 3
+        assert prefix != sys.prefix
+        assert copy(inputs=[File("in")], outputs=[File("results/out")], stdout="log").result() == 0
+        with pytest.raises(ZeroDivisionError):
+            divide(1, 0).result()
+    assert (folder / "results/out").read_text() == "words\n"
+    assert (folder / "log").read_text() == "done\n"
+
+
+@python_app
+def divide(x: int, y: int) -> float:
+    return x / y
+
+
+def test_worker_that_is_killed__its_tasks_are_lost_and_another_block_goes_on(folder: Path) -> None:
+    executor = make_executor(folder, max_retries=0)
+    with loaded(folder, executor):
+        future = waits(str(folder / "never"))
+        wait_for_busy_block(executor, 1)
+        for process in find_workers(executor):
+            process.kill()
+        error = future.exception(timeout=60)
+        assert isinstance(error, TaskWorkerLostError)
+        assert isinstance(error, WorkerLostError)
+        executor.scale_out_facade(2)  # the first of them is the strategy's
+        assert double(1).result() == 2
 
 
 # -- configuration -------------------------------------------------------------------------------------------------------

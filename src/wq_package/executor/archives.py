@@ -7,6 +7,7 @@ and a changed installation is noticed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import logging
@@ -14,6 +15,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from wq_package import __version__
+from wq_package.archive.launcher import make_launcher_entries
 from wq_package.archive.layer import ArchiveIndex
 from wq_package.archive.reader import ArchiveReader
 from wq_package.build import BuildOptions, build_environment, default_cache_root
@@ -74,9 +77,17 @@ class ArchiveBuilder:
 
 
 def _name_archive(spec: EnvironmentSpec) -> str:
-    lines = [digest_spec(spec), sys.version, str(Path(sys.base_prefix).resolve())]
+    lines = [digest_spec(spec), sys.version, str(Path(sys.base_prefix).resolve()), _stamp_makers()]
     lines += [_stamp(requirement.canonical_name) for requirement in sorted(spec.wheels)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _stamp_makers() -> str:
+    """Tell one release of what makes archives from another: an archive has scripts of ours in it."""
+    entries = make_launcher_entries(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    lines = [f"{entry.path} {entry.mode} {entry.link_target} {entry.source!r}" for entry in entries]
+    return hashlib.sha256("\n".join([__version__, *lines]).encode()).hexdigest()
 
 
 def _stamp(name: str) -> str:

@@ -442,7 +442,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             self.worker_options,
             "--feature",
             _BLOCK_FEATURE + _BLOCK,
-            "--password-file",
+            "-P",
             password,
         ]
         words += [shlex.quote(self.address or "127.0.0.1"), str(self._manager.port)]

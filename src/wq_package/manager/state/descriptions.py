@@ -93,10 +93,15 @@ def _describe_command(record: TaskRecord, worker: WorkerRecord, options: StateOp
         task.end_time,
         tuple(pair for pair in task.variables if _is_short(pair)),
         _list_inputs(run.inputs),
-        (),
+        _list_folders(run),
         _list_outputs(run),
     )
     return Dispatch(worker.number, message, puts=_take_missing(worker, run.inputs))
+
+
+def _list_folders(run: RunRecord) -> tuple[str, ...]:
+    """List the folders of outputs: a task writes to where its output is looked for."""
+    return tuple(sorted({posixpath.dirname(name) for name in run.outputs} - {""}))
 
 
 def _start_run(record: TaskRecord, inputs: tuple[StagedInput, ...]) -> RunRecord:
