@@ -413,6 +413,15 @@ def test_two_apps__may_need_conflicting_versions(folder: Path) -> None:
         assert (one.result(), other.result()) == ("23.2", "24.1")
 
 
+def test_log__parsls_own_tells_what_is_built(folder: Path) -> None:
+    executor = make_executor(folder, pack=True)
+    config = Config(executors=[executor], run_dir=str(folder / "runinfo"), strategy="none")
+    with parsl.load(config):
+        assert double(1).result() == 2
+    log = (Path(executor.run_dir) / "parsl.log").read_text()
+    assert log.count("app double: environment ") == 1
+
+
 def test_prepare__makes_environments_before_there_are_tasks(folder: Path) -> None:
     with loaded(folder, make_executor(folder, pack=True)) as executor:
         executor.prepare(double, copy)

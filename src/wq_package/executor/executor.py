@@ -79,6 +79,26 @@ def default_worker_command() -> str:
     return f"{shlex.quote(sys.executable)} -m wq_package_cli worker"
 
 
+class _ToParslLog(logging.Handler):
+    """Hands records to the handlers of Parsl's logger, so that its log in the run folder tells what is built and why."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for handler in logging.getLogger("parsl").handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+
+
+def _forward_log() -> None:
+    ours = logging.getLogger("wq_package")
+    if not logging.getLogger("parsl").handlers or any(
+        isinstance(item, _ToParslLog) for item in ours.handlers
+    ):
+        return
+    ours.addHandler(_ToParslLog(logging.INFO))
+    if ours.level == logging.NOTSET:
+        ours.setLevel(logging.INFO)
+
+
 class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
     """Runs every app in its own packaged environment, on workers that need have nothing installed.
 
@@ -182,6 +202,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def start(self) -> None:
         """Listen for workers, and start the first blocks at once instead of at Parsl's first strategy tick."""
         super().start()
+        _forward_log()
         self._folder = Path(self.run_dir) / self.label
         self._folder.mkdir(parents=True, exist_ok=True)
         self._password_file = self._prepare_password()
