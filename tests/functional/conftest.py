@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+
 from installed import Installed
 
 ROOT = Path(__file__).resolve().parents[2]

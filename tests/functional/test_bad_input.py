@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from installed import Installed
 
 
@@ -90,7 +91,9 @@ def test_archive__truncated__is_refused_and_nothing_is_unpacked(
     short.write_bytes(whole[: int(len(whole) * kept)])
     rest = {"run": ["--", "python", "-V"], "unpack": [str(tmp_path / "env")]}.get(command, [])
 
-    done = installed.run(command, short, *rest, env={"WQ_PACKAGE_STORE": str(tmp_path / "store"), "PATH": "/bin"})
+    done = installed.run(
+        command, short, *rest, env={"WQ_PACKAGE_STORE": str(tmp_path / "store"), "PATH": "/bin"}
+    )
 
     _assert_refused(done, 5, "short.tar.gz")
     assert not (tmp_path / "env").exists()

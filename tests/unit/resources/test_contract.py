@@ -42,9 +42,7 @@ def test_compute_box__proportional__agrees_with_debian(
         (Resources(0.5, 10, 10), Resources(0.5, 10, 10, 0)),
     ],
 )
-def test_compute_box__whole_worker__gives_all_of_what_is_missing(
-    declared: Resources, box: Resources
-) -> None:
+def test_compute_box__whole_worker__gives_all_of_what_is_missing(declared: Resources, box: Resources) -> None:
     assert compute_box(declared, WORKER) == box
 
 
