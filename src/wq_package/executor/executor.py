@@ -46,18 +46,10 @@ from wq_package.executor.failures import (
     explain_import,
     read_answer,
 )
-from wq_package.executor.functions import (
-    AppKey,
-    AppKind,
-    ResolvedApp,
-    Shipment,
-    find_roots,
-    pack_function,
-    pack_value,
-    resolve_app,
-)
+from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
 from wq_package.executor.packing import PackedApp, Packer, PackingEntry
 from wq_package.executor.requirements import SourceAnalyzer
+from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager, ManagerOptions
 from wq_package.task import Call, CallMode, Environment, Task, TaskResult

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Protocol
 
-from wq_package.executor.functions import AppKey
 from wq_package.executor.requirements import Analyzer, Needs
+from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec
 from wq_package.task import Environment
 

@@ -17,7 +17,8 @@ from typing import Protocol
 from wq_package.analyze import Analysis, AnalyzeOptions, analyze_app, analyze_imports
 from wq_package.analyze.analysis import ImportKind, Origin, Severity
 from wq_package.errors import AppNotFoundError
-from wq_package.executor.functions import AppKey, is_users
+from wq_package.executor.functions import is_users
+from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec
 
 __all__ = ["Analyzer", "Needs", "SourceAnalyzer", "list_imports", "merge_specs"]

@@ -9,9 +9,9 @@ from types import FunctionType
 import pytest
 
 from wq_package.errors import BuildError
-from wq_package.executor.functions import AppKey
 from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec
 from wq_package.executor.requirements import Needs
+from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.task import Environment
 

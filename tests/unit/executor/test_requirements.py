@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wq_package.executor.functions import AppKey
 from wq_package.executor.requirements import SourceAnalyzer, list_imports, merge_specs
+from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 
 

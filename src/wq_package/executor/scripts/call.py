@@ -4,7 +4,7 @@ Executed as text, never imported: the worker has no wq-package, the environment 
 calls a python app and a bash app; knows nothing of wires, sandboxes or archives. Standard library only, Python 3.8.
 
 The namespace it runs in brings `arguments`, those of `_make_call` at the end. It leaves the callable under the key `None`, because that is what `exec`
-returns and so what the pickle that runs it looks up; see `wq_package.executor.functions`.
+returns and so what the pickle that runs it looks up; see `wq_package.executor.shipments`.
 """
 
 # The classes have the names of Parsl's, and a worker's interpreter is spared pathlib.

@@ -1,0 +1,219 @@
+"""From the user's function to the bytes that a worker's interpreter loads, and what those bytes need (logic module).
+
+Knows cloudpickle and the script that travels with every function; knows nothing of environments, files or queues.
+
+A function of a module that defines apps travels by value, with the globals that it uses, so that the module itself,
+its `import parsl` and its decorators never run on the worker. Other modules travel by name, and are written down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import operator
+import pickle
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import cloudpickle
+from parsl.app.app import AppBase
+
+from wq_package.executor.failures import UnsendableError
+from wq_package.executor.functions import AppKind, ResolvedApp, is_users
+from wq_package.task import Function
+
+__all__ = ["AppKey", "Shipment", "pack_function", "pack_value"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppKey:
+    """What an app's environment hangs on: where its functions stand, never which object holds them.
+
+    Attributes:
+        places: file, first line, qualified name and code of each function of the user's.
+        modules: what its pickles import by name when they are loaded.
+        needs_parsl: whether it travels with Parsl's wrappers on.
+        given: the archive or spec file that the user wants for it; then nothing else counts.
+        edition: stands for the state of the user's own files when the function was first seen.
+    """
+
+    places: tuple[tuple[str, int, str, int], ...] = ()
+    modules: tuple[str, ...] = ()
+    needs_parsl: bool = False
+    given: str = ""
+    edition: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A callable ready to travel. Holds none of the user's objects, so that it may outlive them.
+
+    Attributes:
+        modules: those of its key, to compare with.
+    """
+
+    function: Function
+    name: str
+    kind: AppKind
+    key: AppKey
+    modules: frozenset[str]
+
+
+def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment:
+    """Turn a callable, and the user's functions found in it, into the bytes that a worker's interpreter loads.
+
+    Raises:
+        UnsendableError: it cannot be pickled.
+    """
+    _register_own_modules(roots)
+    try:
+        payload, modules = pack_value(app.function)
+    except Exception as error:  # whatever the objects it refers to raise
+        raise UnsendableError(f"app `{app.name}` cannot be pickled: {error}") from error
+    body = _pickle_script(app, payload)
+    places = tuple(_locate(root) for root in roots)
+    key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE, edition=_stamp_own_files())
+    return Shipment(Function(hashlib.sha256(body).hexdigest(), body), app.name, app.kind, key, modules)
+
+
+def _stamp_own_files() -> int:
+    """Tell one state of the user's loaded modules from another: a notebook edits and reloads them."""
+    stamps: list[tuple[str, int]] = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if path is not None and is_users(name, path):
+            with contextlib.suppress(OSError):
+                stamps.append((path, Path(path).stat().st_mtime_ns))
+    return hash(tuple(stamps))
+
+
+def _locate(root: FunctionType) -> tuple[str, int, str, int]:
+    code = root.__code__
+    return code.co_filename, code.co_firstlineno, code.co_qualname, hash(code)
+
+
+def _register_own_modules(roots: Iterable[FunctionType]) -> None:
+    """Let the user's modules that apps stand in travel by value from now on, classes in arguments included.
+
+    It has to last: an argument made of a class by name is not an instance of the same class that came by value.
+    """
+    own = {root.__module__ for root in roots if _stands_in_own_module(root)}
+    for name in own - {None, "__main__"} - cloudpickle.list_registry_pickle_by_value():
+        if name in sys.modules:
+            cloudpickle.register_pickle_by_value(sys.modules[name])
+
+
+def _stands_in_own_module(root: FunctionType) -> bool:
+    """Tell whether a function's module is the user's, or defines it as an app, wherever the module is installed."""
+    if is_users(root.__module__, root.__code__.co_filename):
+        return True
+    return isinstance(getattr(sys.modules.get(root.__module__), root.__name__, None), AppBase)
+
+
+class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not typed
+    """Notes which modules the pickle will import when it is loaded."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=5)
+        self.modules: set[str] = set()
+
+    def reducer_override(self, obj: Any) -> Any:
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, ModuleType):
+            self.modules.add(obj.__name__)
+        elif reduced is NotImplemented and hasattr(
+            obj, "__name__"
+        ):  # else an instance, whose class comes next
+            module = getattr(obj, "__module__", None)
+            self.modules.add(module if isinstance(module, str) else type(obj).__module__)
+        return reduced
+
+
+def pack_value(value: object) -> tuple[bytes, frozenset[str]]:
+    """Pickle a value, and name the modules that have to be there where it is loaded, the standard library's aside."""
+    file = io.BytesIO()
+    pickler = _RecordingPickler(file)
+    pickler.dump(value)
+    if not pickler.modules:
+        return file.getvalue(), _NO_MODULES
+    return file.getvalue(), frozenset(
+        name for module in pickler.modules if (name := _name_requirement(module))
+    )
+
+
+_NO_MODULES: frozenset[str] = frozenset()
+
+_ALWAYS_THERE = sys.stdlib_module_names | {"", "__main__", "cloudpickle"}
+
+_STAND_INS = frozenset({"parsl.errors", "parsl.app.errors", "parsl.data_provider.files"})
+"""Modules of Parsl for whose classes `scripts/call.py` has stand-ins."""
+
+
+@functools.cache
+def _name_requirement(module: str) -> str | None:
+    """Name what has to be there for a module to be imported: its top level where that says enough."""
+    top = module.partition(".")[0]
+    if top in _ALWAYS_THERE or module in _STAND_INS:
+        return None
+    path = getattr(sys.modules.get(top), "__file__", None)  # a namespace package has none
+    return module if path is None or is_users(top, path) else top
+
+
+# -- the script round it -------------------------------------------------------------------------------------------------
+
+
+class _Compiles:
+    """Pickles as the code of the script, under a name that means something in a traceback."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compile, (self.source, "<wq-package call>", "exec")
+
+
+class _RunsScript:
+    """Pickles as `exec(source, namespace)`."""
+
+    def __init__(self, source: str, namespace: dict[str, Any]) -> None:
+        self.source = source
+        self.namespace = namespace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (_Compiles(self.source), self.namespace)
+
+
+class _CallFromScript:
+    """Pickles as `namespace[exec(source, namespace)]`: what the script left under `None`."""
+
+    def __init__(self, source: str, namespace: dict[str, Any]) -> None:
+        self.source = source
+        self.namespace = namespace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return operator.getitem, (self.namespace, _RunsScript(self.source, self.namespace))
+
+
+def _pickle_script(app: ResolvedApp, payload: bytes) -> bytes:
+    arguments = {
+        "kind": app.kind.value,
+        "name": app.name,
+        "python": sys.version_info[:2],
+        "walltime": app.walltime,
+        "payload": payload,
+    }
+    namespace = {"__name__": "wq_package_call", "arguments": arguments}
+    # Protocol 4: the message about a wrong Python has to be readable by every Python that a worker may have.
+    return pickle.dumps(_CallFromScript(_read_script(), namespace), protocol=4)
+
+
+@functools.cache
+def _read_script() -> str:
+    return resources.files("wq_package.executor.scripts").joinpath("call.py").read_text(encoding="utf-8")
