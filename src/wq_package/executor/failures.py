@@ -93,6 +93,9 @@ class EnvironmentUnavailableError(TaskFailedError):
 class UnsendableError(errors.WQPackageError, SerializationError):  # type: ignore[misc]  # Parsl is not followed
     """The app or its arguments cannot be pickled."""
 
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
 
 class UnreadableAnswerError(TaskFailedError, DeserializationError):  # type: ignore[misc]  # Parsl is not followed
     """What the app returned or raised cannot be pickled there, or unpickled here."""

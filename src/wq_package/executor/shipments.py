@@ -76,11 +76,35 @@ def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment
     try:
         payload, modules = pack_value(app.function)
     except Exception as error:  # whatever the objects it refers to raise
-        raise UnsendableError(f"app `{app.name}` cannot be pickled: {error}") from error
+        raise UnsendableError(
+            f"app `{app.name}` cannot be pickled: {error}", hint=_find_culprits(roots)
+        ) from error
     body = _pickle_script(app, payload)
     places = tuple(_locate(root) for root in roots)
     key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE, edition=_stamp_own_files())
     return Shipment(Function(hashlib.sha256(body).hexdigest(), body), app.name, app.kind, key, modules)
+
+
+def _find_culprits(roots: Iterable[FunctionType]) -> str | None:
+    """Name the variables that functions use and that cannot travel."""
+    names: set[str] = set()
+    for root in roots:
+        cells = zip(root.__code__.co_freevars, root.__closure__ or (), strict=True)
+        used = {name: root.__globals__[name] for name in root.__code__.co_names if name in root.__globals__}
+        with contextlib.suppress(ValueError):  # a cell that is not bound yet
+            used.update({name: cell.cell_contents for name, cell in cells})
+        names.update(name for name, value in used.items() if not _can_travel(value))
+    if not names:
+        return None
+    return f"make {', '.join(f'`{name}`' for name in sorted(names))} inside the app instead of using it from outside"
+
+
+def _can_travel(value: object) -> bool:
+    try:
+        pack_value(value)
+    except Exception:  # noqa: BLE001 - whatever it raises, it cannot
+        return False
+    return True
 
 
 def _stamp_own_files() -> int:

@@ -129,8 +129,9 @@ def test_pack_function__unpicklable_closure__names_the_app() -> None:
     def waits() -> bool:
         return lock.acquire()
 
-    with pytest.raises(UnsendableError, match="app `waits` cannot be pickled"):
+    with pytest.raises(UnsendableError, match="app `waits` cannot be pickled") as raised:
         ship(python_app(waits).func)
+    assert raised.value.hint == "make `lock` inside the app instead of using it from outside"
 
 
 # -- bash apps -----------------------------------------------------------------------------------------------------------
