@@ -216,7 +216,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def shutdown(self) -> None:
         """Stop building, stop the workers, and fail what has not ended."""
         self._packer.close()
-        self._fail_all(ManagerStoppedError("the executor was shut down before the task ended"))
+        self._fail_all(lambda: ManagerStoppedError("the executor was shut down before the task ended"))
         self._manager.stop()
         self._answers.put(None)
         self._deliverer.join(_JOIN_SECONDS)
@@ -383,9 +383,10 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         if self._pending.pop(pending.task_id, None) is not None:
             pending.future.set_exception(error)
 
-    def _fail_all(self, error: BaseException) -> None:
+    def _fail_all(self, make_error: Callable[[], BaseException]) -> None:
+        """Fail every task, each with an error of its own: one that is raised again and again grows a traceback."""
         for pending in list(self._pending.values()):
-            self._fail(pending, error)
+            self._fail(pending, make_error())
 
     @property
     def tasks(self) -> dict[object, Future[Any]]:
@@ -437,7 +438,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         logger.error("executor %s cannot go on: %s", self.label, exception)
         self._executor_exception = exception
         self._executor_bad_state.set()
-        self._fail_all(BadStateException(self, exception))
+        self._fail_all(lambda: BadStateException(self, exception))
 
     def _get_launch_command(self, block_id: str) -> str:
         command = self.worker_command.replace(_BLOCK, block_id)
