@@ -12,6 +12,8 @@ COMMANDS: dict[str, str] = {
     "run": "run a command inside an environment archive",
     "unpack": "unpack an environment archive into a folder",
     "inspect": "show what is in an environment archive",
+    "diff": "show what differs between two environments",
+    "export": "write an archive's bill of materials",
     "verify": "check every byte of an environment archive",
     "cache": "list, measure, verify or prune the layer store",
     "worker": "run a Work Queue worker",
