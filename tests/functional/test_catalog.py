@@ -19,6 +19,8 @@ import pytest
 
 from wq_package.catalog import Advertiser, CatalogAddress, find_managers
 from wq_package.catalog.advertiser import UpdateProtocol
+from wq_package.manager import BlockingManager, ManagerOptions
+from wq_package.task import Task
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 30.0
@@ -168,6 +170,107 @@ def test_our_catalog__debian_manager_and_worker__meet_by_name(protocol: str) -> 
         worker = ["work_queue_worker", "--single-shot", "-t", "10", "--cores", "1", "-M", "theirs"]
         run_tool(catalog, *worker)
         assert manager.stdout.readline() == "found\n"
+
+
+def run_ours(catalog: CatalogAddress, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wq_package_cli", *arguments], env=make_variables(catalog), capture_output=True,
+        text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+def make_worker(folder: Path, project: str, *more: str) -> list[str]:
+    sizes = ["--cores", "1", "--memory", "100", "--disk", "100"]
+    places = ["--store", str(folder / "store"), "--workdir", str(folder)]
+    return ["worker", "-M", project, "--single-shot", "-t", "20", *sizes, *places, *more]
+
+
+@pytest.mark.workqueue
+@pytest.mark.parametrize("kind", ["our catalog", "debian's catalog"])
+def test_our_worker__project_of_debian_manager__finds_and_serves_it(tmp_path: Path, kind: str) -> None:
+    with (
+        our_catalog() if kind == "our catalog" else debian_catalog(tmp_path) as catalog,
+        debian_manager(catalog, "their-project") as manager,
+    ):
+        assert manager.stdout is not None
+        manager.stdout.readline()
+        done = run_ours(catalog, *make_worker(tmp_path, "their-.*"))
+        assert done.returncode == 0, done.stderr
+        assert manager.stdout.readline() == "found\n"
+
+
+@pytest.mark.workqueue
+def test_our_worker__project_of_our_manager__finds_it_by_debians_catalog(tmp_path: Path) -> None:
+    with debian_catalog(tmp_path) as catalog:
+        options = ManagerOptions(name="ours", catalogs=(catalog,))
+        with BlockingManager(options) as manager:
+            manager.submit(Task(command="echo found"))
+            command = [sys.executable, "-m", "wq_package_cli", *make_worker(tmp_path, "ours")]
+            process = subprocess.Popen(
+                command, env=make_variables(catalog), stderr=subprocess.PIPE, text=True
+            )
+            try:
+                result = manager.wait(PATIENCE)
+                assert result is not None
+                assert result.output == b"found\n"
+            finally:
+                manager.stop()
+                _, words = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, words
+
+
+def test_our_worker__nobody_of_that_name__is_a_clear_error_after_its_time(tmp_path: Path) -> None:
+    with our_catalog() as catalog:
+        asyncio.run(Advertiser([catalog], lambda: RECORD).update())
+        # The name is for the whole: `our` is not `ours`.
+        began = time.monotonic()
+        done = run_ours(catalog, *make_worker(tmp_path, "our", "--connect-timeout", "1"))
+        assert time.monotonic() - began > 1
+    assert done.returncode == 6
+    assert done.stderr.startswith(
+        "error: a manager with a project name like `our` is not known to the catalog"
+    )
+    assert "hint: " in done.stderr
+
+
+def test_our_worker__catalog_is_gone__is_a_clear_error(tmp_path: Path) -> None:
+    with our_catalog() as catalog:
+        pass
+    done = run_ours(catalog, *make_worker(tmp_path, "ours", "--connect-timeout", "0"))
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: no catalog answers")
+
+
+def test_our_worker__the_one_of_that_name_does_not_answer__is_a_clear_error(tmp_path: Path) -> None:
+    with our_catalog() as catalog, socket.socket() as closed:
+        closed.bind((LOOPBACK, 0))
+        record = {**RECORD, "port": closed.getsockname()[1]}
+        asyncio.run(Advertiser([catalog], lambda: record).update())
+        wait_for(lambda: asyncio.run(find_managers([catalog], "ours")) != (), "the record")
+        done = run_ours(catalog, *make_worker(tmp_path, "ours", "--connect-timeout", "0"))
+        status = run_ours(catalog, "status", "-M", "ours")
+    assert (done.returncode, status.returncode) == (6, 6)
+    assert done.stderr.startswith("error: a manager with a project name like `ours` does not answer")
+    assert status.stderr.startswith("error: no manager answers at")
+
+
+@pytest.mark.workqueue
+def test_status__project_name__shows_every_manager_of_that_name() -> None:
+    with our_catalog() as catalog, debian_manager(catalog, "project-theirs") as theirs:
+        assert theirs.stdout is not None
+        theirs.stdout.readline()
+        options = ManagerOptions(name="project-ours", catalogs=(catalog,))
+        with BlockingManager(options):
+            wait_for(lambda: len(asyncio.run(find_managers([catalog], "project-.*"))) == 2, "two managers")
+            shown = run_ours(catalog, "status", "-M", "project-.*")
+            assert shown.returncode == 0, shown.stderr
+            assert "queue project-ours " in shown.stdout
+            assert "queue project-theirs " in shown.stdout
+            reports = json.loads(run_ours(catalog, "status", "-M", "project-ours", "--json").stdout)
+            assert [report["queue"]["project"] for report in reports] == ["project-ours"]
+        none = run_ours(catalog, "status", "-M", "project")
+        assert none.returncode == 6
+        assert none.stderr.startswith("error: the catalog knows no manager")
 
 
 @pytest.mark.workqueue

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from wq_package.errors import QueueError
 from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.manager_arguments import (
+    DEFAULT_PORT,
+    ManagerArguments,
+    add_manager_arguments,
+    read_manager_arguments,
+)
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
@@ -30,10 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="show what a manager is doing",
         description="Ask a manager, ours or the original Work Queue's, for its tasks and workers.",
     )
-    parser.add_argument("host", metavar="HOST", help="where the manager listens")
-    parser.add_argument(
-        "port", metavar="PORT", type=int, nargs="?", default=9123, help="on which port (9123)"
-    )
+    add_manager_arguments(parser)
     parser.add_argument("-P", "--password-file", type=Path, metavar="FILE", help="the manager's password")
     parser.add_argument("--tasks", action="store_true", help="list the tasks too")
     how = parser.add_mutually_exclusive_group()
@@ -51,20 +54,28 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
     """Print the status once, or until interrupted."""
     password = _read_password(args.password_file)
+    manager = read_manager_arguments(args, default_port=DEFAULT_PORT)
     if args.watch is not None:
-        return _watch(args, printer, password)
-    report = _query(args, password)
+        return _watch(args, manager, printer, password)
+    reports = _query(args, manager, password)
     if args.json:
-        printer.print_json(dataclasses.asdict(report))
+        rows = [dataclasses.asdict(report) for report in reports]
+        printer.print_json(rows if manager.project else rows[0])
     else:
-        printer.make_console(data=True).print(_render(report))
+        printer.make_console(data=True).print(_render_all(reports))
     return ExitCode.DONE
 
 
-def _query(args: argparse.Namespace, password: bytes | None) -> QueueReport:
-    from wq_package.manager.status_client import query_status
+def _query(
+    args: argparse.Namespace, manager: ManagerArguments, password: bytes | None
+) -> tuple[QueueReport, ...]:
+    """Ask the manager, or every manager of that name."""
+    from wq_package.manager.status_client import query_project, query_status
 
-    return query_status(args.host, args.port, password=password, tasks=args.tasks)
+    options = {"password": password, "tls": manager.tls, "tasks": args.tasks}
+    if manager.project:
+        return query_project(manager.catalogs, manager.project, **options)
+    return (query_status(manager.host, manager.port, **options),)
 
 
 def _read_password(path: Path | None) -> bytes | None:
@@ -79,13 +90,21 @@ def _read_password(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _watch(args: argparse.Namespace, printer: Printer, password: bytes | None) -> ExitCode:
+def _watch(
+    args: argparse.Namespace, manager: ManagerArguments, printer: Printer, password: bytes | None
+) -> ExitCode:
     from rich.live import Live
 
     with Live(console=printer.make_console(data=True), auto_refresh=False) as live:
         while True:
-            live.update(_render(_query(args, password)), refresh=True)
+            live.update(_render_all(_query(args, manager, password)), refresh=True)
             time.sleep(max(0.1, args.watch))
+
+
+def _render_all(reports: tuple[QueueReport, ...]) -> Group:
+    from rich.console import Group
+
+    return Group(*map(_render, reports))
 
 
 def _render(report: QueueReport) -> Group:

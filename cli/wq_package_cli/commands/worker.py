@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wq_package.errors import QueueError
 from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.manager_arguments import add_manager_arguments, read_manager_arguments
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="run a Work Queue worker",
         description="Connect to a Work Queue manager, ours or the original one, and run its tasks.",
     )
-    parser.add_argument("host", metavar="HOST", help="where the manager listens")
-    parser.add_argument("port", metavar="PORT", type=_parse_port, help="on which port")
+    add_manager_arguments(parser)
     parser.add_argument(
         "-P",
         "--password-file",
@@ -104,10 +104,14 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
 def _read_options(args: argparse.Namespace) -> WorkerOptions:
     from wq_package.worker import WorkerOptions
 
+    manager = read_manager_arguments(args)
     timeout = 900.0 if args.timeout is None else args.timeout
     return WorkerOptions(
-        host=args.host,
-        port=args.port,
+        host=manager.host,
+        port=manager.port,
+        project=manager.project,
+        catalogs=manager.catalogs,
+        tls_fingerprint=manager.tls_fingerprint,
         password=None if args.password_file is None else _read_password(args.password_file),
         store=args.store,
         workdir=args.workdir,
@@ -133,12 +137,6 @@ def _read_password(path: Path) -> bytes:
     if not password:
         raise QueueError(f"the password file `{path}` is empty", hint="the manager's owner has the right one")
     return password
-
-
-def _parse_port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"`{text}` is no port: a number from 1 to 65535")
-    return int(text)
 
 
 def _parse_amount(text: str) -> int | None:

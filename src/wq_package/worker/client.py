@@ -23,7 +23,7 @@ from wq_package.errors import (
     ManagerUnreachableError,
     QueueError,
 )
-from wq_package.link import Link, connect
+from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import events as ev
 from wq_package.worker.cache import EntryStore, remove_tree
@@ -36,6 +36,7 @@ from wq_package.worker.functions import (
 from wq_package.worker.options import WorkerOptions
 from wq_package.worker.process import Spawner
 from wq_package.worker.runs import RunRoom
+from wq_package.worker.seeking import seek_manager
 from wq_package.worker.session import Session
 from wq_package.worker.state import WORKER_PYTHON
 
@@ -160,7 +161,7 @@ class Worker:
         while not self.is_leaving:
             seconds = min(15.0, max(limit - time.monotonic(), 1.0))
             try:
-                return await connect(options.host, options.port, password=options.password, timeout=seconds)
+                return await seek_manager(options, seconds)
             except ManagerUnreachableError:
                 if time.monotonic() >= limit:
                     raise

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wq_package.catalog import CatalogAddress
+from wq_package.errors import QueueError
+
 __all__ = ["WorkerOptions"]
 
 
@@ -13,6 +16,10 @@ class WorkerOptions:
     """Everything that a worker can be told.
 
     Attributes:
+        host, port: where the manager listens; empty with a project name.
+        project: a regular expression for the whole project name of the managers to serve.
+        catalogs: whom to ask for it, in this order.
+        tls_fingerprint: hex sha256 of the manager's certificate; with it TLS is spoken.
         password: raw bytes of the password file, or `None` to offer no password.
         store: where layers and environments are kept between managers; the user's store by default.
         workdir: where this worker makes its own folder, which is gone when it ends.
@@ -26,8 +33,8 @@ class WorkerOptions:
         interpreter_idle: seconds after which a warm interpreter without calls is ended.
     """
 
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
     password: bytes | None = None
     store: Path | None = None
     workdir: Path | None = None
@@ -41,6 +48,17 @@ class WorkerOptions:
     wall_time: float | None = None
     features: tuple[str, ...] = ()
     interpreter_idle: float = 300.0
+    project: str = ""
+    catalogs: tuple[CatalogAddress, ...] = ()
+    tls_fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.project) == bool(self.host):
+            raise QueueError(
+                "a worker needs a manager", hint="give either its host and port or a project name"
+            )
+        if self.project and not self.catalogs:
+            raise QueueError("a project name needs a catalog that knows it", hint="name a catalog")
 
     @property
     def patience(self) -> float:

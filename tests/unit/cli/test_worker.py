@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from wq_package.catalog import CatalogAddress
 from wq_package.errors import QueueError
 from wq_package.worker import WorkerOptions
 from wq_package_cli.commands import worker
@@ -48,9 +49,60 @@ def test_options__single_shot__does_not_wait_long_for_a_manager() -> None:
     assert (read("h", "1").patience, read("h", "1", "--single-shot").patience) == (900, 10)
 
 
+def test_options__project__is_looked_up_in_the_catalogs_of_the_option_or_the_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CATALOG_HOST", "there,elsewhere:1")
+    monkeypatch.setenv("CATALOG_PORT", "9000")
+
+    assert read("-M", "p.*").catalogs == (CatalogAddress("there", 9000), CatalogAddress("elsewhere", 1))
+    assert read("-M", "p.*", "-C", "here").catalogs == (CatalogAddress("here"),)
+    assert (read("-M", "p.*").project, read("-M", "p.*").host) == ("p.*", "")
+
+
+def test_options__project_without_a_catalog__says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CATALOG_HOST", raising=False)
+
+    with pytest.raises(QueueError, match="no catalog is named") as caught:
+        read("-M", "p")
+    assert "CATALOG_HOST" in str(caught.value.hint)
+
+
+def test_options__fingerprint__is_understood_as_openssl_prints_it() -> None:
+    assert read("h", "1", "--tls-fingerprint", ":".join(["AB"] * 32)).tls_fingerprint == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({}, "needs a manager"),
+        ({"host": "h", "project": "p"}, "needs a manager"),
+        ({"project": "p"}, "needs a catalog"),
+    ],
+)
+def test_worker_options__no_way_to_a_manager__are_refused(more: dict[str, str], word: str) -> None:
+    with pytest.raises(QueueError, match=word) as caught:
+        WorkerOptions(host=more.get("host", ""), project=more.get("project", ""))
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize(
     "words",
-    ["h x", "h 0", "h 65536", "h 1 --cores -1", "h 1 --cores 1.5", "h 1 -t x", "h 1 -t -5", "h 1 -t 5w"],
+    [
+        "",
+        "h",
+        "h 1 -M p",
+        "h 1 -C c",
+        "h 1 --tls-fingerprint ab",
+        "h x",
+        "h 0",
+        "h 65536",
+        "h 1 --cores -1",
+        "h 1 --cores 1.5",
+        "h 1 -t x",
+        "h 1 -t -5",
+        "h 1 -t 5w",
+    ],
 )
 def test_options__nonsense__is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
