@@ -65,13 +65,13 @@ print(json.dumps(measured), flush=True)
 
 def run_our_manager(config: dict[str, Any]) -> None:
     """Be the manager process of our side; speaks to its parent as Debian's does."""
-    from wq_package.manager import BlockingManager
+    from wq_package.manager import BlockingManager, ManagerOptions
     from wq_package.task import InputFile, Resources, Task
 
     declared = Resources(1, 10, config["disk"])
     plain = Task(command="true", resources=declared)
     measured: dict[str, Any] = {}
-    with BlockingManager() as manager:
+    with BlockingManager(ManagerOptions(password=None)) as manager:
         print(manager.port, flush=True)
 
         def run(count: int, task: Task = plain) -> None:

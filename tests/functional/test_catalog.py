@@ -202,7 +202,7 @@ def test_our_worker__project_of_debian_manager__finds_and_serves_it(tmp_path: Pa
 @pytest.mark.workqueue
 def test_our_worker__project_of_our_manager__finds_it_by_debians_catalog(tmp_path: Path) -> None:
     with debian_catalog(tmp_path) as catalog:
-        options = ManagerOptions(name="ours", catalogs=(catalog,))
+        options = ManagerOptions(name="ours", catalogs=(catalog,), password=None)
         with BlockingManager(options) as manager:
             manager.submit(Task(command="echo found"))
             command = [sys.executable, "-m", "wq_package_cli", *make_worker(tmp_path, "ours")]
@@ -259,7 +259,7 @@ def test_status__project_name__shows_every_manager_of_that_name() -> None:
     with our_catalog() as catalog, debian_manager(catalog, "project-theirs") as theirs:
         assert theirs.stdout is not None
         theirs.stdout.readline()
-        options = ManagerOptions(name="project-ours", catalogs=(catalog,))
+        options = ManagerOptions(name="project-ours", catalogs=(catalog,), password=None)
         with BlockingManager(options):
             wait_for(lambda: len(asyncio.run(find_managers([catalog], "project-.*"))) == 2, "two managers")
             shown = run_ours(catalog, "status", "-M", "project-.*")

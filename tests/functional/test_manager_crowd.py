@@ -56,7 +56,7 @@ async def _obey(link: Link) -> int:
 
 def test_thousand_workers__all_are_served() -> None:
     async def run() -> list[int]:
-        async with Manager(ManagerOptions()) as manager:
+        async with Manager(ManagerOptions(password=None)) as manager:
             workers = [asyncio.create_task(serve_one(manager.port, number)) for number in range(WORKERS)]
             async with asyncio.timeout(SECONDS):
                 while manager.statistics().workers_connected < WORKERS:  # noqa: ASYNC110 - others make it true

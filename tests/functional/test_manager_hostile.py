@@ -71,7 +71,7 @@ async def expect_end(reader: asyncio.StreamReader) -> bytes:
 )
 def test_hostile_peer__is_dropped__the_queue_goes_on(words: bytes) -> None:
     async def run() -> None:
-        async with Manager() as manager:
+        async with Manager(ManagerOptions(password=None)) as manager:
             task_id = manager.submit(Task(command="true", max_retries=None))
             async with connect(manager) as (reader, writer):
                 writer.write(words)
@@ -93,7 +93,7 @@ def test_hostile_peer__is_dropped__the_queue_goes_on(words: bytes) -> None:
 
 def test_hostile_worker__returns_a_task_it_was_not_given__is_dropped() -> None:
     async def run() -> None:
-        async with Manager() as manager:
+        async with Manager(ManagerOptions(password=None)) as manager:
             manager.submit(Task(command="true"))
             async with connect(manager) as (reader, writer):
                 writer.write(GREETING + b"available_results\n")
@@ -111,7 +111,7 @@ def test_hostile_worker__sends_an_output_with_a_path_that_leads_out__is_dropped(
     from wq_package.task import OutputFile
 
     async def run() -> None:
-        async with Manager() as manager:
+        async with Manager(ManagerOptions(password=None)) as manager:
             manager.submit(Task(command="true", outputs=(OutputFile("out", str(tmp_path / "got" / "out")),)))
             async with connect(manager) as (reader, writer):
                 writer.write(GREETING)

@@ -21,7 +21,7 @@ from wq_package.task import Resources, Task
 
 @pytest.fixture
 def manager() -> Iterator[BlockingManager]:
-    with BlockingManager(ManagerOptions(name="my-project")) as manager:
+    with BlockingManager(ManagerOptions(name="my-project", password=None)) as manager:
         yield manager
 
 
@@ -153,7 +153,7 @@ def test_catalog__named_manager__is_advertised_and_found_by_name() -> None:
     async def run() -> list[tuple[str, int | None]]:
         async with CatalogServer("127.0.0.1", 0) as catalog:
             address = CatalogAddress("127.0.0.1", catalog.port)
-            options = ManagerOptions(name="my-project", catalogs=(address,))
+            options = ManagerOptions(name="my-project", password=None, catalogs=(address,))
             async with Manager(options) as manager, asyncio.timeout(SECONDS):
                 while not (found := await find_managers([address], "my-project")):  # noqa: ASYNC110 - a datagram is on its way
                     await asyncio.sleep(0.05)

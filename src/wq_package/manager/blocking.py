@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from wq_package.errors import QueueError
@@ -75,6 +76,19 @@ class BlockingManager:
     def port(self) -> int:
         """The port that workers connect to."""
         return self._manager.port
+
+    @property
+    def password(self) -> bytes | None:
+        """What workers have to prove that they know; `None` if nothing."""
+        return self._manager.password
+
+    def save_password(self, path: str | Path) -> None:
+        """Write the password to a file that only its owner can read, for `wq-package worker --password-file`.
+
+        Raises:
+            QueueError: the manager has none, or the file cannot be written.
+        """
+        self._manager.save_password(path)
 
     def stop(self, *, release_workers: bool = True) -> None:
         """End every task as cancelled, part from the workers and end the thread. Safe to call twice."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wq_package.catalog import CatalogAddress
+from wq_package.errors import QueueError
+from wq_package.manager.passwords import make_password
 from wq_package.resources import SharingRule
 from wq_package.task import TaskResult
 
@@ -16,9 +19,11 @@ class ManagerOptions:
     """How a manager listens and decides.
 
     Attributes:
-        host: address to listen on. Others than loopback are reached by whoever knows the password.
+        host: address to listen on. Others than loopback are for those who know the password only.
         port: 0 for any that is free.
-        password: the raw bytes of the password file, or `None` to let in everybody.
+        password: the raw bytes of the password file; made up if it is left out; `None` to let in everybody.
+        is_open: listen beyond loopback without a password: whoever reaches the port is given tasks with
+            what they read, and may answer for them.
         tls: with a certificate, to speak TLS only; real Work Queue workers cannot.
         name: the project name.
         catalogs: whom to tell that this manager is there; nobody if empty, or without a name.
@@ -31,7 +36,7 @@ class ManagerOptions:
 
     host: str = "127.0.0.1"
     port: int = 0
-    password: bytes | None = field(default=None, repr=False)
+    password: bytes | None = field(default_factory=make_password, repr=False)
     tls: ssl.SSLContext | None = None
     name: str | None = None
     catalogs: tuple[CatalogAddress, ...] = ()
@@ -40,3 +45,23 @@ class ManagerOptions:
     on_result: Callable[[TaskResult], None] | None = None
     keepalive_interval: float = 120.0
     keepalive_timeout: float = 30.0
+    is_open: bool = False
+
+    def __post_init__(self) -> None:
+        if self.password == b"":
+            raise QueueError("an empty password protects nothing", hint="leave it out to have one made")
+        if self.password is None and not self.is_loopback and not self.is_open:
+            raise QueueError(
+                f"a manager without a password must not listen on `{self.host}`, where others can reach it",
+                hint="leave `password` out to have one made, listen on 127.0.0.1, or give `is_open=True`",
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name, or nothing, which means every address
+            return False

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from importlib import resources
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from wq_package.errors import QueueError, WQPackageError
 from wq_package.link import Link, Server, serve
 from wq_package.manager.archives import Archives
 from wq_package.manager.options import ManagerOptions
+from wq_package.manager.passwords import save_password
 from wq_package.manager.session import Session
 from wq_package.manager.staging import DigestCache, stage_inputs
 from wq_package.manager.state import ManagerState, StateOptions, Statistics
@@ -89,6 +91,19 @@ class Manager:
         if self._server is None:
             raise QueueError("the manager has not been started", hint="call `start` first")
         return self._server.port
+
+    @property
+    def password(self) -> bytes | None:
+        """What workers have to prove that they know; `None` if nothing."""
+        return self._options.password
+
+    def save_password(self, path: str | Path) -> None:
+        """Write the password to a file that only its owner can read, for `wq-package worker --password-file`.
+
+        Raises:
+            QueueError: the manager has none, or the file cannot be written.
+        """
+        save_password(self.password, Path(path))
 
     async def stop(self, *, release_workers: bool = True) -> None:
         """End every task as cancelled, part from the workers and close everything."""
