@@ -11,7 +11,7 @@ from wq_package_cli.exit_codes import ExitCode
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
-    from wq_package.build import BuildOptions, BuiltEnvironment
+    from wq_package.build import BuildOptions, BuiltEnvironment, Reporter
     from wq_package_cli.main import Subparsers
 
 _DESCRIPTION = """\
@@ -22,7 +22,8 @@ of the same architecture whose C library is not older than the one named when th
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    spec: Path
+    source: Path
+    is_prefix: bool
     output: Path
     options: BuildOptions
     json: bool
@@ -35,10 +36,15 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "build", help="build a relocatable environment archive from a spec", description=_DESCRIPTION
     )
     add = parser.add_argument
-    add(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "spec",
         metavar="SPEC",
+        nargs="?",
         help="environment.yml, requirements.txt, pylock.toml, poncho's JSON or a script",
+    )
+    what.add_argument(
+        "--prefix", metavar="DIR", help="pack this virtual environment, or conda environment, as it is"
     )
     add(
         "-o",
@@ -52,6 +58,11 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "--fresh",
         action="store_true",
         help="take every wheel from the index, whatever is installed or cached",
+    )
+    add(
+        "--keep-edits",
+        action="store_true",
+        help="pack installed distributions that were edited as they are, not as they were released",
     )
     add("--offline", action="store_true", help="use only what is installed or cached")
     add("--no-bytecode", action="store_true", help="do not compile: smaller archive, slower first import")
@@ -75,8 +86,10 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
 def _parse(args: argparse.Namespace) -> _Request:
     from wq_package.build import BuildOptions, find_compression, load_lock
 
-    spec = Path(args.spec)
-    output = Path(args.output) if args.output else Path(spec.name).with_suffix(".tar.gz")
+    source = Path(args.prefix or args.spec)
+    name = source.resolve().name or "env"
+    default = f"{name}.tar.gz" if args.prefix else Path(name).with_suffix(".tar.gz")
+    output = Path(args.output or default)
     options = BuildOptions(
         compression=find_compression(output),
         cache=Path(args.cache).absolute() if args.cache else None,
@@ -85,21 +98,29 @@ def _parse(args: argparse.Namespace) -> _Request:
         interpreter=args.interpreter,
         offline=args.offline,
         lock=load_lock(Path(args.locked)) if args.locked else "",
+        keep_edits=args.keep_edits,
     )
-    return _Request(spec, output, options, args.json, args.quiet)
+    return _Request(source, bool(args.prefix), output, options, args.json, args.quiet)
 
 
 def _build(request: _Request, printer: Printer) -> BuiltEnvironment:
-    from wq_package.build import build_environment
-    from wq_package.spec.files import load_spec
-
-    spec = load_spec(request.spec)
     if request.quiet or not printer.is_terminal:
-        return build_environment(spec, request.output, request.options)
+        return _build_from(request, None)
     from wq_package_cli.progress import DrawnReporter
 
     with DrawnReporter(printer) as reporter:
-        return build_environment(spec, request.output, request.options, reporter)
+        return _build_from(request, reporter)
+
+
+def _build_from(request: _Request, reporter: Reporter | None) -> BuiltEnvironment:
+    if request.is_prefix:
+        from wq_package.build.prefix import build_prefix
+
+        return build_prefix(request.source, request.output, request.options, reporter)
+    from wq_package.build import build_environment
+    from wq_package.spec.files import load_spec
+
+    return build_environment(load_spec(request.source), request.output, request.options, reporter)
 
 
 def _dump(built: BuiltEnvironment) -> dict[str, object]:

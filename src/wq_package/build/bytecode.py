@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
@@ -65,7 +66,8 @@ class Compiler:
         for process in self._started:
             with process:
                 if process.stdin:
-                    process.stdin.close()
+                    with suppress(OSError):  # what a process that is dead did not read
+                        process.stdin.close()
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +91,10 @@ class Compiler:
                 str(error),
                 summary="compiling bytecode failed",
             ) from error
-        self._idle.put(process)
+        finally:
+            self._idle.put(
+                process
+            )  # a dead one as well: who waits for it fails, too, instead of waiting for ever
         return answers
 
     def _take(self) -> subprocess.Popen[bytes]:
