@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from wq_package.errors import InvalidSpecError
+from wq_package.errors import InvalidSpecError, SpecError
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.environment_yml import parse_environment_yml
 from wq_package.spec.environment_yml import render_environment_yml as _render
@@ -118,7 +118,7 @@ def save_spec(spec: EnvironmentSpec, path: Path) -> None:
     """Save a spec as an environment.yml; the file appears whole or not at all.
 
     Raises:
-        InvalidSpecError: the file cannot be written.
+        SpecError: the file cannot be written.
     """
     save_text(render_environment_yml(spec, path.absolute().parent), path)
 
@@ -127,7 +127,7 @@ def save_text(text: str, path: Path) -> None:
     """Save the text of a spec file; it appears whole or not at all.
 
     Raises:
-        InvalidSpecError: the file cannot be written.
+        SpecError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -139,4 +139,7 @@ def save_text(text: str, path: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise InvalidSpecError(str(path), (f"it cannot be written: {error.strerror or error}",)) from error
+        raise SpecError(
+            f"`{path}` cannot be written ({error.strerror or error})",
+            hint="name a file in a folder that is there and that you may write to",
+        ) from error

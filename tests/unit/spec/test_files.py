@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wq_package.errors import InvalidSpecError
+from wq_package.errors import InvalidSpecError, SpecError
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.files import digest_local_source, load_spec, render_environment_yml, save_spec
 from wq_package.spec.local_source import iter_local_files
@@ -98,7 +98,7 @@ def test_load__script_without_block__says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_save__folder_is_missing__leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSpecError):
+    with pytest.raises(SpecError, match="cannot be written"):
         save_spec(EnvironmentSpec(), tmp_path / "nosuch" / "env.yml")
     assert list(tmp_path.iterdir()) == []
 
@@ -106,7 +106,7 @@ def test_save__folder_is_missing__leaves_nothing(tmp_path: Path) -> None:
 def test_save__target_is_a_folder__leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "env.yml").mkdir()
 
-    with pytest.raises(InvalidSpecError):
+    with pytest.raises(SpecError, match="cannot be written"):
         save_spec(EnvironmentSpec(), tmp_path / "env.yml")
     assert [path.name for path in tmp_path.iterdir()] == ["env.yml"]
 
