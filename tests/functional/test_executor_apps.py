@@ -26,7 +26,7 @@ from parsl.data_provider.http import HTTPInTaskStaging
 from parsl.providers import LocalProvider
 
 from wq_package.executor import WQPackageExecutor
-from wq_package.executor.failures import UnreadableAnswerError, UnsendableError
+from wq_package.executor.failures import TaskFailedError, UnreadableAnswerError, UnsendableError
 
 pytestmark = pytest.mark.parsl
 
@@ -406,6 +406,17 @@ def test_own_exception__keeps_its_class_and_shows_where() -> None:
     with pytest.raises(OwnError, match="it is mine") as raised:
         raises("own").result()
     assert "in raises" in str(raised.value.__cause__)
+
+
+@python_app
+def leave() -> None:
+    sys.exit("enough")
+
+
+def test_sys_exit__fails_its_own_app_only() -> None:
+    with pytest.raises(TaskFailedError, match=r"SystemExit.*enough"):
+        leave().result(timeout=100)
+    assert on_one_line(4).result(timeout=100)[0] == 7
 
 
 def test_returned_exception__is_a_value() -> None:

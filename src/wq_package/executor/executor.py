@@ -60,6 +60,8 @@ logger = logging.getLogger(__name__)
 
 
 _JOIN_SECONDS = 10.0
+_ORPHAN_SECONDS = 60
+"""How long a worker looks for a manager: a program that was killed, or forgot to clean up, leaves no workers behind."""
 _BLOCK = "{block}"
 """Stands in the worker's command for the id of its block."""
 _BLOCK_FEATURE = "wq-package-block-"
@@ -366,7 +368,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         while (answer := self._answers.get()) is not None:
             try:
                 self._finish(*answer)
-            except Exception:  # the top of this thread
+            except BaseException:  # the top of this thread; a callback of the user's may raise `SystemExit`
                 logger.exception("the result of task %d could not be delivered", answer[0].task_id)
 
     def _finish(self, pending: _Pending, result: TaskResult) -> None:
@@ -453,6 +455,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             password = shlex.quote(self._password_file.name)
         words = [
             executable,
+            f"--connect-timeout {_ORPHAN_SECONDS}",
             self.worker_options,
             "--feature",
             _BLOCK_FEATURE + _BLOCK,

@@ -175,10 +175,14 @@ def _explain(result: TaskResult, app: str) -> TaskFailedError:
 
 
 def _restore_exception(bundle: dict[str, Any], result: TaskResult, app: str) -> BaseException:
-    cause = RemoteTraceback(bundle["traceback"]) if bundle.get("traceback") else None
+    cause: BaseException | None = RemoteTraceback(bundle["traceback"]) if bundle.get("traceback") else None
     error = _load_exception(bundle)
+    raised = f"app `{app}` raised `{bundle['type']}`: {bundle['text']}"
     if error is None:
-        error = _make_unreadable(app, f"app `{app}` raised `{bundle['type']}`: {bundle['text']}", result)
+        error = _make_unreadable(app, raised, result)
+    elif not isinstance(error, Exception):
+        error.__cause__ = cause
+        cause, error = error, _make_uncatchable(raised, result)
     if error.__cause__ is None:
         error.__cause__ = cause
     return error
@@ -198,3 +202,9 @@ def _make_unreadable(app: str, message: str, result: TaskResult) -> UnreadableAn
     error = UnreadableAnswerError(message, code=result.code, worker=result.worker)
     error.reason = f"answer of `{app}`"
     return error
+
+
+def _make_uncatchable(message: str, result: TaskResult) -> TaskFailedError:
+    """Wrap a `SystemExit` or its like: raised here, it would end the thread that meets it, Parsl's or ours."""
+    hint = "raise an `Exception` to say that an app failed"
+    return TaskFailedError(message, code=result.code, worker=result.worker, hint=hint)

@@ -59,6 +59,16 @@ def test_read_answer__unreadable_exception__gives_type_text_and_traceback(error:
     assert "line 7" in str(raised.__cause__)
 
 
+@pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt("bye"), GeneratorExit("bye")])
+def test_read_answer__exception_that_ends_threads__is_wrapped(error: BaseException) -> None:
+    bundle = {"type": type(error).__name__, "text": "bye"}
+    _, raised = read_answer(make_raised(pickle.dumps(error), **bundle), "f")
+    assert type(raised) is TaskFailedError
+    assert str(raised).startswith(f"app `f` raised `{type(error).__name__}`: bye\nhint: ")
+    assert type(raised.__cause__) is type(error)
+    assert "line 7" in "".join(traceback.format_exception(raised))
+
+
 def test_read_answer__unreadable_value__says_so() -> None:
     _, raised = read_answer(TaskResult(1, ResultCode.SUCCESS, value=b"garbage", worker="node7"), "f")
     assert isinstance(raised, UnreadableAnswerError)
