@@ -7,9 +7,11 @@ manager chooses is ever a file name here, except inside a folder that it puts.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import BinaryIO
 from wq_package.errors import RemoteProtocolError
 from wq_package.protocol import messages as wire
 
-__all__ = ["EntryReceiver", "EntryStore", "iter_entry"]
+__all__ = ["EntryReceiver", "EntryStore", "iter_entry", "open_file"]
 
 
 class EntryStore:
@@ -54,7 +56,42 @@ def remove_tree(path: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
-        shutil.rmtree(path, onerror=_open_up)
+        try:
+            shutil.rmtree(path, onerror=_open_up)
+        except RecursionError:
+            _remove_deep(path)
+
+
+def _remove_deep(path: str) -> None:
+    """Remove a folder that is deeper than Python's stack or than any path: what is inside is moved up, bit by bit."""
+    waiting, moved = [f"{path}/{name}" for name in os.listdir(path)], 0
+    while waiting:
+        item = waiting.pop()
+        with contextlib.suppress(OSError):
+            if os.path.islink(item) or not os.path.isdir(item):
+                os.unlink(item)
+                continue
+            os.chmod(item, 0o700)
+            for name in os.listdir(item):
+                moved += 1
+                waiting.append(f"{path}/.moved-{moved}")
+                os.rename(f"{item}/{name}", waiting[-1])
+            os.rmdir(item)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a file to read it, and never wait for one that is none: a task may leave a pipe under any name.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is no regular file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a file", path)
+    return file
 
 
 def _open_up(function: object, path: str, reason: object) -> None:
@@ -168,9 +205,13 @@ def iter_entry(
 ) -> Iterator[tuple[wire.Dir | wire.File | wire.Missing, str]]:
     """Go through what `Get` answers for an entry: each message, and the file whose bytes follow it.
 
-    Symbolic links are followed; one that leads back to a folder above it is missing.
+    Symbolic links are followed; one that leads back to a folder above it is missing. Pipes, sockets and devices inside a
+    folder are left out: they have nothing in them that could be sent.
     """
-    return _iter_item(path, name, (), recursive=recursive)
+    try:
+        yield from _iter_item(path, name, (), recursive=recursive)
+    except RecursionError:
+        yield wire.Missing(name, errno.ENAMETOOLONG), ""
 
 
 _Item = tuple[wire.Dir | wire.File | wire.Missing, str]
@@ -187,7 +228,10 @@ def _iter_item(
         yield wire.Missing(name, error.errno or errno.EIO), ""
         return
     identity = (status.st_dev, status.st_ino)
-    if not is_folder:
+    if not is_folder and not stat.S_ISREG(status.st_mode):
+        if not above:
+            yield wire.Missing(name, errno.EINVAL), ""
+    elif not is_folder:
         yield wire.File(name, status.st_size), path
     elif identity in above:
         yield wire.Missing(name, errno.ELOOP), ""

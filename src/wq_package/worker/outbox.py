@@ -17,7 +17,7 @@ from typing import BinaryIO
 from wq_package.errors import LocalProtocolError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
-from wq_package.worker.cache import iter_entry
+from wq_package.worker.cache import iter_entry, open_file
 
 __all__ = ["Outbox"]
 
@@ -124,7 +124,7 @@ class Outbox:
     async def _send_opened(self, name: str, path: str) -> None:
         """Announce a file only once it is open, with the size that it has now."""
         try:
-            file = _open(path)
+            file = open_file(path)
         except OSError as error:
             self._link.send(wire.Missing(name, error.errno or errno.EIO))
             return

@@ -146,7 +146,6 @@ class RunRoom:
             self._spawn(self._collect_slowly(run, end, usec, on_end))
         else:
             self._report(run, end, usec, Collected(), on_end)
-            self._remove(run)
 
     async def _collect_slowly(
         self, run: _Run, end: ProgramEnd, usec: int, on_end: Callable[[RunEnded], None]
@@ -159,22 +158,20 @@ class RunRoom:
             self._fail(run, error, on_end)
             return
         self._report(run, end, usec, collected, on_end)
-        self._remove(run)
 
     def _report(
         self, run: _Run, end: ProgramEnd, usec: int, collected: Collected, on_end: Callable[[RunEnded], None]
     ) -> None:
+        try:
+            size = os.stat(run.output).st_size
+        except OSError as error:  # the task has removed more than its own files
+            self._fail(run, error, on_end)
+            return
         self._forget(run)
-        event = RunEnded(
-            run.action.serial,
-            end.exit_code,
-            end.signal,
-            usec,
-            run.output,
-            os.stat(run.output).st_size,
-            collected.stored,
+        on_end(
+            RunEnded(run.action.serial, end.exit_code, end.signal, usec, run.output, size, collected.stored)
         )
-        on_end(event)
+        self._remove(run)
 
     def _fail(self, run: _Run, error: OSError, on_end: Callable[[RunEnded], None]) -> None:
         """End a task that could not be run; what is said goes where its output would."""

@@ -9,14 +9,16 @@ no other task will ever read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wq_package.protocol import messages as wire
-from wq_package.worker.cache import EntryStore
+from wq_package.worker.cache import EntryStore, open_file
 
 __all__ = ["Collected", "collect_outputs", "make_sandbox", "measure_tree"]
 
@@ -36,7 +38,8 @@ def make_sandbox(folder: str, inputs: Iterable[tuple[str, str, bool]], folders: 
         place = f"{folder}/{name}"
         if "/" in name:
             os.makedirs(os.path.dirname(place), exist_ok=True)
-        _stage(source, place, is_private=is_private)
+        with _refuse_depth():
+            _stage(source, place, is_private=is_private)
     for name in folders:
         os.makedirs(f"{folder}/{name}", mode=0o700, exist_ok=True)
 
@@ -68,9 +71,9 @@ def copy_file(source: str, place: str) -> None:
     """Copy a file with its mode, sharing its blocks if the file system can.
 
     Raises:
-        OSError: the disk is full, or the place is taken.
+        OSError: the disk is full, the place is taken, or the source is no file.
     """
-    with open(source, "rb", buffering=0) as reader:
+    with open_file(source) as reader:
         status = os.fstat(reader.fileno())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(place, flags, status.st_mode & 0o777)
@@ -111,8 +114,22 @@ def collect_outputs(folder: str, outputs: Sequence[wire.TaskFile], store: EntryS
     """Move outputs from a sandbox to the cache.
 
     Raises:
-        OSError: the disk is full.
+        OSError: the disk is full, or a folder is nested too deeply.
     """
+    with _refuse_depth():
+        return _collect_all(folder, outputs, store)
+
+
+@contextlib.contextmanager
+def _refuse_depth() -> Iterator[None]:
+    """Treat a tree that is deeper than Python's stack as the system treats a name that is too long."""
+    try:
+        yield
+    except RecursionError as error:
+        raise OSError(errno.ENAMETOOLONG, "its folders are nested too deeply") from error
+
+
+def _collect_all(folder: str, outputs: Sequence[wire.TaskFile], store: EntryStore) -> Collected:
     stored: list[tuple[str, int]] = []
     missing: list[str] = []
     taken: dict[str, str] = {}
@@ -132,7 +149,7 @@ def collect_outputs(folder: str, outputs: Sequence[wire.TaskFile], store: EntryS
 def _collect(folder: str, name: str, place: str, taken: dict[str, str]) -> bool:
     source = taken.get(name, f"{folder}/{name}")
     is_copied = name in taken or os.path.islink(source)
-    if not os.path.exists(source):
+    if not _has_content(source):
         return False
     if is_copied:
         _copy_item(source, place)
@@ -143,6 +160,15 @@ def _collect(folder: str, name: str, place: str, taken: dict[str, str]) -> bool:
         _copy_item(source, place)
     taken[name] = place
     return True
+
+
+def _has_content(path: str) -> bool:
+    """Whether a file or folder is there; a pipe or device is neither, and whoever reads it may wait for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _copy_item(source: str, place: str) -> None:

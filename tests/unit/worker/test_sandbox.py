@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wq_package.protocol import messages as m
-from wq_package.worker.cache import EntryReceiver, EntryStore, iter_entry
+from wq_package.worker.cache import EntryReceiver, EntryStore, iter_entry, open_file, remove_tree
 from wq_package.worker.sandbox import collect_outputs, make_sandbox, measure_tree
 
 
@@ -170,3 +170,75 @@ def test_entry_store__remove__takes_folders_that_may_not_be_written(store: Entry
     store.remove(key)
 
     assert not place.exists()
+
+
+def test_collect_outputs__pipe_or_device_under_the_name__is_missing(
+    tmp_path: Path, store: EntryStore
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    os.mkfifo(box / "pipe")
+    (box / "link").symlink_to("pipe")
+    (box / "null").symlink_to("/dev/null")
+
+    collected = collect_outputs(str(box), [output("pipe"), output("link"), output("null")], store)
+
+    assert not collected.stored
+    assert set(collected.missing) == {"pipe", "link", "null"}
+
+
+def test_iter_entry__pipe_inside_a_folder__is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "file").write_text("x")
+
+    names = [message.name for message, _ in iter_entry(str(folder), "out", recursive=True)]
+
+    assert names == ["out", "out/file"]
+    assert [type(message) for message, _ in iter_entry(str(folder / "pipe"), "p", recursive=True)] == [
+        m.Missing
+    ]
+
+
+def test_open_file__pipe__is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(OSError, match="not a file"):
+        open_file(str(tmp_path / "pipe"))
+
+
+def make_deep(folder: Path, levels: int = 3000) -> None:
+    """Make folders in each other, deeper than any path may be long."""
+    folder.mkdir()
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("a", dir_fd=here)
+        inner = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_collect_outputs__folder_deeper_than_the_stack__is_an_error_of_the_task(
+    tmp_path: Path, store: EntryStore
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    make_deep(box / "out")
+    try:
+        with pytest.raises(OSError):  # noqa: PT011 - which one depends on what gives in first
+            collect_outputs(str(box), [output("out")], store)
+    finally:
+        remove_tree(str(box))
+
+
+def test_remove_tree__folder_deeper_than_any_path__is_gone(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    make_deep(box)
+    (box / "file").write_text("x")
+    (box / "link").symlink_to(tmp_path)
+
+    remove_tree(str(box))
+
+    assert list(tmp_path.iterdir()) == []
