@@ -7,6 +7,7 @@ not trusted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ from wq_package.manager.state.actions import Fetch
 from wq_package.manager.state.events import OutputFetched
 
 LARGEST_ANSWER = 2**30
+MOST_LEVELS = 200
+"""Folders in each other that an output may have: Python's own functions for trees fail beyond some hundreds."""
 
 
 class OutputWriter:
@@ -43,6 +46,7 @@ class OutputWriter:
             self._guard(self._open, self._partial / inner if inner else self._partial)
 
     def _open(self, path: Path) -> None:
+        _check_depth(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "xb", opener=_open_executable)  # noqa: SIM115 - closed by `close_file`
 
@@ -66,8 +70,7 @@ class OutputWriter:
         """Make a folder."""
         inner = self._find_inner(name)
         if self._partial is not None:
-            partial = self._partial
-            self._guard(lambda: (partial / inner).mkdir(parents=True, exist_ok=True))
+            self._guard(_make_folder, self._partial / inner)
 
     def add_missing(self, name: str) -> None:
         """Note that the worker could not read something."""
@@ -93,7 +96,8 @@ class OutputWriter:
     def discard(self) -> None:
         """Leave nothing half written behind."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
         if self._partial is not None:
             with contextlib.suppress(OSError):
@@ -122,6 +126,7 @@ class OutputWriter:
         except OSError as error:
             where = self._fetch.path
             self._message = f"output file `{where}` cannot be stored: {error.strerror or error}"
+            self.discard()  # at once: a full disk stays full for everybody while the worker goes on sending
 
 
 def _publish(partial: Path, destination: Path) -> None:
@@ -134,9 +139,21 @@ def _publish(partial: Path, destination: Path) -> None:
     for folder, folders, files in os.walk(partial):
         target = destination / Path(folder).relative_to(partial)
         for name in folders:
+            if (target / name).is_symlink():  # what a worker sends goes nowhere but below the destination
+                raise OSError(errno.ELOOP, f"`{target / name}` is a link to another place")
             (target / name).mkdir(exist_ok=True)
         for name in files:
             (Path(folder) / name).replace(target / name)
+
+
+def _make_folder(path: Path) -> None:
+    _check_depth(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _check_depth(path: Path) -> None:
+    if len(path.parts) > MOST_LEVELS:
+        raise OSError(errno.ENAMETOOLONG, "its folders are nested too deeply")
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wq_package.errors import RemoteProtocolError
-from wq_package.manager.outputs import OutputWriter
+from wq_package.manager.outputs import MOST_LEVELS, OutputWriter
 from wq_package.manager.state.actions import Fetch
 
 
@@ -93,3 +93,53 @@ def test_output_writer__no_path__hands_the_bytes_over() -> None:
 def test_output_writer__another_path_than_asked_for__is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RemoteProtocolError):
         make_writer(tmp_path / "out").open_file(name)
+
+
+def test_output_writer__old_folder_has_a_link_elsewhere__nothing_is_written_there(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "home"
+    elsewhere.mkdir()
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "latest").symlink_to(elsewhere)
+    writer = make_writer(path)
+    writer.add_folder("out-7")
+    writer.open_file("out-7/latest/.profile")
+    writer.write(b"evil")
+    writer.close_file()
+    assert "is a link to another place" in writer.finish().message
+    assert list(elsewhere.iterdir()) == []
+    assert sorted(tmp_path.iterdir()) == [elsewhere, path]
+
+
+def test_output_writer__old_file_is_a_link__is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "x").symlink_to(tmp_path / "mine")
+    writer = make_writer(path)
+    writer.add_folder("out-7")
+    writer.open_file("out-7/x")
+    writer.write(b"new")
+    writer.close_file()
+    assert not writer.finish().message
+    assert ((path / "x").read_bytes(), (tmp_path / "mine").read_bytes()) == (b"new", b"mine")
+
+
+def test_output_writer__folders_nested_too_deeply__is_a_problem_of_this_output(tmp_path: Path) -> None:
+    writer = make_writer(tmp_path / "out")
+    for levels in (1, MOST_LEVELS, 1500):
+        writer.add_folder("out-7" + "/a" * levels)
+    writer.open_file("out-7" + "/a" * 1500)
+    assert "nested too deeply" in writer.finish().message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_writer__cannot_be_stored__gives_its_disk_space_back_at_once(tmp_path: Path) -> None:
+    writer = make_writer(tmp_path / "out")
+    writer.open_file("out-7")
+    writer.write(b"x" * 100_000)
+    writer.close_file()
+    writer.open_file("out-7")
+    assert list(tmp_path.iterdir()) == []
+    writer.write(b"x" * 100_000)
+    assert writer.finish().message

@@ -17,6 +17,7 @@ VERSIONS = (9, 10, 11)
 MOST_CORES = 65_536
 MOST_MEGABYTES = 2**40
 MOST_FEATURES = 1_024
+MOST_NAMES = 100
 KINDS = ("workers", "cores", "memory", "disk", "gpus")
 LEAVING = ("idle-disconnecting", "vacating", "wall_time_exhausted")
 """What a worker says before it leaves without any task being to blame."""
@@ -51,6 +52,17 @@ def note_feature(worker: WorkerRecord, message: Feature) -> None:
         raise Lie("it has too many features")
     if not worker.is_ready:
         worker.features.add(message.name)
+
+
+def note_name(worker: WorkerRecord) -> None:
+    """Count how often the worker asks for our name: once is enough, and it need not read the answers.
+
+    Raises:
+        Lie: it asks again and again.
+    """
+    worker.names_asked += 1
+    if worker.names_asked > MOST_NAMES:
+        raise Lie("it asks for the project's name again and again")
 
 
 def note_info(worker: WorkerRecord, message: Info) -> None:

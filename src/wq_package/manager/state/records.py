@@ -209,6 +209,7 @@ class WorkerRecord:
     features: set[str] = field(default_factory=set)
     totals: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     has_tag: bool = False
+    names_asked: int = 0
     end_time: float | None = None
     is_ready: bool = False
     is_leaving: bool = False

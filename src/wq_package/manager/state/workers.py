@@ -75,6 +75,7 @@ class WorkerDesk:
 
     def receive_name(self, worker: WorkerRecord, _message: m.Name, _event: e.Received) -> None:
         """Tell the project name."""
+        greeting.note_name(worker)
         self._ledger.actions.append(Send(worker.number, m.ProjectName(self._ledger.options.name)))
 
     def _take_resources(self, worker: WorkerRecord) -> None:
