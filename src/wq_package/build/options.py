@@ -70,6 +70,10 @@ class BuildOptions:
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
         lock: text of a lock that the environment must be equal to; nothing is resolved then.
+        keep_edits: take installed distributions as they are, edited or not, instead of as they were released.
+        prefix: an existing environment to take conda packages from, instead of the one that runs this program.
+        site_folders: where to find installed distributions, instead of where the running Python finds them. The spec is
+            then taken as complete: nothing is resolved.
     """
 
     compression: Compression | None = None
@@ -79,6 +83,9 @@ class BuildOptions:
     interpreter: str | None = None
     offline: bool = False
     lock: str = ""
+    keep_edits: bool = False
+    prefix: str = ""
+    site_folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,19 +123,39 @@ def make_pin_key(pin: str, interpreter: Interpreter, *, bytecode: bool) -> str:
 
 
 def make_installed_recipe(
-    distribution: InstalledDistribution, interpreter: Interpreter, *, bytecode: bool
+    distribution: InstalledDistribution,
+    interpreter: Interpreter,
+    *,
+    bytecode: bool,
+    keep_edits: bool = False,
 ) -> Recipe:
-    """Take an installed distribution; its RECORD decides every byte."""
+    """Take an installed distribution; its RECORD decides every byte, unless edits are kept."""
     record = distribution.read("RECORD") or b""
     identity = [distribution.name, distribution.version, hashlib.sha256(record).hexdigest()]
+    if keep_edits:
+        identity.append(_stamp_files(distribution, record))
     key = compute_key("installed", _make_python_part(interpreter, bytecode=bytecode), identity)
 
     def plan(_: Path) -> LayerPlan:
         from wq_package.build.wheel_layer import plan_wheel_layer
 
-        return plan_wheel_layer(distribution, interpreter)
+        return plan_wheel_layer(distribution, interpreter, keep_edits=keep_edits)
 
     return Recipe(f"{distribution.name} {distribution.version}", key, len(record), plan)
+
+
+def _stamp_files(distribution: InstalledDistribution, record: bytes) -> str:
+    """Digest sizes and times of a distribution's files, whether RECORD is right or not."""
+    from wq_package.build.record import is_installer_trace, parse_record
+
+    digest = hashlib.sha256()
+    for row in parse_record(record.decode("utf-8", "replace")):
+        if not is_installer_trace(row.path):
+            path = Path(distribution.site_folder, row.path)
+            found = path.stat() if path.exists() else None
+            stamp = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}" if found else "missing"
+            digest.update(f"{row.path} {stamp}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def make_local_recipe(source: LocalSource, interpreter: Interpreter, *, bytecode: bool) -> Recipe:

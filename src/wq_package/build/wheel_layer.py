@@ -8,6 +8,7 @@ Knows nothing of how layers are stored.
 from __future__ import annotations
 
 import hashlib
+import logging
 import mmap
 import os
 import re
@@ -32,8 +33,9 @@ from wq_package.build.record import (
 from wq_package.build.script_text import normalize_script, parse_entry_points, render_entry_point
 from wq_package.errors import AlteredDistributionError
 
-__all__ = ["plan_wheel_layer"]
+__all__ = ["find_edits", "plan_wheel_layer"]
 
+_LOG = logging.getLogger(__name__)
 _KEPT_IN_MEMORY = 2**16
 _HEAD = 128
 # pip adds names of its own choosing to what the wheel of pip or of an old setuptools asks for.
@@ -51,25 +53,49 @@ class _File:
     facts: ElfFacts | None
 
 
-def plan_wheel_layer(distribution: InstalledDistribution, interpreter: Interpreter) -> LayerPlan:
+def plan_wheel_layer(
+    distribution: InstalledDistribution, interpreter: Interpreter, *, keep_edits: bool = False
+) -> LayerPlan:
     """Collect and verify the files of a distribution.
+
+    Args:
+        distribution: what is installed.
+        interpreter: the Python that it is for.
+        keep_edits: take edited files as they are, leave out missing ones, and say so; the layer is marked as edited.
 
     Raises:
         AlteredDistributionError: files are missing or differ from RECORD, or RECORD itself is missing; all are named.
     """
-    files = _collect(distribution, interpreter.site_packages)
+    files, issues = _collect(distribution, interpreter.site_packages, keep_edits=keep_edits)
+    if issues and not keep_edits:
+        raise _make_error(distribution, issues)
+    if issues:
+        _LOG.warning("`%s` is packed as it is: %s", distribution.name, ", ".join(issues))
+    header = _make_header(distribution, files, interpreter.site_packages)
     record = f"{interpreter.site_packages}/{distribution.info}/RECORD"
     entries = [LayerEntry(file.path, file.mode, file.source) for file in files]
     entries.append(LayerEntry(record, 0o644, _render_record(files, interpreter.site_packages, record)))
     return LayerPlan(
-        header=_make_header(distribution, files, interpreter.site_packages),
+        header=replace(header, build="edited") if issues else header,
         entries=tuple(entries),
         sources=tuple(_iter_sources(files, interpreter.site_packages)),
         requires=distribution.requires,
     )
 
 
-def _collect(distribution: InstalledDistribution, site_packages: str) -> list[_File]:
+def find_edits(distribution: InstalledDistribution, interpreter: Interpreter) -> tuple[str, ...]:
+    """Say which files of a distribution are not as it was released.
+
+    Raises:
+        AlteredDistributionError: RECORD is missing.
+    """
+    return _collect(distribution, interpreter.site_packages, keep_edits=False)[1]
+
+
+def _collect(
+    distribution: InstalledDistribution, site_packages: str, *, keep_edits: bool
+) -> tuple[list[_File], tuple[str, ...]]:
+    """Read all files; also say what is wrong with them."""
     record = distribution.read("RECORD")
     if record is None:
         raise _make_error(distribution, ("RECORD is missing",))
@@ -86,10 +112,13 @@ def _collect(distribution: InstalledDistribution, site_packages: str) -> list[_F
             issues.append(f"`{row.path}` lies outside the environment")
         elif not _is_generated(path, entry_points):
             file = _read_file(row, path, distribution.site_folder)
-            files.append(file) if isinstance(file, _File) else issues.append(file)
-    if issues:
-        raise _make_error(distribution, tuple(issues))
-    return files
+            if isinstance(file, str):
+                issues.append(file)
+                if keep_edits:
+                    file = _read_file(RecordRow(row.path), path, distribution.site_folder)
+            if isinstance(file, _File):
+                files.append(file)
+    return files, tuple(issues)
 
 
 def _make_error(distribution: InstalledDistribution, issues: tuple[str, ...]) -> AlteredDistributionError:

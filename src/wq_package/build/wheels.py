@@ -66,7 +66,7 @@ class WheelSource:
         self._options = options
         self._staging = staging
         self._maker = maker
-        self._installed = _find_usable_distributions(base.interpreter)
+        self._installed = _find_usable_distributions(base.interpreter, options)
 
     def provide(
         self, requirements: Sequence[str], others: Sequence[Recipe]
@@ -80,7 +80,7 @@ class WheelSource:
         is_exact = all(WheelRequirement(text).version for text in wanted)
         pins = wanted if is_exact else self._resolve(wanted)
         layers, made = self._make(pins, others)
-        if is_exact and self._is_incomplete(pins, layers):
+        if is_exact and not self._options.site_folders and self._is_incomplete(pins, layers):
             is_exact, pins = False, self._resolve(wanted)
             layers, made = self._make(pins, others)
         if not is_exact and self._provided:
@@ -146,7 +146,8 @@ class WheelSource:
         layers = {name: made[recipe.key] for name, recipe in recipes.items()}
         for pin in pins:
             key = self._make_pin_key(pin)
-            if recipes[pin.name].key != key and not self._cache.has_key(key):
+            is_released = not (self._options.keep_edits and layers[pin.name].stored.header.build)
+            if is_released and recipes[pin.name].key != key and not self._cache.has_key(key):
                 self._cache.link(key, layers[pin.name])
         return layers, made
 
@@ -181,7 +182,10 @@ class WheelSource:
         return Recipe(pin.title, key, -1, lambda _: fetched.plan(pin.name))
 
     def _make_installed_recipe(self, pin: _Pin, installed: InstalledDistribution) -> Recipe:
-        recipe = make_installed_recipe(installed, self._interpreter, bytecode=self._options.bytecode)
+        settings = self._options
+        recipe = make_installed_recipe(
+            installed, self._interpreter, bytecode=settings.bytecode, keep_edits=settings.keep_edits
+        )
 
         def plan(staging: Path) -> LayerPlan:
             try:
@@ -239,8 +243,12 @@ class _Fetched:
         return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
 
 
-def _find_usable_distributions(interpreter: Interpreter) -> dict[str, InstalledDistribution]:
+def _find_usable_distributions(
+    interpreter: Interpreter, options: BuildOptions
+) -> dict[str, InstalledDistribution]:
     """Find what is installed for the interpreter; nothing if the running Python is of another kind."""
+    if options.site_folders:
+        return find_distributions(options.site_folders)
     if describe_running_interpreter().cache_tag != interpreter.cache_tag:
         return {}
     return find_running_distributions()

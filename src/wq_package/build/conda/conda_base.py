@@ -17,7 +17,7 @@ from wq_package.build.base import EnvironmentBase
 from wq_package.build.conda.channels import ANACONDA, DEFAULT_CHANNEL, resolve_channels
 from wq_package.build.conda.conda_meta import render_conda_meta
 from wq_package.build.conda.extracted import ExtractedPackage, open_package
-from wq_package.build.conda.installed_prefix import find_installed_packages
+from wq_package.build.conda.installed_prefix import find_installed_packages, open_prefix
 from wq_package.build.conda.layer import plan_conda_layer, with_digest
 from wq_package.build.conda.ownership import find_ownership
 from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
@@ -74,6 +74,10 @@ def prepare_conda_base(
     if options.interpreter is not None:
         hint = "leave --interpreter out, or take the conda packages out of the spec"
         raise BuildError("an environment with conda packages has conda's Python", hint=hint)
+    if options.prefix:
+        prefix = Path(options.prefix)
+        packages = open_prefix(prefix, keep_edits=options.keep_edits)
+        return make_base(packages, describe_interpreter(str(prefix / "bin" / "python3")), options)
     if not options.fresh:
         packages = find_installed_packages(spec, Path(sys.prefix), _EXPECTED_BY_WHEELS if spec.wheels else ())
         if packages:
@@ -162,6 +166,9 @@ def _make_recipe(
     compiled = [interpreter.version, interpreter.magic, interpreter.cache_tag] if options.bytecode else []
     place = package.site_packages if record.noarch == "python" else ""
     meta = render_conda_meta(record, ())
-    key = compute_key("conda", BUILDER_VERSION, record.sha256, meta, place, compiled, sorted(shadowed))
+    # Without a digest of the whole, those of the files decide; of a prefix, sizes and times, too.
+    files = [] if record.sha256 else [[file.path, file.sha256] for file in package.files]
+    identity = [record.sha256, meta, *([files] if files else ()), *package.stamp_files()]
+    key = compute_key("conda", BUILDER_VERSION, *identity, place, compiled, sorted(shadowed))
     title = f"{record.name} {record.version} {record.build}"
     return Recipe(title, key, record.size * 4, lambda _: plan_conda_layer(package, without=shadowed))

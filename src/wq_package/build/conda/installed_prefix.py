@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wq_package.build.conda.extracted import ExtractedPackage
 from wq_package.build.conda.package_files import PackageFile, parse_row
 from wq_package.build.conda.records import CondaRecord, parse_record
+from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
-__all__ = ["find_installed_packages"]
+__all__ = ["find_installed_packages", "list_prefix", "list_prefix_files", "open_prefix"]
 
 _META = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.json")
 _IMPORT = re.compile(r"^from (?P<module>[\w.]+) import \w+", re.MULTILINE)
@@ -47,6 +49,42 @@ def find_installed_packages(
     if not documents:
         return ()
     return _open_all(documents, prefix)
+
+
+def list_prefix(prefix: Path) -> tuple[CondaRequirement, ...]:
+    """Pin all that is installed in a conda environment; Python is part of it."""
+    installed = _list_installed(prefix)
+    return tuple(CondaRequirement(name, *installed[name]) for name in sorted(installed))
+
+
+def list_prefix_files(prefix: Path) -> frozenset[str]:
+    """List all paths that the packages of a conda environment own, relative to it."""
+    documents = (_load(path) for path in (prefix / "conda-meta").glob("*.json"))
+    return frozenset(str(path) for document in documents for path in document.get("files") or ())
+
+
+def open_prefix(prefix: Path, *, keep_edits: bool = False) -> tuple[ExtractedPackage, ...]:
+    """Open all packages of a conda environment, whatever they depend on and wherever they came from.
+
+    Raises:
+        BuildError: there is no Python, or conda-meta lacks the list of a package's files.
+    """
+    documents = {
+        name: _load(_name_meta(prefix, name, *each)) for name, each in _list_installed(prefix).items()
+    }
+    if "python" not in documents:
+        raise BuildError(f"the conda environment `{prefix}` has no Python", hint="install `python` there")
+    vague = sorted(name for name, each in documents.items() if not isinstance(each.get("paths_data"), dict))
+    if vague:
+        hint = "install them anew with a conda of this decade"
+        raise BuildError(f"conda-meta does not list the files of: {', '.join(vague)}", hint=hint)
+    return tuple(
+        replace(each, keep_edits=keep_edits, is_stamped=True) for each in _open_all(documents, prefix)
+    )
+
+
+def _name_meta(prefix: Path, name: str, version: str, build: str) -> Path:
+    return prefix / "conda-meta" / f"{name}-{version}-{build}.json"
 
 
 def _list_installed(prefix: Path) -> dict[str, tuple[str, str]]:

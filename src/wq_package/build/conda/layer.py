@@ -7,6 +7,7 @@ package's own placeholder, which is replaced where the environment is unpacked. 
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import posixpath
 import stat
@@ -26,6 +27,7 @@ from wq_package.errors import BuildError, NotRelocatableError
 
 __all__ = ["plan_conda_layer", "with_digest"]
 
+_LOG = logging.getLogger(__name__)
 _SHOWN = 5
 
 
@@ -76,17 +78,21 @@ def _place_all(package: ExtractedPackage, without: Collection[str]) -> list[_Pla
             placed.append(_place(package, file))
         except EditedFileError:
             issues.append(f"`{file.path}` was edited")
+            if package.keep_edits:
+                placed.append(_place(replace(package, is_verified=False), file))
         except FileNotFoundError:
             issues.append(f"`{file.path}` is missing")
-    if issues:
+    if issues and not package.keep_edits:
         raise _explain_issues(package, issues)
+    if issues:
+        _LOG.warning("`%s` is packed as it is: %s", package.record.stem, ", ".join(issues))
     return [*placed, *_iter_commands(package, without)]
 
 
 def _explain_issues(package: ExtractedPackage, issues: list[str]) -> BuildError:
     shown = ", ".join(issues[:_SHOWN]) + (f" and {len(issues) - _SHOWN} more" if len(issues) > _SHOWN else "")
     if package.installed_prefix:
-        hint = "install it anew, or take it from its channel: build with --fresh"
+        hint = "install it anew, or build with --fresh to take it from its channel, or with --keep-edits as it is"
         return BuildError(
             f"the installed conda package `{package.record.stem}` was altered: {shown}", hint=hint
         )
