@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,6 +185,7 @@ def _make_layers(spec: EnvironmentSpec, build: _Build) -> _Made:
         wheels, made = source.provide(wanted, [*base, *local])
         above = (*wheels, *(made[recipe.key] for recipe in local))
         layers = (*(made[recipe.key] for recipe in base), *above)
+    _check_overlaps(wheels, build.cache)
     if build.base.owners:
         from wq_package.build.conda.conflicts import check_conflicts
 
@@ -193,6 +194,13 @@ def _make_layers(spec: EnvironmentSpec, build: _Build) -> _Made:
     if build.lock:
         check_lock(stored, build.lock)
     return _Made(layers, render_lock(stored), maker.built, maker.reused)
+
+
+def _check_overlaps(wheels: Sequence[CachedLayer], cache: LayerCache) -> None:
+    if len(wheels) > 1:
+        from wq_package.build.overlaps import check_overlaps  # noted in the cache once it was found right
+
+        check_overlaps(wheels, cache)
 
 
 def _join(made: _Made, output: Path, build: _Build) -> ArchiveIndex:
