@@ -278,6 +278,47 @@ def total(numbers: Any) -> tuple[float, str]:
     return float(np.sum(numbers)), sys.prefix
 
 
+OTHER_ADDRESS = "127.0.0.2"
+"""Of this machine, but not the one that the manager takes for loopback: it listens on all."""
+
+
+def test_address__other_than_loopback__workers_connect_by_tls(folder: Path) -> None:
+    executor = make_executor(folder, address=OTHER_ADDRESS)
+    with loaded(folder, executor):
+        assert double(2).result(timeout=60) == 4
+        assert "--tls-fingerprint" in executor.worker_command
+    assert "--tls-fingerprint" not in make_started_command(folder, tls=False, address=OTHER_ADDRESS)
+    assert "--tls-fingerprint" in make_started_command(folder, tls=True)
+
+
+def make_started_command(folder: Path, **options: Any) -> str:
+    executor = make_executor(folder, provider=LocalProvider(init_blocks=0, min_blocks=0), **options)
+    with loaded(folder, executor):
+        return str(executor.worker_command)
+
+
+@pytest.mark.workqueue
+def test_address__real_worker__is_served_without_tls_and_with_a_warning(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = "--cores 1 --memory 1000 --disk 2000 -t 100"
+    executor = make_executor(
+        folder,
+        pack=True,
+        address=OTHER_ADDRESS,
+        worker_executable="work_queue_worker",
+        worker_options=options,
+    )
+    with loaded(folder, executor):
+        assert do_nothing().result(timeout=120) == 0
+    assert "cannot speak TLS" in caplog.text
+
+
+@bash_app
+def do_nothing() -> str:
+    return "true"
+
+
 @pytest.mark.workqueue
 def test_real_work_queue_worker__runs_packaged_apps(folder: Path) -> None:
     (folder / "in").write_text("words\n")

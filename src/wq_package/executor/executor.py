@@ -62,6 +62,7 @@ logger = logging.getLogger(__name__)
 _JOIN_SECONDS = 10.0
 _ORPHAN_SECONDS = 60
 """How long a worker looks for a manager: a program that was killed, or forgot to clean up, leaves no workers behind."""
+_REAL_WORKER = "work_queue_worker"
 _BLOCK = "{block}"
 """Stands in the worker's command for the id of its block."""
 _BLOCK_FEATURE = "wq-package-block-"
@@ -121,6 +122,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         scaling_cores_per_worker: cores that a worker is expected to have; a hint for scaling only.
         call_mode: `in-place` for speed, or `fork` to run each call in a process of its own.
         cache_dir: where layers and archives are kept between runs; by default the user's cache folder.
+        tls: whether workers connect by TLS; by default with any `address` but loopback, except for `work_queue_worker`,
+            which cannot.
         block_error_handler: as in Parsl's other executors.
         remote_monitoring_radio: how tasks report to Parsl's monitoring.
     """
@@ -150,6 +153,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         scaling_cores_per_worker: int = 1,
         call_mode: str = "in-place",
         cache_dir: str | None = None,
+        tls: bool | None = None,  # noqa: FBT001 - as the others
         block_error_handler: bool | Callable[..., None] = True,  # noqa: FBT001, FBT002 - as in Parsl
         remote_monitoring_radio: RadioConfig | None = None,
     ) -> None:
@@ -176,6 +180,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self.scaling_cores_per_worker = scaling_cores_per_worker
         self.call_mode = call_mode
         self.cache_dir = cache_dir
+        self.tls = tls
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self._mode = CallMode(call_mode)
         self._variables = tuple((env or {}).items())
@@ -202,7 +207,10 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._password_file = self._prepare_password()
         self._manager = BlockingManager(
             ManagerOptions(
-                host=self._find_interface(), port=self.port, password=self._password_file.read_bytes()
+                host=self._find_interface(),
+                port=self.port,
+                password=self._password_file.read_bytes(),
+                tls=self._wants_tls(),
             )
         )
         self._manager.start()
@@ -244,6 +252,18 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
 
     def _find_interface(self) -> str:
         return "127.0.0.1" if self.address in (None, "127.0.0.1", "localhost") else "0.0.0.0"
+
+    def _wants_tls(self) -> bool:
+        if self.tls is not None:
+            return self.tls
+        is_foreign = _REAL_WORKER in (self.worker_executable or "")
+        if self._find_interface() == "127.0.0.1":
+            return False
+        if is_foreign:
+            logger.warning(
+                "real Work Queue workers cannot speak TLS: what is sent to them can be read on the way"
+            )
+        return not is_foreign
 
     def _make_packer(self) -> Packer:
         cache = None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
@@ -462,6 +482,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             "-P",
             password,
         ]
+        if self._manager.tls_fingerprint:
+            words += ["--tls-fingerprint", self._manager.tls_fingerprint]
         words += [shlex.quote(self.address or "127.0.0.1"), str(self._manager.port)]
         return " ".join(word for word in words if word)
 

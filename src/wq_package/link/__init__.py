@@ -8,9 +8,20 @@ room's logger at DEBUG, with the signs `<` received, `>` sent, `x` closed, `%` t
 from __future__ import annotations
 
 from wq_package.link.asking import ask_status
+from wq_package.link.certificates import Certificate, make_certificate
 from wq_package.link.link import Link
 from wq_package.link.opening import connect
 from wq_package.link.serving import ServeOptions, Server, serve
 from wq_package.link.tls import TlsOptions
 
-__all__ = ["Link", "ServeOptions", "Server", "TlsOptions", "ask_status", "connect", "serve"]
+__all__ = [
+    "Certificate",
+    "Link",
+    "ServeOptions",
+    "Server",
+    "TlsOptions",
+    "ask_status",
+    "connect",
+    "make_certificate",
+    "serve",
+]

@@ -78,6 +78,11 @@ class BlockingManager:
         return self._manager.port
 
     @property
+    def tls_fingerprint(self) -> str:
+        """Hex sha256 of the certificate that it made, for the workers; empty without TLS or with a given certificate."""
+        return self._manager.tls_fingerprint
+
+    @property
     def password(self) -> bytes | None:
         """What workers have to prove that they know; `None` if nothing."""
         return self._manager.password

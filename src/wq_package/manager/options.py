@@ -24,7 +24,8 @@ class ManagerOptions:
         password: the raw bytes of the password file; made up if it is left out; `None` to let in everybody.
         is_open: listen beyond loopback without a password: whoever reaches the port is given tasks with
             what they read, and may answer for them.
-        tls: with a certificate, to speak TLS only; real Work Queue workers cannot.
+        tls: whether to speak TLS only, with a certificate of our own; `None` means beyond loopback. Or a context with
+            another certificate. Real Work Queue workers cannot connect then.
         name: the project name.
         catalogs: whom to tell that this manager is there; nobody if empty, or without a name.
         rule: what an incomplete declaration of resources is worth.
@@ -37,7 +38,7 @@ class ManagerOptions:
     host: str = "127.0.0.1"
     port: int = 0
     password: bytes | None = field(default_factory=make_password, repr=False)
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | bool | None = None
     name: str | None = None
     catalogs: tuple[CatalogAddress, ...] = ()
     rule: SharingRule = SharingRule.WHOLE_WORKER
@@ -55,6 +56,11 @@ class ManagerOptions:
                 f"a manager without a password must not listen on `{self.host}`, where others can reach it",
                 hint="leave `password` out to have one made, listen on 127.0.0.1, or give `is_open=True`",
             )
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether TLS is spoken."""
+        return not self.is_loopback if self.tls is None else self.tls is not False
 
     @property
     def is_loopback(self) -> bool:

@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import secrets
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from typing import Any, Self
 from wq_package.archive.launcher import render_launcher
 from wq_package.catalog import Advertiser
 from wq_package.errors import QueueError, WQPackageError
-from wq_package.link import Link, Server, serve
+from wq_package.link import Link, Server, make_certificate, serve
 from wq_package.manager.archives import Archives
 from wq_package.manager.options import ManagerOptions
 from wq_package.manager.passwords import save_password
@@ -60,6 +61,7 @@ class Manager:
         self._waiter: asyncio.Future[None] | None = None
         self._staging: dict[int, asyncio.Task[None]] = {}
         self._server: Server | None = None
+        self._tls_fingerprint = ""
         self._companions: list[asyncio.Task[None]] = []
         self._started = time.time()
         self._left = 0
@@ -72,11 +74,12 @@ class Manager:
         """Listen for workers.
 
         Raises:
-            QueueError: the port cannot be had.
+            QueueError: the port cannot be had, or no certificate be made.
         """
         options = self._options
+        context = await self._prepare_tls()
         self._server = await serve(
-            self._attend, options.host, options.port, password=options.password, tls=options.tls
+            self._attend, options.host, options.port, password=options.password, tls=context
         )
         loop = asyncio.get_running_loop()
         self._companions.append(loop.create_task(self._tell_time()))
@@ -84,6 +87,20 @@ class Manager:
             advertiser = Advertiser(options.catalogs, self._make_record)
             self._companions.append(loop.create_task(advertiser.run()))
         _logger.info("listening on %s:%d", options.host, self.port)
+
+    async def _prepare_tls(self) -> ssl.SSLContext | None:
+        if isinstance(self._options.tls, ssl.SSLContext):
+            return self._options.tls
+        if not self._options.speaks_tls:
+            return None
+        certificate = await asyncio.to_thread(make_certificate)
+        self._tls_fingerprint = certificate.fingerprint
+        return certificate.context
+
+    @property
+    def tls_fingerprint(self) -> str:
+        """Hex sha256 of the certificate that it made, for the workers; empty without TLS or with a given certificate."""
+        return self._tls_fingerprint
 
     @property
     def port(self) -> int:
@@ -351,7 +368,7 @@ class Manager:
             started=self._started,
             now=time.time(),
             host=self._options.host,
-            is_tls=self._options.tls is not None,
+            is_tls=self._options.speaks_tls,
             statistics=self.statistics(),
         )
 

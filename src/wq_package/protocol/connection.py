@@ -164,7 +164,8 @@ class Connection:
         if not self.is_ready:
             raise AuthenticationError(
                 "the peer closed the connection instead of proving that it knows the password",
-                hint="it has another password or none: give both sides a copy of the same password file",
+                hint="it has another password or none: give both sides a copy of the same password file; or it speaks TLS: "
+                "give its certificate's fingerprint (`--tls-fingerprint`)",
             )
         if self._is_raw:
             self._events.append(_END_OF_BODY)

@@ -1,0 +1,70 @@
+"""Makes the certificate of a manager that was given none (shell module).
+
+Self-signed: nobody vouches for it, peers know it by its fingerprint. It lives as long as the manager; its key is in a file
+only for as long as it takes to read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from wq_package.errors import QueueError
+
+_DAYS = 3650
+_SECONDS = 30.0
+_HINT = "install `openssl`, give `tls` a context with a certificate, or listen without TLS (`tls=False`)"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate with its key, ready to serve with.
+
+    Attributes:
+        context: what to serve with.
+        fingerprint: hex sha256 of the certificate, for those who connect.
+    """
+
+    context: ssl.SSLContext
+    fingerprint: str
+
+
+def make_certificate() -> Certificate:
+    """Make a certificate of our own; takes some ten milliseconds.
+
+    Raises:
+        QueueError: there is no program to make it, or it fails.
+    """
+    program = shutil.which("openssl")
+    if program is None:
+        raise QueueError("a certificate for TLS cannot be made: there is no program `openssl`", hint=_HINT)
+    with tempfile.TemporaryDirectory(prefix="wq-package-") as folder:  # which only its owner can enter
+        key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
+        _run_openssl(program, Path(folder), key, certificate)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        binary = ssl.PEM_cert_to_DER_cert(certificate.read_text(encoding="ascii"))
+    return Certificate(context, hashlib.sha256(binary).hexdigest())
+
+
+def _run_openssl(program: str, folder: Path, key: Path, certificate: Path) -> None:
+    # Not the system's configuration: it may be missing, or ask for things.
+    config = folder / "openssl.cnf"
+    config.write_text("[req]\ndistinguished_name = name\n[name]\n", encoding="ascii")
+    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-days", str(_DAYS), "-subj", "/CN=wq-package"]
+    command += ["-config", str(config)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS)
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode("utf-8", "replace").strip().splitlines() or [
+            f"exit code {error.returncode}"
+        ]
+        raise QueueError(f"a certificate for TLS cannot be made: {words[-1]}", hint=_HINT) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise QueueError(f"a certificate for TLS cannot be made: {error}", hint=_HINT) from error
