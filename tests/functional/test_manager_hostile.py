@@ -14,7 +14,7 @@ import pytest
 
 from manager_programs import PASSWORD, SECONDS, SMALL, Programs
 from wq_package.manager import Manager, ManagerOptions
-from wq_package.task import InputFile, Resources, ResultCode, Task, TaskResult
+from wq_package.task import InputFile, OutputFile, Resources, ResultCode, Task, TaskResult
 
 GREETING = b"""workqueue 9 liar Linux x86_64 8.0.0
 info worker-id worker-1
@@ -108,8 +108,6 @@ def test_hostile_worker__returns_a_task_it_was_not_given__is_dropped() -> None:
 
 
 def test_hostile_worker__sends_an_output_with_a_path_that_leads_out__is_dropped(tmp_path: Path) -> None:
-    from wq_package.task import OutputFile
-
     async def run() -> None:
         async with Manager(ManagerOptions(password=None)) as manager:
             manager.submit(Task(command="true", outputs=(OutputFile("out", str(tmp_path / "got" / "out")),)))
@@ -188,8 +186,6 @@ def test_chaos__workers_die_all_the_time__every_task_ends_once(
 
 
 def test_disk__output_cannot_be_stored__that_task_fails_alone(programs: Programs, tmp_path: Path) -> None:
-    from wq_package.task import OutputFile
-
     full = OutputFile("out", "/dev/full/out")
     fine = OutputFile("out", str(tmp_path / "fine"))
 
@@ -209,3 +205,97 @@ def test_disk__output_cannot_be_stored__that_task_fails_alone(programs: Programs
 
     asyncio.run(run())
     assert (tmp_path / "fine").read_text() == "x\n"
+
+
+DIALECT = GREETING.replace(b"info worker-id worker-1\n", b"info worker-id worker-1\nfeature wq-package-1\n")
+
+
+@pytest.mark.parametrize("word", [b"name", b"available_results"])
+def test_hostile_worker__asks_without_end_and_reads_nothing__is_dropped_alone(word: bytes) -> None:
+    async def run() -> None:
+        options = ManagerOptions(name="n" * 200, password=None)
+        async with (
+            Manager(options) as manager,
+            connect(manager) as (reader, writer),
+            connect(manager) as (_, liar),
+        ):
+            writer.write(GREETING)
+            liar.write(DIALECT + (word + b"\n") * 150_000)
+            manager.submit(Task(command="true", resources=Resources(cores=1), max_retries=None))
+            await serve_one(manager, reader, writer)
+            async with asyncio.timeout(SECONDS):
+                while manager.statistics().workers_connected > 1:  # noqa: ASYNC110 - nothing to wait for
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+async def serve_one(
+    manager: Manager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> TaskResult:
+    """Be a worker for one task, whoever had it before."""
+    async with asyncio.timeout(SECONDS):
+        await reader.readuntil(b"task 1\n")
+        await reader.readuntil(b"end\n")
+        writer.write(b"available_results\n")
+        await reader.readuntil(b"send_results -1\n")
+    writer.write(b"result 0 0 2 10 1\nokend\n")
+    result = await manager.wait(SECONDS)
+    assert result is not None
+    return result
+
+
+def test_hostile_worker__goes_in_the_middle_of_a_deep_folder__its_task_runs_elsewhere(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Manager(ManagerOptions(password=None)) as manager:
+            output = OutputFile("out", str(tmp_path / "got"))
+            manager.submit(Task(command="true", outputs=(output,), max_retries=None))
+            async with connect(manager) as (reader, writer):
+                writer.write(GREETING)
+                async with asyncio.timeout(SECONDS):
+                    await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
+                    writer.write(b"available_results\n")
+                    await reader.readuntil(b"send_results -1\n")
+                    writer.write(b"result 0 0 0 10 1\nend\n")
+                    await reader.readuntil(b"get out-1-0-0 1\n")
+                folders = (b"dir out-1-0-0" + b"/a" * levels + b" 0\n" for levels in range(1300))
+                writer.write(b"".join(folders) + b"garbage\n")
+                await expect_end(reader)
+            async with connect(manager) as (reader, writer):
+                writer.write(GREETING)
+                async with asyncio.timeout(SECONDS):
+                    await reader.readuntil(b"task 1\n")
+
+    asyncio.run(run())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("pause", "is_kept"), [(0.4, True), (1.2, False)])
+def test_worker__sends_a_body_slowly__is_heard_until_it_is_too_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, is_kept: bool
+) -> None:
+    monkeypatch.setattr("wq_package.manager.session.SHORTEST_TRANSFER", 1.0 if not is_kept else 60.0)
+    options = ManagerOptions(
+        password=None, keepalive_interval=0.5, keepalive_timeout=0.5 if is_kept else 60.0
+    )
+
+    async def run() -> None:
+        async with Manager(options) as manager:
+            manager.submit(Task(command="true", outputs=(OutputFile("out", str(tmp_path / "got")),)))
+            async with connect(manager) as (reader, writer):
+                writer.write(GREETING)
+                async with asyncio.timeout(SECONDS):
+                    await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
+                    writer.write(b"available_results\n")
+                    await reader.readuntil(b"send_results -1\n")
+                    writer.write(b"result 0 0 0 10 1\nend\n")
+                    await reader.readuntil(b"get out-1-0-0 1\n")
+                writer.write(b"file out-1-0-0 6\n")
+                for _ in range(6):
+                    writer.write(b"x")
+                    await asyncio.sleep(pause)
+                writer.write(b"end\n")
+                result = await manager.wait(5 if is_kept else 0.2)
+                assert (result is not None and result.code is ResultCode.SUCCESS) == is_kept
+
+    asyncio.run(run())

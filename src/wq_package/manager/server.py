@@ -21,12 +21,12 @@ from typing import Any, Self
 
 from wq_package.archive.launcher import render_launcher
 from wq_package.catalog import Advertiser
-from wq_package.errors import QueueError, WQPackageError
+from wq_package.errors import ProtocolError, QueueError, WQPackageError
 from wq_package.link import Link, Server, make_certificate, serve
 from wq_package.manager.archives import Archives
 from wq_package.manager.options import ManagerOptions
 from wq_package.manager.passwords import save_password
-from wq_package.manager.session import Session
+from wq_package.manager.session import Session, SessionAction
 from wq_package.manager.staging import DigestCache, stage_inputs
 from wq_package.manager.state import ManagerState, StateOptions, Statistics
 from wq_package.manager.state import actions as a
@@ -41,6 +41,8 @@ _logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 SWEEP_SECONDS = 1.0
 PARTING_SECONDS = 2.0
+EVENTS_AT_ONCE = 1000
+"""How much one worker may say before the others have their turn: some milliseconds of work."""
 
 
 class Manager:
@@ -288,7 +290,13 @@ class Manager:
             else:
                 session = self._sessions.get(action.worker)  # type: ignore[union-attr]  # the others have one
                 if session is not None:
-                    session.carry_out(action)  # type: ignore[arg-type]  # see above
+                    self._carry_out_there(session, action)  # type: ignore[arg-type]  # see above
+
+    def _carry_out_there(self, session: Session, action: SessionAction) -> None:
+        try:
+            session.carry_out(action)
+        except ProtocolError as error:  # the actions that follow may be for others
+            session.lose(str(error))
 
     def _finish(self, result: TaskResult) -> None:
         self._left -= 1
@@ -326,11 +334,11 @@ class Manager:
             reason = str(error)
             raise
         finally:
-            session.discard()
             del self._sessions[number]
             self._bytes_sent += session.bytes_sent
             self._bytes_received += session.bytes_received
             self._handle([e.WorkerGone(number, reason)])
+            session.discard()
 
     async def _converse(self, session: Session) -> None:
         while True:
@@ -339,7 +347,12 @@ class Manager:
             if any(type(event) is m.StatusQuery for event in events):
                 self._answer_queries(session, events)
                 return
-            self._handle(list(session.translate(events)))
+            for start in range(0, len(events), EVENTS_AT_ONCE):
+                if start:  # whoever says very much at once waits for the others
+                    await asyncio.sleep(0)
+                told = list(session.translate(events[start : start + EVENTS_AT_ONCE]))
+                # In the middle of a body, a worker can say nothing else.
+                self._handle(told or [e.Received(session.number, _ALIVE)])
             if is_closed:
                 return
 
@@ -373,6 +386,7 @@ class Manager:
         )
 
 
+_ALIVE = m.Alive()
 _INDEX = """<h1>wq-package manager</h1>
 <ul><li><a href="/queue_status">queue</a></li><li><a href="/task_status">tasks</a></li>
 <li><a href="/worker_status">workers</a></li><li><a href="/wable_status">categories</a></li>

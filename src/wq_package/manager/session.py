@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -61,6 +63,7 @@ class Session:
         self._header: m.Result | m.CallResult | None = None
         self._pieces: list[bytes] = []
         self._gathered = 0
+        self._body_due = math.inf
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -81,6 +84,7 @@ class Session:
                     self._asked[0].close_file()
             elif kind is m.CallResult or kind is m.Result:
                 self._header = event  # type: ignore[assignment]  # its type was just compared
+                self._body_due = time.monotonic() + _find_time(event.size)  # type: ignore[union-attr]  # see above
             elif kind in _OF_FILES:
                 yield from self._take_file_event(event)
             else:
@@ -88,6 +92,8 @@ class Session:
 
     def _take_data(self, data: bytes) -> None:
         self.bytes_received += len(data)
+        if time.monotonic() > self._body_due:
+            raise RemoteProtocolError("it sent too little in too long a time")
         if self._header is not None:
             self._gathered += len(data)
             if self._gathered <= LARGEST_BODY:
@@ -113,7 +119,8 @@ class Session:
             case m.Dir(name):
                 if writer is not None:
                     writer.add_folder(name)
-            case m.File(name):
+            case m.File(name, size):
+                self._body_due = time.monotonic() + _find_time(size)
                 if writer is not None:
                     writer.open_file(name)
             case m.Missing(name):
@@ -204,14 +211,15 @@ class Session:
                     await self._send_slowly(action)
             self._sender = None
         except TimeoutError:
-            self._lose("it took in too little in too long a time")
+            self.lose("it took in too little in too long a time")
         except WQPackageError as error:
-            self._lose(str(error))
+            self.lose(str(error))
         except Exception:
             _logger.exception("sending to %s failed", self.link.peer_address)
-            self._lose("sending to it failed")
+            self.lose("sending to it failed")
 
-    def _lose(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
+        """Give the worker up."""
         self.link.abort()
         self._post([e.WorkerGone(self.number, reason)])
 
