@@ -51,15 +51,17 @@ class LayerDecoder:
     def iter_raw(self, stream: BinaryIO, digest: str, size: int) -> Iterator[bytes]:
         """Yield a layer's raw bytes, a frame at a time; raise `FrameError` in the end if they have another digest."""
         found = hashlib.sha256()
-        hashed: Future[None] | None = None
+        hashing: deque[Future[None]] = deque()
         for raw in self._iter_frames(stream, size):
             if self._hasher is None:
                 found.update(raw)
             else:
-                hashed = self._hasher.submit(found.update, raw)
+                hashing.append(self._hasher.submit(found.update, raw))
             yield raw
-        if hashed is not None:
-            hashed.result()  # one thread hashes in order: the last one done means all done
+            if len(hashing) > _AHEAD:  # or what is not hashed yet fills the memory
+                hashing.popleft().result()
+        if hashing:
+            hashing[-1].result()  # one thread hashes in order: the last one done means all done
         if found.hexdigest() != digest:
             raise FrameError(f"layer {digest[:12]} was altered: it has digest {found.hexdigest()[:12]}")
 

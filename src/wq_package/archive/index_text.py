@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ from wq_package.archive.layer import (
 _T = TypeVar("_T")
 _E = TypeVar("_E", Compression, LayerKind)
 
+_MOST_RELOCATIONS = 16
+"""Of one file: each may lengthen what the one before has left."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,10 +68,14 @@ def parse_manifest(text: str | bytes) -> LayerManifest:
     """Read a layer's manifest."""
     fields = _load(text)
     _check_format(fields)
+    relocations = tuple(_parse_relocation(item) for item in _get(fields, "relocations", list))
+    times = Counter(relocation.path for relocation in relocations)
+    if max(times.values(), default=0) > _MOST_RELOCATIONS:
+        raise TextError("a file is relocated again and again")
     return LayerManifest(
         _parse_header(_get(fields, "header", dict)),
         tuple(_parse_member(item) for item in _get(fields, "members", list)),
-        tuple(_parse_relocation(item) for item in _get(fields, "relocations", list)),
+        relocations,
     )
 
 

@@ -19,6 +19,8 @@ METADATA_FOLDER = ".wq-package"
 
 INDEX_PATH = f"{METADATA_FOLDER}/index.json"
 MANIFEST_FOLDER = f"{METADATA_FOLDER}/layers"
+MAX_MANIFEST = 64 * 2**20
+"""Bytes of a manifest that a reader takes in."""
 PREFIX_NOTE = f"{METADATA_FOLDER}/prefix"
 """The file of an unpacked environment that says where it was relocated to."""
 

@@ -10,6 +10,8 @@ from wq_package.errors import UnsafeMemberError
 
 _MAX_PATH = 3000
 _MAX_NAME = 255
+_MAX_LEVELS = 200
+"""Of folders. Python's own functions for trees recurse, and must at least be able to remove what was unpacked."""
 
 
 def check_path(path: str) -> None:
@@ -56,7 +58,7 @@ def _find_length_fault(path: str, names: list[str]) -> str:
         return "its path is too long"
     if size > _MAX_NAME and any(_count_bytes(name) > _MAX_NAME for name in names):
         return "a name in its path is too long"
-    return ""
+    return "its path has too many levels" if len(names) > _MAX_LEVELS else ""
 
 
 def _find_target_fault(path: str, target: str) -> str:

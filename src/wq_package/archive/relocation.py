@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 
 from wq_package.archive.layer import Relocation, RelocationMode
+from wq_package.archive.member_paths import show
 from wq_package.archive.scripts.conda_unpack import relocate_binary, relocate_text
-from wq_package.errors import ArchiveError
+from wq_package.errors import ArchiveError, UnsafeMemberError
+
+_MOST_GROWTH = 16 * 2**20
+"""Bytes by which one replacement may lengthen a file: an archive must not fill the memory of who unpacks it."""
 
 
 def relocate(data: bytes, relocation: Relocation, prefix: str) -> bytes:
@@ -18,9 +22,14 @@ def relocate(data: bytes, relocation: Relocation, prefix: str) -> bytes:
 
     Raises:
         ArchiveError: the prefix is longer than the placeholder of a binary file.
+        UnsafeMemberError: the file would become very much longer.
     """
     old, new = os.fsencode(relocation.placeholder), os.fsencode(prefix)
     if relocation.mode is RelocationMode.TEXT:
+        if data.count(old) * (len(new) - len(old)) > _MOST_GROWTH:
+            raise UnsafeMemberError(
+                show(relocation.path), "it would be very much longer after its relocation"
+            )
         return relocate_text(data, old, new)
     if len(new) > len(old):
         raise ArchiveError(

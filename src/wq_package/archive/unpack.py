@@ -24,6 +24,7 @@ from wq_package.archive.layer import (
     FIXED_MTIME,
     INDEX_PATH,
     MANIFEST_FOLDER,
+    MAX_MANIFEST,
     METADATA_FOLDER,
     PREFIX_NOTE,
     ArchiveIndex,
@@ -40,7 +41,6 @@ from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser, T
 from wq_package.errors import ArchiveError, CorruptArchiveError, DiskFullError, UnsafeMemberError
 
 _FIXED_NS = FIXED_MTIME * 10**9
-_MAX_MANIFEST = 64 * 2**20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -255,7 +255,7 @@ class _TreeWriter:
             self._file = -1
 
     def _keep_manifest(self, piece: Piece) -> None:
-        if piece.member.size > _MAX_MANIFEST:
+        if piece.member.size > MAX_MANIFEST:
             raise SegmentError("a layer's manifest is too large")
         self._manifest += piece.data
 

@@ -15,7 +15,14 @@ from wq_package.archive.decoder import LayerDecoder
 from wq_package.archive.frames import FrameError
 from wq_package.archive.index_text import TextError, parse_manifest
 from wq_package.archive.launcher import make_environment_variables
-from wq_package.archive.layer import ArchiveIndex, IndexedLayer, Member, MemberKind
+from wq_package.archive.layer import (
+    MANIFEST_FOLDER,
+    MAX_MANIFEST,
+    ArchiveIndex,
+    IndexedLayer,
+    Member,
+    MemberKind,
+)
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser
 from wq_package.errors import ArchiveError, CorruptArchiveError
@@ -103,7 +110,9 @@ class _MemberHasher:
             self._digest = hashlib.sha256()
             self._last.clear()
         self._digest.update(piece.data)
-        if piece.member.path.startswith(".wq-package/"):
+        if piece.member.path.startswith(MANIFEST_FOLDER):
+            if piece.member.size > MAX_MANIFEST:
+                raise SegmentError("a layer's manifest is too large")
             self._last += piece.data
         if piece.is_last:
             member, is_file = piece.member, piece.member.kind is MemberKind.FILE

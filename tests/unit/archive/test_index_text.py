@@ -177,3 +177,12 @@ def test_is_digest__anything_but_lower_case_sha256__is_none(text: str) -> None:
 )
 def test_make_manifest_path__any_header__names_one_plain_file(header: LayerHeader, path: str) -> None:
     assert make_manifest_path(header) == path
+
+
+def test_parse_manifest__one_file_relocated_without_end__is_refused() -> None:
+    relocations = tuple(Relocation("a", RelocationMode.TEXT, f"/{number}") for number in range(17))
+    text = render_manifest(LayerManifest(LayerHeader(LayerKind.WHEEL, "a", "1"), (), relocations))
+    with pytest.raises(TextError, match="again and again"):
+        parse_manifest(text)
+    again = parse_manifest(text.replace('["a","text","/16"]', '["b","text","/16"]'))
+    assert len(again.relocations) == 17

@@ -26,6 +26,7 @@ def test_check_path__plain_path__is_safe(path: str) -> None:
         ("n" * 256, "too long"),
         ("ä" * 200 + "/b", "too long"),
         ("a/" * 1600 + "b", "too long"),
+        ("a/" * 200 + "b", "too many levels"),
     ],
 )
 def test_check_path__anything_else__is_refused_with_the_reason(path: str, reason: str) -> None:

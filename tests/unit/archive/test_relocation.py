@@ -4,7 +4,7 @@ import pytest
 
 from wq_package.archive.layer import Relocation, RelocationMode
 from wq_package.archive.relocation import relocate
-from wq_package.errors import ArchiveError
+from wq_package.errors import ArchiveError, UnsafeMemberError
 
 _OLD = "/placeholder" * 8
 _TEXT = Relocation("etc/x", RelocationMode.TEXT, _OLD)
@@ -49,3 +49,10 @@ def test_relocate__first_line_of_another_program__finds_it_on_the_path() -> None
 def test_relocate__first_line_that_the_kernel_could_not_read__is_one_for_sh(prefix: str) -> None:
     lines = relocate(f"#!{_OLD}/bin/python3 -I\nx\n".encode(), _TEXT, prefix).decode().splitlines()
     assert lines == ["#!/bin/sh", f'\'\'\'exec\' "{prefix}/bin/python3" -I "$0" "$@"', "' '''", "x"]
+
+
+def test_relocate__text_that_would_grow_without_measure__is_refused() -> None:
+    slash = Relocation("etc/x", RelocationMode.TEXT, "/")
+    assert relocate(b"/" * 1000, slash, "/some/where") == b"/some/where" * 1000
+    with pytest.raises(UnsafeMemberError, match="very much longer"):
+        relocate(b"/" * 2**21, slash, "/some/where")

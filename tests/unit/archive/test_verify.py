@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from small_archives import make_archive, make_layer
-from wq_package.archive import writer
+from wq_package.archive import verify, writer
 from wq_package.archive.layer import Compression, LayerManifest
 from wq_package.archive.unpack import unpack_archive
 from wq_package.archive.verify import verify_archive
@@ -49,4 +49,13 @@ def test_verify_archive__manifest_gives_a_file_another_digest__is_found(
     path, _ = make_archive(tmp_path, [layer])
     unpack_archive(path, tmp_path / "env")
     with pytest.raises(CorruptArchiveError, match=r"`liar`.*does not name what it holds"):
+        verify_archive(path)
+
+
+def test_verify_archive__manifest_of_any_size__is_not_taken_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = make_archive(tmp_path, [make_layer({"a": b"1"}, "thing")])
+    monkeypatch.setattr(verify, "MAX_MANIFEST", 10)
+    with pytest.raises(CorruptArchiveError, match=r"`thing`.*too large"):
         verify_archive(path)
