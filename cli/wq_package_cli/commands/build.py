@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.index_arguments import add_index_arguments, parse_indexes
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--cache", metavar="DIR", help="where finished layers are kept")
     add("-q", "--quiet", action="store_true", help="draw no progress")
     add("--json", action="store_true", help="print what was built as JSON")
+    add_index_arguments(parser)
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
@@ -97,6 +99,7 @@ def _parse(args: argparse.Namespace) -> _Request:
         bytecode=not args.no_bytecode,
         interpreter=args.interpreter,
         offline=args.offline,
+        indexes=parse_indexes(args),
         lock=load_lock(Path(args.locked)) if args.locked else "",
         keep_edits=args.keep_edits,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.index_arguments import add_index_arguments, parse_indexes
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--offline", action="store_true", help="use only what is installed or cached")
     add("--no-bytecode", action="store_true", help="for builds with --no-bytecode")
     add("--cache", metavar="DIR", help="where finished layers are kept")
+    add_index_arguments(parser)
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         bytecode=not args.no_bytecode,
         interpreter=args.interpreter,
         offline=args.offline,
+        indexes=parse_indexes(args),
     )
     lock = lock_environment(load_spec(Path(args.spec)), options) + "\n"
     if args.output:

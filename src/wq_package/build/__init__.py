@@ -7,6 +7,7 @@ Knows what is installed on this machine, how uv is asked, and how a Python is ma
 from __future__ import annotations
 
 from wq_package.build.environment import build_environment, load_lock, lock_environment
+from wq_package.build.indexes import Indexes
 from wq_package.build.layer_cache import LayerCache, default_cache_root
 from wq_package.build.options import (
     BuildOptions,
@@ -19,6 +20,7 @@ from wq_package.build.options import (
 __all__ = [
     "BuildOptions",
     "BuiltEnvironment",
+    "Indexes",
     "LayerCache",
     "Reporter",
     "SilentReporter",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from wq_package.archive.layer import ArchiveIndex, Compression
+from wq_package.build.indexes import Indexes
 from wq_package.errors import BuildError
 
 __all__ = ["BuildOptions", "BuiltEnvironment", "Reporter", "SilentReporter", "find_compression"]
@@ -70,6 +71,7 @@ class BuildOptions:
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
         lock: text of a lock that the environment must be equal to; nothing is resolved then.
+        indexes: where distributions are looked for, beside what uv and pip are set up for.
         keep_edits: take installed distributions as they are, edited or not, instead of as they were released.
         prefix: an existing environment to take conda packages from, instead of the one that runs this program.
         site_folders: where to find installed distributions, instead of where the running Python finds them. The spec is
@@ -83,6 +85,7 @@ class BuildOptions:
     interpreter: str | None = None
     offline: bool = False
     lock: str = ""
+    indexes: Indexes = field(default_factory=Indexes)
     keep_edits: bool = False
     prefix: str = ""
     site_folders: tuple[str, ...] = ()

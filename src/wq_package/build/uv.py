@@ -1,7 +1,7 @@
 """Run uv: find it, resolve, install, and say in one sentence what went wrong (shell module).
 
-Knows uv's command line and the words of its errors. Knows nothing of layers. Indexes, credentials, proxies and the cache
-are uv's own business: its settings and environment variables hold here as anywhere.
+Knows uv's command line and the words of its errors. Knows nothing of layers. Credentials and the cache are uv's own business;
+its settings hold here as anywhere, and pip's where it has none: `wq_package.build.indexes`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from wq_package.build.index_files import load_uv_settings
+from wq_package.build.indexes import Indexes
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, DiskFullError
 
-__all__ = ["explain_failure", "find_python", "find_uv", "install_wheels", "resolve_requirements"]
+__all__ = ["Access", "explain_failure", "find_python", "find_uv", "install_wheels", "resolve_requirements"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,12 +30,28 @@ _NO_NETWORK = re.compile(
 )
 _NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+?)(?:,| and)")
 _NO_PROJECT = re.compile(r"Because (\S+) was not found in the package registry")
+_NOT_IN_LINKS = re.compile(r"Because (\S+) was not found in the provided package locations")
 _NO_WHEEL = re.compile(r"Because (\S+) has no (?:usable )?wheels|has no wheels with a matching")
 _OFFLINE = re.compile(r"network was disabled|Network connectivity is disabled", re.IGNORECASE)
 _NOT_BUILT = re.compile(
     r"Failed to (?:build|download and build) `([^`]+)`|build backend returned an error", re.IGNORECASE
 )
 _URL = re.compile(r"https?://[^\s`]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How uv gets at distributions.
+
+    Attributes:
+        indexes: where to look, beside the settings of uv and pip.
+        offline: use uv's cache only.
+        fresh: ask the index again, whatever the cache says.
+    """
+
+    indexes: Indexes = field(default_factory=Indexes)
+    offline: bool = False
+    fresh: bool = False
 
 
 def find_uv() -> str:
@@ -70,7 +89,7 @@ def resolve_requirements(
     *,
     preferred: Sequence[str] = (),
     provided: Sequence[str] = (),
-    offline: bool = False,
+    access: Access | None = None,
 ) -> tuple[str, ...]:
     """Resolve requirements to exact pins of everything that they need.
 
@@ -80,8 +99,9 @@ def resolve_requirements(
         staging: an existing folder for the resolver's files.
         preferred: pins to keep where they fit, for example what is installed.
         provided: names that are there already: neither they nor what they require is resolved.
-        offline: use uv's cache only.
+        access: where to look.
     """
+    access = access or Access()
     asked, answer = staging / "requirements.in", staging / "requirements.txt"
     asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     answer.write_text("".join(f"{pin}\n" for pin in preferred), encoding="utf-8")
@@ -95,15 +115,15 @@ def resolve_requirements(
     # A requirement whose marker never holds is how uv is told to leave a distribution out.
     overrides = staging / "overrides.txt"
     overrides.write_text("".join(f'{name} ; python_version < "0"\n' for name in provided), encoding="utf-8")
-    where = ("--python", python, "--output-file", str(answer), *(("--offline",) if offline else ()))
+    where = ("--python", python, "--output-file", str(answer), *(("--offline",) if access.offline else ()))
     left_out = ("--overrides", str(overrides)) if provided else ()
-    _run((find_uv(), "pip", "compile", "--quiet", *options, *left_out, *where, str(asked)))
+    _run((find_uv(), "pip", "compile", "--quiet", *options, *left_out, *where, str(asked)), access)
     lines = (line.strip() for line in answer.read_text(encoding="utf-8").splitlines())
     return tuple(line for line in lines if line and not line.startswith(("#", "-")))
 
 
 def install_wheels(
-    requirements: Sequence[str], python: str, prefix: Path, *, offline: bool = False, fresh: bool = False
+    requirements: Sequence[str], python: str, prefix: Path, access: Access | None = None
 ) -> None:
     """Install exactly these distributions, without what they require, below a folder of its own.
 
@@ -111,18 +131,20 @@ def install_wheels(
         requirements: pins.
         python: the interpreter that they are for.
         prefix: a folder that becomes a prefix (`lib/pythonX.Y/site-packages`, `bin`).
-        offline: use uv's cache only.
-        fresh: ask the index again, whatever the cache says.
+        access: where to look.
     """
+    access = access or Access()
     options = ("--no-deps", "--link-mode", "hardlink", "--no-compile-bytecode", "--break-system-packages")
     where = ("--python", python, "--prefix", str(prefix))
-    more = (*(("--offline",) if offline else ()), *(("--refresh",) if fresh else ()))
-    _run((find_uv(), "pip", "install", "--quiet", *options, *where, *more, *requirements))
+    more = (*(("--offline",) if access.offline else ()), *(("--refresh",) if access.fresh else ()))
+    _run((find_uv(), "pip", "install", "--quiet", *options, *where, *more, *requirements), access)
 
 
-def _run(command: tuple[str, ...]) -> None:
+def _run(command: tuple[str, ...], access: Access) -> None:
+    settings, options = load_uv_settings(access.indexes)
+    command = (*command[:3], *options, *command[3:])
     # Without a network, uv's own three retries take 13 s to say so.
-    variables = {"UV_HTTP_RETRIES": "1", **os.environ, "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    variables = {"UV_HTTP_RETRIES": "1", **settings, "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
     try:
         ended = subprocess.run(
             command,
@@ -173,6 +195,9 @@ def _explain_solution(output: str, words: str) -> tuple[str, str]:
     if found := _NO_PROJECT.search(output):
         hint = "check the name in the spec; import names often differ"
         return f"the package index has no distribution named `{found[1]}`", hint
+    if found := _NOT_IN_LINKS.search(output):
+        hint = "add its wheel to the folder of --find-links, or look it up in an index: no --no-index"
+        return f"no folder of wheels has `{found[1]}`", hint
     if found := _NO_VERSION.search(output):
         hint = "check the version in the spec, or leave it out to take the newest"
         return f"the package index has no version that fits `{found[1]}`", hint

@@ -97,7 +97,7 @@ class WheelSource:
         return [text.partition(";")[0].strip() for text in requirements if is_wanted(text, version)]
 
     def _resolve(self, requirements: Sequence[str]) -> list[str]:
-        from wq_package.build.uv import resolve_requirements
+        from wq_package.build.uv import Access, resolve_requirements
 
         preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
         return list(
@@ -107,7 +107,7 @@ class WheelSource:
                 self._staging,
                 preferred=() if self._options.fresh else preferred,
                 provided=sorted(self._provided),
-                offline=self._options.offline,
+                access=Access(self._options.indexes, offline=self._options.offline),
             )
         )
 
@@ -231,14 +231,13 @@ class _Fetched:
         return plan_wheel_layer(self._found[name], self._interpreter)
 
     def _fetch(self) -> dict[str, InstalledDistribution]:
-        from wq_package.build.uv import install_wheels
+        from wq_package.build.uv import Access, install_wheels
 
         install_wheels(
             self.pins,
             self._interpreter.executable,
             self._folder,
-            offline=self._options.offline,
-            fresh=self._options.fresh,
+            Access(self._options.indexes, offline=self._options.offline, fresh=self._options.fresh),
         )
         return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
 
