@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from wq_package.analyze.installed import load_installed
 from wq_package.build.conda.installed_prefix import list_prefix, list_prefix_files
 from wq_package.build.editable import find_editable_sources
 from wq_package.build.environment import build_environment
@@ -126,9 +127,12 @@ def read_prefix(prefix: Path) -> PrefixContents:
         for name, each in find_distributions(folders).items()
         if str(each.info_folder / "METADATA") not in owned
     }
+    conda = list_prefix(prefix) if is_conda else ()
+    channels = load_installed(folders).list_conda_channels(each.name for each in conda)
     spec = EnvironmentSpec(
         name=prefix.name,
-        conda=list_prefix(prefix) if is_conda else (),
+        channels=channels,
+        conda=conda,
         wheels=tuple(_iter_pins(distributions)),
     )
     return _add_local(spec, python, folders, _list_owned(distributions.values()) | owned, distributions)

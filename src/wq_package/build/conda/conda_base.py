@@ -74,7 +74,7 @@ def prepare_conda_base(
     if options.interpreter is not None:
         hint = "leave --interpreter out, or take the conda packages out of the spec"
         raise BuildError("an environment with conda packages has conda's Python", hint=hint)
-    if options.prefix:
+    if options.prefix and not options.fresh:
         prefix = Path(options.prefix)
         packages = open_prefix(prefix, keep_edits=options.keep_edits)
         return make_base(packages, describe_interpreter(str(prefix / "bin" / "python3")), options)
