@@ -241,6 +241,8 @@ def test_build__edited_distribution_without_an_index__names_the_file(
 ) -> None:
     assert edited.exists()
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # it may name a folder that has the wheel
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
     with pytest.raises(AlteredDistributionError, match=r"cloudpickle/__init__\.py"):
         _build(_make_spec("cloudpickle"), tmp_path / "env.tar.zst", tmp_path / "own", offline=True)

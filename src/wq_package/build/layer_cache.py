@@ -20,6 +20,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from wq_package.errors import BuildError, DiskFullError
 
 __all__ = ["CachedLayer", "LayerCache", "compute_file_digest", "compute_key", "default_cache_root"]
 
+_SECONDS_TO_LOCK = 60
 _SUFFIXES = {Compression.ZSTD: "zst", Compression.GZIP: "gz"}
 
 
@@ -134,6 +136,9 @@ class LayerCache:
         temporary = self.root / "tmp" / f"{secrets.token_hex(8)}.layer"
         try:
             with temporary.open("xb") as file:
+                fcntl.flock(
+                    file, fcntl.LOCK_SH
+                )  # while it is held, no other build takes the file for abandoned
                 stored = write(file)
             path = self._name(stored.digest, stored.compression)
             self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
@@ -219,6 +224,10 @@ class LayerCache:
                 shutil.rmtree(self.root / "tmp" / lock.name.removeprefix("staging-"), ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
+        for file in (self.root / "tmp").iterdir():
+            if file.suffix in (".layer", ".json") and _is_abandoned(file):
+                file.unlink(missing_ok=True)
+
     def _name(self, digest: str, compression: Compression) -> Path:
         return self.root / "layers" / f"{digest}.{_SUFFIXES[compression]}"
 
@@ -257,6 +266,18 @@ def _stat(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]
+
+
+def _is_abandoned(file: Path) -> bool:
+    """Tell whether a temporary file's writer is gone: it has not the lock, which it takes as soon as the file is there."""
+    try:
+        if time.time() - file.stat().st_mtime < _SECONDS_TO_LOCK:
+            return False
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager

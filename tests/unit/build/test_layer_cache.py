@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -132,6 +133,27 @@ def test_notes__are_remembered(cache: LayerCache) -> None:
     assert not cache.has_note("n")
     cache.add_note("n")
     assert LayerCache(cache.root).has_note("n")
+
+
+@pytest.mark.parametrize("suffix", ["layer", "json"])
+def test_staging__file_of_a_killed_build__is_removed_after_a_while(cache: LayerCache, suffix: str) -> None:
+    old, new = cache.root / "tmp" / f"old.{suffix}", cache.root / "tmp" / f"new.{suffix}"
+    old.write_bytes(b"half a layer")
+    new.write_bytes(b"perhaps just begun")
+    os.utime(old, (0, 0))
+
+    with cache.make_staging():
+        assert not old.exists()
+        assert new.exists()
+
+
+def test_staging__old_file_that_is_still_written__stays(cache: LayerCache) -> None:
+    file = cache.root / "tmp" / "slow.layer"
+    with file.open("xb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_SH)
+        os.utime(file, (0, 0))
+        with cache.make_staging():
+            assert file.exists()
 
 
 def test_cache__root_is_a_file__says_what_to_do(tmp_path: Path) -> None:
