@@ -14,6 +14,7 @@ import pytest
 
 from manager_programs import PASSWORD, SECONDS, SMALL, Programs
 from wq_package.manager import Manager, ManagerOptions
+from wq_package.manager.status_client import query_status
 from wq_package.task import InputFile, OutputFile, Resources, ResultCode, Task, TaskResult
 
 GREETING = b"""workqueue 9 liar Linux x86_64 8.0.0
@@ -125,6 +126,52 @@ def test_hostile_worker__sends_an_output_with_a_path_that_leads_out__is_dropped(
 
     asyncio.run(run())
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_cancel__output_half_way__is_not_stored_and_the_worker_stays(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Manager(ManagerOptions(password=None)) as manager:
+            outputs = (OutputFile("a", str(tmp_path / "a")), OutputFile("b", str(tmp_path / "b")))
+            task_id = manager.submit(Task(command="true", outputs=outputs))
+            async with connect(manager) as (reader, writer), asyncio.timeout(SECONDS):
+                writer.write(GREETING)
+                await reader.readuntil(b"outfile out-1-0-1 b 0\nend\n")
+                writer.write(b"available_results\n")
+                await reader.readuntil(b"send_results -1\n")
+                writer.write(b"result 0 0 0 10 1\nend\n")
+                await reader.readuntil(b"get out-1-0-1 1\n")
+                writer.write(b"file out-1-0-0 8\nhalf")
+                while not list_names(tmp_path):  # noqa: ASYNC110 - written by the manager
+                    await asyncio.sleep(0.01)
+                manager.cancel(task_id)
+                result = await manager.wait()
+                assert result is not None
+                assert result.code is ResultCode.CANCELLED
+                assert list_names(tmp_path) == []
+                writer.write(b"restend\nfile out-1-0-1 4\nbothend\n")
+                manager.submit(Task(command="true"))
+                await reader.readuntil(b"task 2\n")
+                assert manager.statistics().workers_connected == 1
+
+    asyncio.run(run())
+    assert list_names(tmp_path) == []
+
+
+def test_worker_of_an_unknown_protocol__is_turned_away_and_reported() -> None:
+    async def run() -> None:
+        async with Manager(ManagerOptions(password=None)) as manager:
+            async with connect(manager) as (reader, writer):
+                writer.write(GREETING.replace(b"workqueue 9 liar", b"workqueue 12 newcomer"))
+                assert await expect_end(reader) == b""
+            assert manager.statistics().workers_refused == 1
+            report = await asyncio.to_thread(query_status, "127.0.0.1", manager.port)
+            assert report.queue["workers_blocked"] == ["newcomer"]
+
+    asyncio.run(run())
 
 
 def test_silent_connections__cost_nothing(programs: Programs) -> None:

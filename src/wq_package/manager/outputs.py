@@ -77,6 +77,16 @@ class OutputWriter:
         self._find_inner(name)
         self._is_missing = True
 
+    @property
+    def task_id(self) -> int:
+        """Whose output it is."""
+        return self._fetch.task_id
+
+    def abandon(self) -> None:
+        """Store nothing, whatever is still to come."""
+        self._message = self._message or "the task was cancelled"
+        self.discard()
+
     def finish(self) -> OutputFetched:
         """Publish what came, and tell how it went."""
         fetch = self._fetch

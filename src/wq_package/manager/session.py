@@ -141,14 +141,26 @@ class Session:
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    def carry_out(self, action: SessionAction) -> None:
+    def carry_out(self, action: SessionAction | a.Abandon) -> None:
         """Do what the state machine wants done on this connection, now or after what is already waiting."""
+        if isinstance(action, a.Abandon):
+            self._abandon(action.task_id)
+            return
         if self._sender is None and self._is_quick(action):
             self._send_quickly(action)
             return
         self._outbox.append(action)
         if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send_waiting())
+
+    def _abandon(self, task_id: int) -> None:
+        for writer in self._asked:
+            if writer is not None and writer.task_id == task_id:
+                writer.abandon()
+        waiting = [action for action in self._outbox if type(action) is a.Fetch]
+        for fetch in waiting:
+            if fetch.task_id == task_id:
+                self._outbox.remove(fetch)
 
     def _is_quick(self, action: SessionAction) -> bool:
         kind = type(action)

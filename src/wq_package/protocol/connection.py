@@ -204,6 +204,10 @@ class Connection:
             message = m.StatusQuery(line.decode())
         else:
             raise self._make_unknown_error(line)
+        if type(message) is m.Workqueue and self.peer_version is None:
+            self._events.append(message)  # before it is judged: a manager counts whom it turns away
+            self._follow(self._conversation.say_to_manager, message)
+            return
         self._follow(self._conversation.say_to_manager, message)
         self._events.append(message)
         if type(message) in _WITH_BODY:

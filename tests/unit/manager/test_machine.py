@@ -656,6 +656,18 @@ def test_cancel__running__is_killed_and_its_room_used_at_once() -> None:
     assert find_dispatched(actions) == [2]
 
 
+def test_cancel__while_outputs_are_on_their_way__they_are_abandoned() -> None:
+    state = make_state()
+    connect(state, 1, dialect=False)
+    dispatch_with_files(state, 1)
+    state.handle(answer_command(1, 1))
+    actions = state.handle(e.Cancelled(1))
+    assert actions[0] == a.Abandon(1, 1)
+    assert find_results(actions)[1].code is ResultCode.CANCELLED
+    assert state.handle(e.OutputFetched(1, 1, "out.txt")) == []
+    state.check()
+
+
 def test_cancel__many_waiting__memory_is_given_back() -> None:
     state = make_state()
     submit(state, *[COMMAND] * 1000)

@@ -49,6 +49,22 @@ def test_output_writer__folder__is_merged_into_an_old_one(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_output_writer__abandoned_half_way__leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_bytes(b"old")
+    writer = make_writer(path)
+    writer.open_file("out-7")
+    writer.write(b"new")
+    writer.abandon()
+    assert list(tmp_path.iterdir()) == [path]
+    writer.write(b"more")
+    writer.close_file()
+    writer.open_file("out-7/another")
+    writer.finish()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"old"
+
+
 def test_output_writer__missing__leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_bytes(b"old")

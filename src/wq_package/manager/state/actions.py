@@ -59,6 +59,14 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Store nothing more of a task's outputs: it was cancelled while they were on their way."""
+
+    worker: int
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class OfferEnvironment:
     """Tell a worker of ours what an environment consists of."""
 
@@ -97,5 +105,5 @@ class Warn:
     text: str
 
 
-Action = Send | Dispatch | Fetch | OfferEnvironment | SendLayers | Drop | Finish | Warn
+Action = Send | Dispatch | Fetch | Abandon | OfferEnvironment | SendLayers | Drop | Finish | Warn
 """Everything that can be asked for."""

@@ -7,7 +7,7 @@ true between them is kept here: a task is in the queue, at one worker, or done, 
 from __future__ import annotations
 
 from wq_package.manager.state import results
-from wq_package.manager.state.actions import Action, Drop, Finish, Send
+from wq_package.manager.state.actions import Abandon, Action, Drop, Finish, Send
 from wq_package.manager.state.deadlines import Deadlines
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.placement import Placement
@@ -65,6 +65,8 @@ class Ledger:
             record.lane.forget_one()
         else:
             worker = self.take_from_worker(record)
+            if record.state is TaskState.FETCHING:
+                self.actions.append(Abandon(worker.number, record.task_id))
             worker.remember_kill(record.task_id)
             self.actions.append(Send(worker.number, m.Kill(record.task_id)))
             self.unlink(worker, record)
