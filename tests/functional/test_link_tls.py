@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import shutil
 import socket
@@ -154,3 +155,25 @@ def test_tls__crowd_that_says_nothing__lets_workers_through(certificate: Path) -
                 sock.close()
 
     asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_tls__another_fingerprint__not_even_a_proof_leaves_this_machine(certificate: Path) -> None:
+    heard = bytearray()
+
+    async def lie_in_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"auth password sha1\na-nonce-from-somebody-else\n")
+        with contextlib.suppress(OSError):
+            while words := await reader.read(1000):
+                heard.extend(words)
+        writer.close()
+
+    async def run() -> None:
+        context = make_server_context(certificate)
+        async with await asyncio.start_server(lie_in_wait, LOOPBACK, 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(AuthenticationError, match="fingerprint"):
+                await connect(LOOPBACK, port, password=b"secret", tls=TlsOptions(fingerprint="ab" * 32))
+            await asyncio.sleep(0.2)
+
+    asyncio.run(run())
+    assert not heard

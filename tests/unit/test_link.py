@@ -557,3 +557,18 @@ def test_trace__off__costs_nothing() -> None:
 
     logging.getLogger("wq_package.link").setLevel(logging.INFO)
     run(test)
+
+
+def test_connect__manager_goes_during_the_dialogue__is_worth_another_try() -> None:
+    async def go_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"auth password sha1\nwqp1.nonce\n")
+        await reader.readline()
+        writer.close()
+
+    async def run() -> None:
+        async with await asyncio.start_server(go_away, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(ManagerUnreachableError, match="password dialogue"):
+                await connect("127.0.0.1", port, password=b"secret")
+
+    asyncio.run(run())

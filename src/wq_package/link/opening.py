@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-from wq_package.errors import ManagerUnreachableError
+from wq_package.errors import AuthenticationError, ManagerUnreachableError, RemoteProtocolError
 from wq_package.link.link import Link
 from wq_package.link.nonces import make_nonce
 from wq_package.link.tls import TlsOptions, check_fingerprint, make_tls_error
@@ -33,8 +33,8 @@ async def connect(
             wire = await _open(host, port, role, password, tls)
             link = Link(wire)
             try:
-                if tls is not None:
-                    check_fingerprint(wire.transport.get_extra_info("ssl_object"), tls)
+                if wire.error is not None:
+                    raise wire.error
                 await link.wait_ready()
             except BaseException:
                 link.abort()
@@ -42,6 +42,11 @@ async def connect(
     except TimeoutError as error:
         raise ManagerUnreachableError(
             f"no manager answered at {host}:{port} within {timeout:g} s", hint="check host, port and firewall"
+        ) from error
+    except RemoteProtocolError as error:
+        raise ManagerUnreachableError(
+            f"the manager at {host}:{port} broke off the password dialogue: {error}",
+            hint="it may be stopping, or too many may connect at once: try again",
         ) from error
     except ssl.SSLError as error:
         raise make_tls_error(host, port, error) from error
@@ -62,6 +67,30 @@ async def _open(host: str, port: int, role: Role, password: bytes | None, tls: T
         return wire
     name = tls.server_name or host
     _, wire = await loop.create_connection(
-        lambda: Wire(connection, buffer), host, port, ssl=tls.make_context(), server_hostname=name
+        lambda: _PinnedWire(connection, buffer, tls), host, port, ssl=tls.make_context(), server_hostname=name
     )
     return wire
+
+
+class _PinnedWire(Wire):
+    """A wire that says nothing, and hears nothing, before the certificate is the pinned one.
+
+    The peer may send its nonce together with the end of the handshake; the proof that answers it is worth something to
+    whoever stands in between.
+    """
+
+    def __init__(self, connection: Connection, read_buffer: memoryview, tls: TlsOptions) -> None:
+        super().__init__(connection, read_buffer)
+        self._tls = tls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Check who is there, before the password dialogue begins."""
+        assert isinstance(transport, asyncio.Transport)
+        try:
+            check_fingerprint(transport.get_extra_info("ssl_object"), self._tls)
+        except AuthenticationError as error:
+            self.adopt(transport)
+            self.error = error
+            transport.abort()
+        else:
+            super().connection_made(transport)

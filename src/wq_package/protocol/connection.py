@@ -162,6 +162,9 @@ class Connection:
     def _finish(self) -> None:
         self._is_finished = True
         if not self.is_ready:
+            if self.role is Role.WORKER and self._dialogue is not None and self._dialogue.is_answered:
+                # Whoever has another password says `failure`; this one is stopping, or has no room.
+                raise RemoteProtocolError("the peer closed the connection in the middle of it")
             raise AuthenticationError(
                 "the peer closed the connection instead of proving that it knows the password",
                 hint="it has another password or none: give both sides a copy of the same password file; or it speaks TLS: "

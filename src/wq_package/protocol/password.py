@@ -45,6 +45,8 @@ class PasswordDialogue:
         self._peer = "worker" if role is Role.MANAGER else "manager"
         self.opening = b"%b\n%b\n" % (OPENING, nonce)
         self.to_send = self.opening
+        self.is_answered = False
+        """Whether the peer has begun the dialogue too."""
 
     def run(self, buffer: ReceiveBuffer) -> Generator[None, None, None]:
         """Read the peer's lines until both sides agree; what is to be sent collects in `to_send`.
@@ -55,6 +57,7 @@ class PasswordDialogue:
         line = yield from buffer.read_line()
         if line.split() != OPENING.split():
             raise self._make_missing_error()
+        self.is_answered = True
         peer_nonce = yield from buffer.read_line()
         if hmac.compare_digest(peer_nonce, self._nonce) or not _NONCE.fullmatch(peer_nonce):
             raise AuthenticationError(f"the {self._peer} sent a nonce that cannot be its own")
