@@ -75,6 +75,15 @@ def test_status__table__names_queue_worker_and_categories(busy: BlockingManager)
         assert word in done.stdout
 
 
+def test_status__words_of_others__are_shown_as_they_are(manager: BlockingManager) -> None:
+    manager.submit(Task(command="ls [/tmp] [red]\x1b[2Jgone; echo ö", category="[/]"))
+    done = run_status("127.0.0.1", str(manager.port), "--tasks")
+    assert done.returncode == 0, done.stderr
+    assert "[/]" in done.stdout
+    shown = "".join(done.stdout.split())
+    assert "ls[/tmp][red]\\x1b[2Jgone;echoö" in shown
+
+
 def test_status__json__has_the_original_keys(busy: BlockingManager) -> None:
     report = json.loads(run_status("127.0.0.1", str(busy.port), "--json", "--tasks").stdout)
     assert report["queue"]["tasks_waiting"] == 1

@@ -22,6 +22,7 @@ from wq_package_cli.output import Printer
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from wq_package.manager.status_client import QueueReport, Row
     from wq_package_cli.main import Subparsers
@@ -122,7 +123,7 @@ def _render(report: QueueReport) -> Group:
 
 
 def _describe(queue: Row) -> str:
-    name = queue.get("project") or "(no name)"
+    name = _show(queue.get("project") or "(no name)").plain
     words = {
         "waiting": "tasks_waiting",
         "running": "tasks_running",
@@ -138,8 +139,16 @@ def _describe(queue: Row) -> str:
     if queue.get("tasks_unservable"):
         lines.append(f"no connected worker is large enough for {queue['tasks_unservable']} tasks")
     if queue.get("workers_blocked"):
-        lines.append(f"turned away: {', '.join(map(str, queue['workers_blocked']))}")
+        lines.append(f"turned away: {', '.join(_show(host).plain for host in queue['workers_blocked'])}")
     return "\n".join(lines) + "\n"
+
+
+def _show(value: object) -> Text:
+    """Show what somebody else has written as it is: neither markup nor control sequences."""
+    from rich.text import Text
+
+    letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
+    return Text("".join(letters))
 
 
 def _make_table(names: Iterable[str], numbers: Iterable[str]) -> Table:
@@ -161,21 +170,23 @@ def _make_workers_table(workers: tuple[Row, ...]) -> Table:
             for kind in ("cores", "memory", "disk", "gpus")
         ]
         counts = (str(worker.get("total_tasks_running", 0)), str(worker.get("total_tasks_complete", 0)))
-        table.add_row(str(worker.get("hostname")), str(worker.get("address_port")), *counts, *amounts)
+        words = (worker.get("hostname"), worker.get("address_port"), *counts, *amounts)
+        table.add_row(*map(_show, words))
     return table
 
 
 def _make_categories_table(categories: tuple[Row, ...]) -> Table:
     table = _make_table(("category",), ("waiting", "running", "done", "failed"))
     for row in categories[:MOST_ROWS]:
-        counts = [str(row.get(f"tasks_{kind}", 0)) for kind in ("waiting", "running", "done", "failed")]
-        table.add_row(str(row.get("category")), *counts)
+        counts = [_show(row.get(f"tasks_{kind}", 0)) for kind in ("waiting", "running", "done", "failed")]
+        table.add_row(_show(row.get("category")), *counts)
     return table
 
 
 def _make_tasks_table(tasks: tuple[Row, ...]) -> Table:
     table = _make_table(("task", "state", "category", "host", "command"), ())
     for task in tasks[:MOST_ROWS]:
-        words = (task.get("category"), task.get("host", ""), task.get("command"))
-        table.add_row(str(task.get("taskid")), str(task.get("state")), *map(str, words))
+        names = ("taskid", "state", "category")
+        words = (*map(task.get, names), task.get("host", ""), task.get("command"))
+        table.add_row(*map(_show, words))
     return table
