@@ -68,9 +68,18 @@ class Store:
         try:
             for name in _FOLDERS:
                 (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._check_owner(self.root / name)
             remove_abandoned(self.root / "tmp")
         except OSError as error:
             raise self._translate(error) from error
+
+    def _check_owner(self, folder: Path) -> None:
+        """Refuse a folder that somebody else has put into the store: programs would be run out of it."""
+        if folder.lstat().st_uid not in {os.getuid(), 0, self.root.stat().st_uid}:
+            raise ArchiveError(
+                f"`{folder}` was put there by somebody else",
+                hint="name another folder with `$WQ_PACKAGE_STORE`",
+            )
 
     @property
     def files(self) -> Path:

@@ -414,3 +414,15 @@ def test_store__root__is_for_this_user_alone(store: Store) -> None:
     assert _names(store.root.iterdir()) == {"envs", "files", "layers", "locks", "tmp"}
     assert {path.stat().st_mode & 0o077 for path in store.root.iterdir()} == {0}
     assert store.files == store.root / "files"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_store__folder_in_it_of_somebody_else__is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    planted = tmp_path / "store" / "layers"
+    planted.mkdir()
+    os.chown(planted, 12345, 12345)
+    with pytest.raises(ArchiveError, match="somebody else"):
+        Store(tmp_path / "store")
+    os.chown(tmp_path / "store", 12345, 12345)  # as where root is nobody to a file server
+    assert Store(tmp_path / "store").find_missing_layers(()) == ()
