@@ -10,9 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import os
 import queue
-import secrets
 import shlex
 import sys
 import threading
@@ -52,6 +50,7 @@ from wq_package.executor.requirements import SourceAnalyzer
 from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager, ManagerOptions
+from wq_package.manager.passwords import make_password, save_password
 from wq_package.task import Call, CallMode, Environment, Task, TaskResult
 
 __all__ = ["WQPackageExecutor", "default_worker_command"]
@@ -245,9 +244,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
                 )
             return path
         path = self._folder / "password"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
+        save_password(make_password(), path)
         return path
 
     def _find_interface(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wq_package.catalog import CatalogAddress
@@ -35,7 +35,7 @@ class WorkerOptions:
 
     host: str = ""
     port: int = 0
-    password: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
     store: Path | None = None
     workdir: Path | None = None
     cores: int | None = None

@@ -117,3 +117,7 @@ def test_options__password_file_of_no_use__says_so(tmp_path: Path, name: str, wo
     with pytest.raises(QueueError, match=word) as caught:
         read("h", "1", "-P", str(tmp_path / name))
     assert caught.value.hint
+
+
+def test_options__password__is_not_shown() -> None:
+    assert "secret" not in repr(WorkerOptions("here", 1, password=b"secret"))
