@@ -22,6 +22,8 @@ PLAIN_LIMIT = 1200
 """Records larger than this are packed, so that a datagram fits in one packet of any network."""
 MANAGER_TYPES = ("wq_master", "wq_manager")
 _PACKED = b"\x1a"
+_LATEST = 2**53
+"""Epoch seconds; a larger number is none, and may be too large for a float."""
 
 Record = Mapping[str, object]
 
@@ -93,7 +95,7 @@ def parse_manager(record: object) -> ManagerRecord | None:
         protocol if type(protocol) is int else None,
         bool(record.get("ssl")),
         owner if isinstance(owner, str) else "",
-        float(heard) if isinstance(heard, int | float) else 0.0,
+        float(heard) if isinstance(heard, int | float) and abs(heard) < _LATEST else 0.0,
     )
 
 

@@ -102,3 +102,9 @@ def test_select_managers__protocol_that_we_do_not_speak__is_left_out() -> None:
 def test_select_managers__bad_pattern__is_a_clear_error() -> None:
     with pytest.raises(QueueError, match="no regular expression"):
         select_managers([], "(", (9,))
+
+
+def test_parse_manager__time_beyond_any_number__is_no_time() -> None:
+    manager = parse_manager({**RECORD, "lastheardfrom": 10**400})
+    assert manager is not None
+    assert manager.last_heard == 0.0
