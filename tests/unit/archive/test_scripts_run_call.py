@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import copyreg
 import pickle
 import sys
 import threading
@@ -68,7 +69,12 @@ def test_run_callable__asks_to_leave__is_an_answer_too(error: BaseException) -> 
     assert call(raise_it, error)[1]["type"] == type(error).__name__
 
 
-def test_run_callable__exception_that_cannot_be_loaded__travels_as_text() -> None:
+def test_run_callable__exception_that_cannot_be_loaded__travels_as_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Parsl teaches every exception class to be pickled in another way, once it has been imported.
+    monkeypatch.delitem(copyreg.dispatch_table, CannotBeLoadedError, raising=False)
+
     bundle = call(lambda: raise_it(CannotBeLoadedError("a", "b")))[1]
 
     assert (bundle["pickle"], bundle["text"]) == (None, "a")
