@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,12 +15,11 @@ import pytest
 _COMMAND = str(Path(sys.executable).with_name("wq-package"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "wheels").mkdir()
+def _write_wheel(folder: Path, code: str) -> Path:
     name, info = "wqp_only_here-1.0", "wqp_only_here-1.0.dist-info"
-    with zipfile.ZipFile(tmp_path / "wheels" / f"{name}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("wqp_only_here.py", "x = 1\n")
+    path = folder / f"{name}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("wqp_only_here.py", code)
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: wqp-only-here\nVersion: 1.0\n")
         wheel.writestr(
             f"{info}/WHEEL",
@@ -28,15 +28,26 @@ def folder(tmp_path: Path) -> Path:
         wheel.writestr(
             f"{info}/RECORD", f"wqp_only_here.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
         )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "wheels").mkdir()
+    _write_wheel(tmp_path / "wheels", "x = 1\n")
     (tmp_path / "spec.yml").write_text("dependencies:\n  - pip: [wqp-only-here]\n")
     return tmp_path
 
 
 def _build(folder: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return _run(folder, "build", "spec.yml", "-o", "env.tar.zst", "--json", *options, **settings)
+
+
+def _run(folder: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     own = {"UV_CACHE_DIR": "uv", "WQ_PACKAGE_CACHE": "cache", "PIP_CONFIG_FILE": os.devnull}
     return subprocess.run(
-        [_COMMAND, "build", "spec.yml", "-o", "env.tar.zst", "--json", *options],
+        [_COMMAND, *words],
         cwd=folder,
         env={**clean, **own, **settings},
         capture_output=True,
@@ -70,4 +81,33 @@ def test_indexes__folder_without_the_wheel__one_sentence(folder: Path) -> None:
 
     assert done.returncode == 4
     assert done.stderr.splitlines()[0] == "error: no folder of wheels has `wqp-only-here`"
+    assert not (folder / "env.tar.zst").exists()
+
+
+def test_lock__wheel__is_named_with_its_digest(folder: Path) -> None:
+    done = _run(folder, "lock", "spec.yml", "--no-index", "--find-links", "wheels")
+
+    assert done.returncode == 0, done.stderr
+    wheel = next((folder / "wheels").iterdir())
+    artefact = json.loads(done.stdout)["artefacts"][-1]
+    assert artefact["file"] == wheel.name
+    assert artefact["sha256"] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert artefact["tags"] == ["py3-none-any"]
+    assert str(folder) not in done.stdout
+
+
+def test_locked__wheel_replaced_on_the_index__refused_with_both_digests(folder: Path) -> None:
+    places = ("--no-index", "--find-links", "wheels")
+    assert _run(folder, "lock", "spec.yml", "-o", "env.lock", *places).returncode == 0
+    assert _build(folder, "--locked", "env.lock", *places).returncode == 0
+    (folder / "env.tar.zst").unlink()
+    wheel = next((folder / "wheels").iterdir())
+    old = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    new = hashlib.sha256(_write_wheel(folder / "wheels", "x = 'evil'\n").read_bytes()).hexdigest()
+
+    done = _build(folder, "--locked", "env.lock", *places, UV_CACHE_DIR="uv2", WQ_PACKAGE_CACHE="cache2")
+
+    assert done.returncode == 4
+    sentence = f"has sha256:{new}, and sha256:{old} in the lock"
+    assert sentence in done.stderr.splitlines()[0]
     assert not (folder / "env.tar.zst").exists()

@@ -18,7 +18,7 @@ from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.tar_segment import SegmentError, SegmentParser, TarMember, encode_header, pad
 from wq_package.errors import CorruptArchiveError
 
-__all__ = ["read_archived_files", "read_archived_manifest", "read_manifest"]
+__all__ = ["read_archived_files", "read_archived_manifest", "read_manifest", "read_stored_files"]
 
 _BLOCK = 512
 
@@ -83,29 +83,34 @@ def read_archived_files(
         CorruptArchiveError: the layer is damaged.
     """
     try:
-        with LayerDecoder() as decoder, archive.open_layer(layer.digest) as stream:
-            return _collect(stream, layer, decoder, is_wanted)
+        with archive.open_layer(layer.digest) as stream:
+            return read_stored_files(stream, layer.stored, is_wanted)
     except (FrameError, SegmentError) as error:
         raise _refuse(archive, layer, error) from error
 
 
-def _collect(
-    stream: BinaryIO, layer: IndexedLayer, decoder: LayerDecoder, is_wanted: Callable[[str], bool]
+def read_stored_files(
+    stream: BinaryIO, layer: StoredLayer, is_wanted: Callable[[str], bool]
 ) -> dict[str, bytes]:
+    """Read some small files of a stored layer, by their paths; the layer's digest is compared on the way.
+
+    Raises:
+        FrameError: the stored bytes are damaged.
+        SegmentError: the layer is not in canonical form.
+    """
     found: dict[str, bytearray] = {}
-    for path, data in _iter_pieces(stream, layer, decoder):
+    for path, data in _iter_pieces(stream, layer):
         if path in found or is_wanted(path):
             found.setdefault(path, bytearray()).extend(data)
     return {path: bytes(data) for path, data in found.items()}
 
 
-def _iter_pieces(
-    stream: BinaryIO, layer: IndexedLayer, decoder: LayerDecoder
-) -> Iterator[tuple[str, bytes | memoryview]]:
+def _iter_pieces(stream: BinaryIO, layer: StoredLayer) -> Iterator[tuple[str, bytes | memoryview]]:
     parser = SegmentParser()
-    for raw in decoder.iter_raw(stream, layer.digest, layer.size):
-        for piece in parser.feed(raw):
-            yield piece.member.path, piece.data
+    with LayerDecoder() as decoder:
+        for raw in decoder.iter_raw(stream, layer.digest, layer.size):
+            for piece in parser.feed(raw):
+                yield piece.member.path, piece.data
 
 
 def _refuse(archive: ArchiveReader, layer: IndexedLayer, error: Exception) -> CorruptArchiveError:

@@ -75,9 +75,15 @@ def lock_environment(
     Raises:
         BuildError: in one of its kinds, with a hint.
     """
+    from wq_package.build.lock_sources import find_artefacts  # builds need neither
+    from wq_package.build.uv import Access
+
     options = _complete(options or BuildOptions(), Path())
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        return _make_layers(spec, build).lock
+        made = _make_layers(spec, build)
+        access = Access(options.indexes, offline=options.offline, fresh=options.fresh)
+        artefacts = find_artefacts(made.layers, build.base.interpreter.executable, build.staging, access)
+        return render_lock([layer.stored for layer in made.layers], artefacts)
 
 
 def load_lock(path: Path) -> str:

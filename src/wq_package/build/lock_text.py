@@ -7,12 +7,13 @@ its own where a build is to be repeated.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wq_package.archive.layer import LayerKind, StoredLayer
+from wq_package.build.artefacts import Artefact
 from wq_package.errors import BuildError, InvalidSpecError
-from wq_package.spec.environment import CondaRequirement
+from wq_package.spec.environment import CondaRequirement, canonicalize_name
 
 __all__ = ["Lock", "LockedArtefact", "check_lock", "parse_lock", "render_lock"]
 
@@ -26,6 +27,7 @@ class LockedArtefact:
     Attributes:
         layer: digest of its layer, `sha256:<hex>`.
         build: build string of a conda package, or empty.
+        sha256: hex digest of the wheel that it came from, or empty.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class LockedArtefact:
     version: str
     layer: str
     build: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,30 @@ class Lock:
         wheels = (each for each in self.artefacts if each.kind == LayerKind.WHEEL.value)
         return tuple(f"{each.name}=={each.version}" for each in wheels)
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The digest of each distribution's wheel, as far as it is known, by canonical name."""
+        return {
+            canonicalize_name(each.name): each.sha256
+            for each in self.artefacts
+            if each.kind == LayerKind.WHEEL.value and each.sha256
+        }
 
-def render_lock(layers: Sequence[StoredLayer]) -> str:
-    """Write the lock of some layers, in their order."""
-    artefacts = [_describe(layer) for layer in layers if layer.header.kind is not LayerKind.LAUNCHER]
-    lock = {"lock-version": _LOCK_VERSION, "artefacts": artefacts}
+
+def render_lock(layers: Sequence[StoredLayer], artefacts: Mapping[str, Artefact] | None = None) -> str:
+    """Write the lock of some layers, in their order.
+
+    Args:
+        layers: all of an environment.
+        artefacts: which wheels they came from, by digest of the layer, as far as it is known.
+    """
+    known = artefacts or {}
+    described = [
+        _describe(layer) | _describe_artefact(known.get(layer.digest))
+        for layer in layers
+        if layer.header.kind is not LayerKind.LAUNCHER
+    ]
+    lock = {"lock-version": _LOCK_VERSION, "artefacts": described}
     return json.dumps(lock, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
@@ -84,6 +106,19 @@ def _describe(layer: StoredLayer) -> dict[str, object]:
     if header.source:
         fields["source"] = header.source
     return fields
+
+
+def _describe_artefact(artefact: Artefact | None) -> dict[str, object]:
+    if artefact is None:
+        return {}
+    fields: dict[str, object] = {
+        "file": artefact.file,
+        "url": artefact.url,
+        "sha256": artefact.sha256,
+        "size": artefact.size,
+        "tags": list(artefact.tags),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def parse_lock(text: str, path: str) -> Lock:
@@ -105,7 +140,11 @@ def parse_lock(text: str, path: str) -> Lock:
 
 
 def _parse_artefact(fields: dict[str, str]) -> LockedArtefact:
-    values = [*(fields[name] for name in ("kind", "name", "version", "layer")), fields.get("build", "")]
+    values = [
+        *(fields[name] for name in ("kind", "name", "version", "layer")),
+        fields.get("build", ""),
+        fields.get("sha256", ""),
+    ]
     if not all(isinstance(value, str) for value in values):
         raise TypeError("a field of an artefact is not text")
     return LockedArtefact(*values)

@@ -12,15 +12,24 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wq_package.build.index_files import load_uv_settings
 from wq_package.build.indexes import Indexes
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, DiskFullError
+from wq_package.spec.environment import WheelRequirement
 
-__all__ = ["Access", "explain_failure", "find_python", "find_uv", "install_wheels", "resolve_requirements"]
+__all__ = [
+    "Access",
+    "explain_failure",
+    "find_python",
+    "find_uv",
+    "install_wheels",
+    "list_artefacts",
+    "resolve_requirements",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,6 +44,9 @@ _NO_WHEEL = re.compile(r"Because (\S+) has no (?:usable )?wheels|has no wheels w
 _OFFLINE = re.compile(r"network was disabled|Network connectivity is disabled", re.IGNORECASE)
 _NOT_BUILT = re.compile(
     r"Failed to (?:build|download and build) `([^`]+)`|build backend returned an error", re.IGNORECASE
+)
+_OTHER_HASH = re.compile(
+    r"Hash mismatch for `([^`]+)`\s+Expected:\s+sha256:([0-9a-f]+)\s+Computed:\s+sha256:([0-9a-f]+)"
 )
 _URL = re.compile(r"https?://[^\s`]+")
 
@@ -123,7 +135,11 @@ def resolve_requirements(
 
 
 def install_wheels(
-    requirements: Sequence[str], python: str, prefix: Path, access: Access | None = None
+    requirements: Sequence[str],
+    python: str,
+    prefix: Path,
+    access: Access | None = None,
+    hashes: Mapping[str, str] | None = None,
 ) -> None:
     """Install exactly these distributions, without what they require, below a folder of its own.
 
@@ -132,12 +148,32 @@ def install_wheels(
         python: the interpreter that they are for.
         prefix: a folder that becomes a prefix (`lib/pythonX.Y/site-packages`, `bin`).
         access: where to look.
+        hashes: sha256 that a distribution's wheel must have, by canonical name.
     """
     access = access or Access()
+    prefix.mkdir(parents=True, exist_ok=True)
+    listed = prefix / "requirements.txt"
+    listed.write_text("".join(_render_pins(requirements, hashes or {})), encoding="utf-8")
     options = ("--no-deps", "--link-mode", "hardlink", "--no-compile-bytecode", "--break-system-packages")
     where = ("--python", python, "--prefix", str(prefix))
     more = (*(("--offline",) if access.offline else ()), *(("--refresh",) if access.fresh else ()))
-    _run((find_uv(), "pip", "install", "--quiet", *options, *where, *more, *requirements), access)
+    _run((find_uv(), "pip", "install", "--quiet", *options, *where, *more, "-r", str(listed)), access)
+
+
+def _render_pins(requirements: Sequence[str], hashes: Mapping[str, str]) -> Iterator[str]:
+    for text in requirements:
+        digest = hashes.get(WheelRequirement(text).canonical_name)
+        yield f"{text} --hash=sha256:{digest}\n" if digest else f"{text}\n"
+
+
+def list_artefacts(requirements: Sequence[str], python: str, staging: Path, access: Access) -> str:
+    """Ask which files of some pins fit; returns the text of a pylock file."""
+    asked, answer = staging / "pins.in", staging / "pylock.toml"
+    asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    where = ("--python", python, "--output-file", str(answer), *(("--refresh",) if access.fresh else ()))
+    options = ("--format", "pylock.toml", "--no-deps", "--no-header")
+    _run((find_uv(), "pip", "compile", "--quiet", *options, *where, str(asked)), access)
+    return answer.read_text(encoding="utf-8")
 
 
 def _run(command: tuple[str, ...], access: Access) -> None:
@@ -177,6 +213,9 @@ def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> Bu
 def _explain(output: str, words: str) -> tuple[str, str]:
     if _OFFLINE.search(output):
         return f"a distribution is neither installed nor cached: {words}", "build once without --offline"
+    if found := _OTHER_HASH.search(output):
+        hint = "somebody replaced the file on the index: find out who, or write a new lock with `wq-package lock`"
+        return f"the wheel of `{found[1]}` has sha256:{found[3]}, and sha256:{found[2]} in the lock", hint
     if found := _NOT_BUILT.search(output):
         which = f"`{found[1]}`" if found[1] else "a distribution"
         return (

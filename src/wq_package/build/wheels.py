@@ -19,6 +19,7 @@ from wq_package.build.interpreter import Interpreter, describe_running_interpret
 from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.layer_plan import LayerPlan
+from wq_package.build.lock_text import parse_lock
 from wq_package.build.options import BuildOptions
 from wq_package.build.recipes import Recipe, make_installed_recipe, make_pin_key
 from wq_package.errors import AlteredDistributionError, BuildError
@@ -238,6 +239,7 @@ class _Fetched:
             self._interpreter.executable,
             self._folder,
             Access(self._options.indexes, offline=self._options.offline, fresh=self._options.fresh),
+            parse_lock(self._options.lock, "the lock").hashes if self._options.lock else None,
         )
         return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
 
