@@ -99,11 +99,27 @@ def test_manager__no_openssl__says_so_and_does_not_listen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     manager = BlockingManager(ManagerOptions(tls=True))
 
-    with pytest.raises(QueueError, match="no program `openssl`") as caught:
+    with pytest.raises(QueueError, match="neither a program `openssl` nor") as caught:
         manager.start()
     assert "tls=False" in str(caught.value.hint)
+
+
+def test_manager__no_openssl_but_cryptography__makes_the_certificate_with_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    async def test() -> tuple[str, bytes]:
+        async with Manager(ManagerOptions(tls=True)) as manager:
+            pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", manager.port))
+            return manager.tls_fingerprint, ssl.PEM_cert_to_DER_cert(pem)
+
+    fingerprint, binary = asyncio.run(test())
+    assert hashlib.sha256(binary).hexdigest() == fingerprint
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ only for as long as it takes to read it.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import importlib
 import shutil
 import ssl
 import subprocess
@@ -18,7 +20,8 @@ from wq_package.errors import QueueError
 
 _DAYS = 3650
 _SECONDS = 30.0
-_HINT = "install `openssl`, give `tls` a context with a certificate, or listen without TLS (`tls=False`)"
+_FORMATS = "hazmat.primitives.serialization"
+_HINT = "install `openssl` or `cryptography`, give `tls` a context with a certificate, or listen without TLS (`tls=False`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,41 @@ def make_certificate() -> Certificate:
     Raises:
         QueueError: there is no program to make it, or it fails.
     """
-    program = shutil.which("openssl")
-    if program is None:
-        raise QueueError("a certificate for TLS cannot be made: there is no program `openssl`", hint=_HINT)
     with tempfile.TemporaryDirectory(prefix="wq-package-") as folder:  # which only its owner can enter
         key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
-        _run_openssl(program, Path(folder), key, certificate)
+        program = shutil.which("openssl")
+        if program is not None:
+            _run_openssl(program, Path(folder), key, certificate)
+        elif not _use_cryptography(key, certificate):
+            raise QueueError(
+                "a certificate for TLS cannot be made: there is neither a program `openssl` nor the package `cryptography`",
+                hint=_HINT,
+            )
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
         binary = ssl.PEM_cert_to_DER_cert(certificate.read_text(encoding="ascii"))
     return Certificate(context, hashlib.sha256(binary).hexdigest())
+
+
+def _use_cryptography(key: Path, certificate: Path) -> bool:
+    """Make key and certificate with the package `cryptography`, if it is there."""
+    try:
+        x509, hashes, ec, formats = (
+            importlib.import_module(f"cryptography.{name}")
+            for name in ("x509", "hazmat.primitives.hashes", "hazmat.primitives.asymmetric.ec", _FORMATS)
+        )
+    except ImportError:
+        return False
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "wq-package")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(1))
+    signed = builder.not_valid_after(now + datetime.timedelta(_DAYS)).sign(private, hashes.SHA256())
+    pem = formats.Encoding.PEM
+    key.write_bytes(private.private_bytes(pem, formats.PrivateFormat.PKCS8, formats.NoEncryption()))
+    certificate.write_bytes(signed.public_bytes(pem))
+    return True
 
 
 def _run_openssl(program: str, folder: Path, key: Path, certificate: Path) -> None:
