@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +22,8 @@ from wq_package.errors import BackendFailedError, BackendNotFoundError, NotReloc
 
 __all__ = ["Interpreter", "describe_interpreter", "describe_running_interpreter", "find_interpreter"]
 
+# Before Python 3.12, a thread may see the variables of `sysconfig` half collected by another one.
+_ONE_AT_A_TIME = threading.Lock()
 _SCRIPT = Path(describe_python.__file__)
 
 
@@ -87,7 +90,9 @@ def _contains(specifier: str, version: str) -> bool:
 
 def describe_running_interpreter() -> Interpreter:
     """Describe the base interpreter of this process."""
-    return _make(describe_python.describe(), sys.executable)
+    with _ONE_AT_A_TIME:
+        described = describe_python.describe()
+    return _make(described, sys.executable)
 
 
 def describe_interpreter(executable: str) -> Interpreter:
