@@ -377,6 +377,16 @@ def test_wrong_argument__is_refused_at_once() -> None:
         WQPackageExecutor(call_mode="sometimes")
 
 
+def test_blanks_in_the_run_folder__are_refused_with_a_hint(tmp_path: Path) -> None:
+    config = Config(executors=[WQPackageExecutor()], run_dir=str(tmp_path / "my runs"))
+
+    with pytest.raises(WQPackageError, match="blanks") as caught:
+        parsl.load(config)
+
+    assert caught.value.hint is not None
+    parsl.clear()
+
+
 def test_missing_password_file__is_named(folder: Path) -> None:
     executor = make_executor(folder, project_password_file="absent")
     executor.run_dir = str(folder)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from wq_package.spec.python_text import parse_python
+
 __all__ = ["CallTarget", "has_call_marker", "read_call"]
 
 _MARKERS = (
@@ -149,7 +151,7 @@ def _read_exec(node: ast.Call) -> list[CallTarget] | str | None:
     if not isinstance(code, ast.Constant) or not isinstance(code.value, str | bytes):
         return "`exec` runs code that is made when the program runs"
     try:
-        tree = ast.parse(code.value)
+        tree = parse_python(code.value)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     targets = []

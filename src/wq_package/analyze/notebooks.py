@@ -6,7 +6,6 @@ cell that is no Python is left out and told.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -14,6 +13,7 @@ import warnings
 from dataclasses import dataclass, field
 
 from wq_package.errors import SourceSyntaxError
+from wq_package.spec.python_text import parse_python
 
 __all__ = ["Notebook", "read_notebook"]
 
@@ -120,7 +120,7 @@ def _find_issue(code: str) -> tuple[int, str] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(code)
+            parse_python(code)
     except SyntaxError as error:
         return error.lineno or 0, error.msg or "invalid syntax"
     except (ValueError, RecursionError, MemoryError) as error:

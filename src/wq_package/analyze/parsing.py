@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 
 from wq_package.errors import SourceSyntaxError
+from wq_package.spec.python_text import parse_python
 
 __all__ = ["parse_loosely", "parse_source"]
 
@@ -40,7 +41,7 @@ def parse_source(source: str | bytes, path: str) -> ast.Module:
 def _parse(source: str | bytes) -> ast.Module:
     with _FILTERS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the subject's invalid escapes are not this program's warnings
-        return ast.parse(source)
+        return parse_python(source)
 
 
 def _say(error: SyntaxError) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 
+from wq_package.spec.python_text import parse_python
+
 # Parentheses before the patterns, because some shells take a lone `)` for the end of `$(`. Nothing but sh is needed unless the script
 # was called by a link, which takes readlink.
 _HEADER = """#!/bin/sh
@@ -47,7 +49,7 @@ def make_relocatable_script(source: bytes, python: str = "python3", arguments: s
 def _move_beginning(source: bytes) -> bytes:
     """Turn documentation into an assignment, and move `from __future__` before it."""
     try:
-        body = ast.parse(source).body
+        body = parse_python(source).body
     except (SyntaxError, ValueError):  # not Python of this version: leave it alone
         return source
     futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]

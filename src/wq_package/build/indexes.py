@@ -121,6 +121,9 @@ def make_uv_settings(
     made = dict(variables)
     counts = not (has_own or any(made.get(name) for name in _OF_UV) or asked.url or asked.no_index)
     options = _add_places(made, pip) if counts else []
+    if counts and pip.extra_urls:
+        # What pip would find with the same settings: the best version of all indexes, not of the first that has any.
+        made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     options = [*options, *_add_places(made, asked)]
     if pip.insecure_hosts:
         made.setdefault("UV_INSECURE_HOST", " ".join(pip.insecure_hosts))

@@ -10,6 +10,7 @@ import configparser
 import re
 
 from wq_package.archive.launcher import render_script_header
+from wq_package.spec.python_text import parse_python
 
 __all__ = ["normalize_script", "parse_entry_points", "render_entry_point"]
 
@@ -71,7 +72,7 @@ def _move_docstring(body: bytes) -> bytes:
     And no string but the docstring may stand before a `__future__` import.
     """
     try:
-        statements = ast.parse(body).body
+        statements = parse_python(body).body
     except (SyntaxError, ValueError):
         return body
     docstring = statements[0] if statements else None

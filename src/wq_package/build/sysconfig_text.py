@@ -10,6 +10,8 @@ import ast
 import pprint
 import re
 
+from wq_package.spec.python_text import parse_python
+
 __all__ = [
     "PLACEHOLDER",
     "is_shared_prefix",
@@ -69,7 +71,7 @@ def is_shared_prefix(prefix: str) -> bool:
 
 def rewrite_variables(text: str, prefix: str) -> str:
     """Rewrite a `_sysconfigdata` module so that it computes the prefix from `sys` when it is imported."""
-    tree = ast.parse(text)
+    tree = parse_python(text)
     found = next(
         (
             node.value

@@ -11,6 +11,7 @@ import itertools
 import logging
 import math
 import queue
+import re
 import shlex
 import sys
 import threading
@@ -80,6 +81,16 @@ class _ToParslLog(logging.Handler):
         for handler in logging.getLogger("parsl").handlers:
             if record.levelno >= handler.level:
                 handler.handle(record)
+
+
+def _check_script_folder(provider: ExecutionProvider) -> None:
+    """Refuse what would wait for ever: Parsl's local provider starts nothing from a path with blanks in it."""
+    folder = str(getattr(provider, "script_dir", None) or "")
+    if isinstance(provider, LocalProvider) and re.search(r"\s", folder):
+        raise WQPackageError(
+            f"Parsl's `LocalProvider` cannot start workers from `{folder}`: its path has blanks",
+            hint="give Parsl's `Config` a `run_dir` without blanks",
+        )
 
 
 def _forward_log() -> None:
@@ -200,6 +211,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def start(self) -> None:
         """Listen for workers, and start the first blocks at once instead of at Parsl's first strategy tick."""
         super().start()
+        _check_script_folder(self.provider)
         _forward_log()
         self._folder = Path(self.run_dir) / self.label
         self._folder.mkdir(parents=True, exist_ok=True)

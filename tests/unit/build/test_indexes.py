@@ -70,6 +70,17 @@ def test_uv__folder_asked_for__comes_before_those_set_up() -> None:
     assert variables["UV_DEFAULT_INDEX"] == "https://mirror/simple"
 
 
+def test_uv__further_indexes_of_pip__are_all_looked_at_as_pip_does() -> None:
+    pip = Indexes(extra_urls=("https://more",))
+    variables, _ = make_uv_settings(_NOTHING, pip, {}, has_own=False)
+    assert variables == {"UV_INDEX": "https://more", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+def test_uv__further_index_asked_for__keeps_uvs_own_strategy() -> None:
+    variables, _ = make_uv_settings(Indexes(extra_urls=("https://more",)), _NOTHING, {}, has_own=False)
+    assert variables == {"UV_INDEX": "https://more"}
+
+
 def test_uv__no_index__is_an_option_once() -> None:
     asked, pip = Indexes(no_index=True), Indexes(no_index=True)
     assert make_uv_settings(asked, pip, {}, has_own=False)[1] == ("--no-index",)

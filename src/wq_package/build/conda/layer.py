@@ -24,6 +24,7 @@ from wq_package.build.elf import ElfFacts, is_elf, read_elf
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.script_text import normalize_script, render_entry_point
 from wq_package.errors import BuildError, NotRelocatableError
+from wq_package.spec.python_text import parse_python
 
 __all__ = ["plan_conda_layer", "with_digest"]
 
@@ -168,7 +169,7 @@ def _is_script(path: str, mode: int) -> bool:
 def _has_docstring(data: bytes) -> bool:
     """The header is a string at the top, so it would take a docstring's place, before which no `__future__` import may stand."""
     try:
-        return ast.get_docstring(ast.parse(data)) is not None
+        return ast.get_docstring(parse_python(data)) is not None
     except (SyntaxError, ValueError):
         return True
 
