@@ -84,13 +84,25 @@ class EnvironmentTable:
                 actions.extend(_compose_complete(environment))
         return actions
 
-    def lose_layer(self, layer: str) -> list[str]:
-        """Count a layer as not to be had; return the environments that need it."""
+    def lose_layer(self, layer: str, message: str) -> None:
+        """Count a layer as not to be had, for the reason `message`."""
         self._asked.discard(layer)
+        for environment in self._environments.values():
+            if environment.progress is _Progress.RECEIVING and layer in environment.missing:
+                environment.message = environment.message or message
+
+    def find_lost(self) -> list[tuple[str, str]]:
+        """Find the environments that will not get complete, and why.
+
+        Not before everything that was asked for them has ended: what is still on its way would be taken for the answer to
+        the next offer.
+        """
         return [
-            digest
+            (digest, environment.message)
             for digest, environment in self._environments.items()
-            if environment.progress is _Progress.RECEIVING and layer in environment.missing
+            if environment.progress is _Progress.RECEIVING
+            and environment.message
+            and environment.missing.isdisjoint(self._asked)
         ]
 
     def make_ready(self, digest: str) -> list[Action]:

@@ -529,12 +529,16 @@ class WorkerState:
         return self._environments.want(event.environment, event.missing)
 
     def _accept_layer(self, event: LayerStored, _now: float) -> list[Action]:
-        return self._environments.add_layer(event.digest)
+        return self._environments.add_layer(event.digest) + self._fail_lost()
 
     def _fail_layer(self, event: LayerBroken, _now: float) -> list[Action]:
+        self._environments.lose_layer(event.digest, event.message)
+        return self._fail_lost()
+
+    def _fail_lost(self) -> list[Action]:
         actions: list[Action] = []
-        for digest in self._environments.lose_layer(event.digest):
-            actions.extend(self._fail_environment(digest, event.message))
+        for digest, message in self._environments.find_lost():
+            actions.extend(self._fail_environment(digest, message))
         return actions
 
     def _make_ready(self, event: EnvironmentComposed, now: float) -> list[Action]:

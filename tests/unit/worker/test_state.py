@@ -503,14 +503,35 @@ def test_environment__layer_broken__fails_with_its_calls_and_may_be_offered_agai
     state.handle(arrive(environment="e"), NOW)
     state.handle(EnvironmentExamined("e", ("a", "b")), NOW)
 
-    failed, result = state.handle(LayerBroken("a", "damaged"), NOW)
+    assert state.handle(LayerBroken("a", "damaged"), NOW) == []  # `b` is still on its way
+    failed, result = state.handle(LayerBroken("b", "late"), NOW)
 
     assert failed == Send(m.EnvironmentFailed("e", "damaged"))
     assert isinstance(result, SendCallResult)
     assert (result.result.status, result.result.message) == ("environment cannot be used", "damaged")
-    assert state.handle(LayerBroken("b", "late"), NOW) == []
     assert find(state.handle(arrive(2, environment="e"), NOW), SendCallResult)[0].result.message == "damaged"
     assert state.handle(make_offer(), NOW) == [ExamineEnvironment(make_offer())]
+
+
+def test_environment__one_layer_broken_and_the_others_here__fails_when_the_last_has_come() -> None:
+    state = make_state(dialect=True)
+    state.handle(make_offer(layers=("a", "b", "c")), NOW)
+    state.handle(EnvironmentExamined("e", ("a", "b", "c")), NOW)
+
+    assert state.handle(LayerStored("a"), NOW) == []
+    assert state.handle(LayerBroken("b", "damaged"), NOW) == []
+    assert state.handle(LayerStored("c"), NOW) == [Send(m.EnvironmentFailed("e", "damaged"))]
+
+
+def test_environment__offered_anew_after_broken_layers__asks_for_all_that_is_missing() -> None:
+    state = make_state(dialect=True)
+    state.handle(make_offer(), NOW)
+    state.handle(EnvironmentExamined("e", ("a", "b")), NOW)
+    state.handle(LayerBroken("a", "damaged"), NOW)
+    state.handle(LayerBroken("b", "damaged"), NOW)
+
+    assert state.handle(make_offer(), NOW) == [ExamineEnvironment(make_offer())]
+    assert state.handle(EnvironmentExamined("e", ("a", "b")), NOW) == [Send(m.LayersWanted("e", ("a", "b")))]
 
 
 def test_environment__refused_before_any_layer__still_answers_the_offer_first() -> None:
