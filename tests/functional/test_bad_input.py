@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,13 +122,8 @@ def test_worker__missing_password_file__says_so(installed: Installed, tmp_path: 
 def _manager(password: bytes | None) -> Iterator[int]:
     from wq_package.manager import BlockingManager, ManagerOptions
 
-    manager = BlockingManager(ManagerOptions(password=password))
-    manager.start()
-    try:
+    with BlockingManager(ManagerOptions(password=password)) as manager:
         yield manager.port
-    finally:
-        manager.stop()
-    assert threading.active_count() >= 1
 
 
 @pytest.mark.parametrize("given", [b"wrong\n", None], ids=["wrong", "missing"])
