@@ -13,6 +13,7 @@ __all__ = [
     "Call",
     "CallMode",
     "Environment",
+    "Excess",
     "Function",
     "InputFile",
     "Measurement",
@@ -104,6 +105,8 @@ class Task:
     Attributes:
         wall_time: seconds that it may run, or `None`.
         end_time: epoch seconds at which it must have ended, or `None`.
+        enforce_limits: whether it is ended when it uses more memory or disk than the box that it was given, and kept on
+            as many cores as that has. A worker that is not ours does not know of this.
         max_retries: how often it is tried again after losing its worker; `None` means for ever.
         variables: environment variables as pairs.
     """
@@ -121,6 +124,7 @@ class Task:
     wall_time: float | None = None
     end_time: float | None = None
     tag: str = ""
+    enforce_limits: bool = False
 
 
 class ResultCode(enum.Enum):
@@ -145,12 +149,56 @@ class ResultCode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a task used. Times in seconds, sizes in MB (2**20 bytes); `None` where it was not measured."""
+    """What a task used. Times in seconds, sizes in MB (2**20 bytes); `None` where it was not measured.
+
+    How each figure is found, and what it leaves out, stands in `docs/reference-measuring.md`.
+
+    Attributes:
+        cpu_time: user and system time of all of its processes.
+        memory_mb: the most that its processes held at one time.
+        disk_mb: the most that its sandbox held, inputs not counted.
+        cores: the most that it kept busy, over any quarter of a second or over all of its time.
+        read_mb, written_mb: what its processes read and wrote, from wherever.
+        processes: the most that ran at one time.
+        is_approximate: the figures are differences within an interpreter that other calls use too.
+    """
 
     wall_time: float | None = None
     cpu_time: float | None = None
     memory_mb: float | None = None
     disk_mb: float | None = None
+    cores: float | None = None
+    read_mb: float | None = None
+    written_mb: float | None = None
+    processes: int | None = None
+    is_approximate: bool = False
+
+    @property
+    def average_cores(self) -> float | None:
+        """How many cores it kept busy on average."""
+        if self.cpu_time is None or not self.wall_time:
+            return None
+        return self.cpu_time / self.wall_time
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A limit that a task went over.
+
+    Attributes:
+        resource: `memory`, `disk` (both in MB) or `wall_time` (in seconds).
+        limit: what it was given.
+        measured: what it was seen to use; it may have been on its way to more.
+    """
+
+    resource: str
+    limit: float
+    measured: float
+
+    def __str__(self) -> str:
+        unit = "s" if self.resource == "wall_time" else "MB"
+        what = {"memory": " of memory", "disk": " of disk"}.get(self.resource, "")
+        return f"used {self.measured:g} {unit}{what}, and its limit is {self.limit:g} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +213,8 @@ class TaskResult:
             `(False, exception_bundle)` if it raised; empty otherwise. See `wq_package.worker.functions`.
         message: one sentence for people, empty on success.
         worker: host name and id of the worker that ran it.
+        excess: the limit that it went over, if limits were enforced. With `SUCCESS`, it was over before it could be
+            caught and came to its own end.
     """
 
     task_id: int
@@ -178,6 +228,7 @@ class TaskResult:
     measured: Measurement = Measurement()
     worker: str = ""
     tag: str = ""
+    excess: Excess | None = None
 
     @property
     def is_success(self) -> bool:

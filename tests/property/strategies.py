@@ -68,12 +68,13 @@ CALLS = st.builds(
     m.CallTask, INTEGERS, st.just("") | DIGESTS, DIGESTS, SIZES, st.sampled_from(["in-place", "fork"]), TEXTS,
     cores=_maybe(FLOATS), memory_mb=_maybe(AMOUNTS), disk_mb=_maybe(AMOUNTS), gpus=_maybe(AMOUNTS),
     wall_time=_maybe(FLOATS), end_time=_maybe(FLOATS), variables=_tuples(st.tuples(TEXTS, st.none() | TEXTS)),
-    inputs=_tuples(TASK_FILES), outputs=_tuples(TASK_FILES),
+    inputs=_tuples(TASK_FILES), outputs=_tuples(TASK_FILES), is_enforced=st.booleans(),
 )  # fmt: skip
 
 CALL_RESULTS = st.builds(
     m.CallResult, INTEGERS, TEXTS, INTEGERS, SIZES, COUNTS, INTEGERS, signal=INTEGERS, cpu_usec=INTEGERS,
-    memory_mb=FLOATS, disk_mb=FLOATS, missing=_tuples(TEXTS), message=TEXTS,
+    memory_mb=FLOATS, disk_mb=FLOATS, missing=_tuples(TEXTS), message=TEXTS, cores=FLOATS, read_mb=FLOATS,
+    written_mb=FLOATS, processes=INTEGERS, limit=TEXTS, allowed=FLOATS, used=FLOATS,
 )  # fmt: skip
 
 _WHOLE_FLOATS = st.integers(0, 2**53)

@@ -61,6 +61,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _flag(value: Any) -> Any:
+    if type(value) is not bool:
+        raise _BadFieldError
+    return value
+
+
 def _optional(check: _Check) -> _Check:
     return lambda value: None if value is None else check(value)
 
@@ -122,7 +128,7 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
             _integer, _digest_or_empty, _digest, _size, _text, _text,
             _optional(_number), _optional(_integer), _optional(_integer), _optional(_integer),
             _optional(_number), _optional(_number),
-            _many(_variable), _many(_file), _many(_file),
+            _many(_variable), _many(_file), _many(_file), _flag,
         ),
     ),
     b"wanted": (m.LayersWanted, (_digest, _many(_digest))),
@@ -133,6 +139,7 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
         (
             _integer, _text, _integer, _size, _size, _integer,
             _integer, _integer, _number, _number, _texts, _text,
+            _number, _number, _number, _integer, _text, _number, _number,
         ),
     ),
 }  # fmt: skip

@@ -95,13 +95,26 @@ class AvailableResults:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One ended task; `size` bytes of its merged standard output and error follow. `usec` is its run time in µs."""
+    """One ended task; `size` bytes of its merged standard output and error follow. `usec` is its run time in µs.
+
+    What follows `task_id` travels in our dialect only; see `CallResult`.
+    """
 
     status: int
     exit_code: int
     size: int
     usec: int
     task_id: int
+    cpu_usec: int = -1
+    memory_mb: float = -1.0
+    disk_mb: float = -1.0
+    cores: float = -1.0
+    read_mb: float = -1.0
+    written_mb: float = -1.0
+    processes: int = -1
+    limit: str = ""
+    allowed: float = 0.0
+    used: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +255,8 @@ class TaskDescription:
     outputs: tuple[TaskFile, ...] = ()
     coprocess: str = ""
     """Protocol 10 and 11: the coprocess that runs the task; we never send one."""
+    is_enforced: bool = False
+    """Our dialect: the task is ended when it uses more than it says here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +440,7 @@ class CallTask:
         environment: digest, or "" for the worker's own Python.
         function: digest of a `FunctionDefinition` sent before.
         mode: "in-place" or "fork".
+        is_enforced: the call is ended when it uses more than it says here; it is then forked in any case.
     """
 
     task_id: int
@@ -442,6 +458,7 @@ class CallTask:
     variables: tuple[tuple[str, str | None], ...] = ()
     inputs: tuple[TaskFile, ...] = ()
     outputs: tuple[TaskFile, ...] = ()
+    is_enforced: bool = False
 
 
 # -- our dialect, worker → manager ---------------------------------------------------------------------------------------
@@ -480,7 +497,10 @@ class CallResult:
         status: the value of a `wq_package.task.ResultCode`.
         usec: run time in µs.
         signal: what killed the interpreter, or 0.
+        cpu_usec, memory_mb, disk_mb, cores, read_mb, written_mb, processes: what it used, as in
+            `wq_package.task.Measurement`; negative where it was not measured.
         missing: sandbox names of outputs that the call did not leave. The others wait in the cache for `Get`.
+        limit, allowed, used: as in `wq_package.task.Excess`; empty if it stayed within its limits.
     """
 
     task_id: int
@@ -495,6 +515,13 @@ class CallResult:
     disk_mb: float = -1.0
     missing: tuple[str, ...] = ()
     message: str = ""
+    cores: float = -1.0
+    read_mb: float = -1.0
+    written_mb: float = -1.0
+    processes: int = -1
+    limit: str = ""
+    allowed: float = 0.0
+    used: float = 0.0
 
 
 ToManager = (

@@ -45,6 +45,7 @@ def encode_task(task: m.TaskDescription, conversation: Conversation) -> bytes:
     tail = [
         b"category " + encode_name(task.category or "default"),
         *_encode_limits(task),
+        *_encode_enforcement(task, conversation),
         *(_encode_variable(name, value) for name, value in task.variables),
         *(b"infile " + _encode_file(file) for file in task.inputs),
         *(b"dir " + encode_word(folder) for folder in task.folders),
@@ -85,6 +86,11 @@ def _encode_limits(task: m.TaskDescription) -> list[bytes]:
     if task.wall_time is not None:
         lines.append(b"wall_time %d" % math.ceil(round(task.wall_time * 1_000_000, 3)))
     return lines
+
+
+def _encode_enforcement(task: m.TaskDescription, conversation: Conversation) -> list[bytes]:
+    # Real workers drop a manager that says a line which they do not know.
+    return [b"enforce 1"] if task.is_enforced and conversation.is_dialect_spoken else []
 
 
 def _encode_variable(name: str, value: str | None) -> bytes:
@@ -133,6 +139,7 @@ class _Draft:
             wall_time=self.numbers.get("wall_time"), end_time=self.numbers.get("end_time"),
             variables=tuple(self.variables), inputs=tuple(self.inputs), folders=tuple(self.folders),
             outputs=tuple(self.outputs), coprocess=self.coprocess,
+            is_enforced=self.numbers.get("enforce", 0) > 0,
         )  # fmt: skip
 
     def _find_whole(self, name: str) -> int | None:
@@ -231,6 +238,7 @@ _LINES: dict[bytes, Callable[[_Draft, bytes, bytes], None]] = {
     b"gpus": _set_number,
     b"memory": _set_number,
     b"disk": _set_number,
+    b"enforce": _set_number,
     b"end_time": _set_number,
     b"wall_time": _set_wall_time,
     b"infile": _add_input,

@@ -32,6 +32,10 @@ from wq_package.protocol.names import (
 FORSAKEN = 40
 """The result status of a task that the worker gives back; real managers do not read a body after it."""
 
+_USAGE = b"wqp"
+_USAGE_FIELDS = 10
+_NO_LIMIT = "-"
+
 STATUS_QUERIES = ("queue_status", "task_status", "worker_status", "wable_status", "resources_status")
 
 
@@ -92,11 +96,21 @@ def _decode_resource(rest: bytes) -> m.Resource:
     return m.Resource(decode_text(name), parse_number(total), parse_number(smallest), parse_number(largest))
 
 
-def _encode_result(message: m.Result, _conversation: Conversation) -> bytes:
+def _encode_result(message: m.Result, conversation: Conversation) -> bytes:
     if message.status == FORSAKEN and message.size:
         raise LocalProtocolError("a manager does not read the output of a forsaken task: send 0 bytes")
-    return b"result %d %d %d %d %d" % (
+    line = b"result %d %d %d %d %d" % (
         message.status, message.exit_code, message.size, message.usec, message.task_id,
+    )  # fmt: skip
+    is_told = conversation.is_dialect_spoken and (message.cpu_usec >= 0 or bool(message.limit))
+    return line + _encode_usage(message) if is_told else line
+
+
+def _encode_usage(message: m.Result) -> bytes:
+    # Work Queue ignores what follows the fields that it knows; a word of our own tells ours from anybody else's.
+    return b" %b %d %.3f %.3f %.3f %.3f %.3f %d %b %.3f %.3f" % (
+        _USAGE, message.cpu_usec, message.memory_mb, message.disk_mb, message.cores, message.read_mb,
+        message.written_mb, message.processes, encode_word(message.limit or _NO_LIMIT), message.allowed, message.used,
     )  # fmt: skip
 
 
@@ -108,10 +122,23 @@ def _decode_result(rest: bytes) -> m.Result:
         parse_size(size),
         parse_integer(usec),
         parse_integer(task_id),
+        *_decode_usage(rest),
     )
     if result.status == FORSAKEN and result.size:
         raise RemoteProtocolError("the worker announced output of a forsaken task")
     return result
+
+
+def _decode_usage(rest: bytes) -> tuple[Any, ...]:
+    """Decode what our own worker adds to a result; nothing if another one sent it."""
+    fields = rest.split()[5:]
+    if len(fields) != 1 + _USAGE_FIELDS or fields[0] != _USAGE:
+        return ()
+    _, cpu, memory, disk, cores, read, written, processes, limit, allowed, used = fields
+    sizes = map(parse_number, (memory, disk, cores, read, written))
+    name = decode_text(limit)
+    excess = ("" if name == _NO_LIMIT else name, parse_number(allowed), parse_number(used))
+    return (parse_integer(cpu), *sizes, parse_integer(processes), *excess)
 
 
 def _encode_update(message: m.Update, conversation: Conversation) -> bytes:

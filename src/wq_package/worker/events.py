@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from wq_package.protocol import messages as wire
 from wq_package.task import ResultCode
+from wq_package.worker.usage import NOT_MEASURED, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class RunEnded:
     outputs: tuple[tuple[str, int], ...] = ()
     failure: ResultCode | None = None
     message: str = ""
+    usage: Usage = NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,7 @@ class CallEnded:
     exit_code: int = 0
     signal: int = 0
     usec: int = 0
-    cpu_usec: int = -1
-    memory_mb: float = -1.0
+    usage: Usage = NOT_MEASURED
     output_size: int = 0
     size: int = 0
     body: bytes = field(default=b"", repr=False)

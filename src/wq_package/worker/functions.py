@@ -40,6 +40,7 @@ from wq_package.task import ResultCode
 from wq_package.worker.cache import remove_tree
 from wq_package.worker.events import CallEnded
 from wq_package.worker.process import Program, ProgramEnd, Spawner
+from wq_package.worker.usage import Usage
 
 __all__ = ["INLINE_LIMIT", "HostCall", "Interpreter", "InterpreterPool", "make_packet"]
 
@@ -443,8 +444,7 @@ def _parse_answer(packet: bytes, folder: str) -> CallEnded:
         0 if is_returned else 1,
         0,
         usec,
-        cpu,
-        memory / 1024 if memory else -1.0,
+        Usage(cpu, memory / 1024 if memory else -1.0),
         output_size,
         output_size + size,
         b"" if is_in_file else packet[ANSWER.size :],
@@ -457,7 +457,7 @@ def _parse_reaped(packet: bytes, answered: dict[int, CallEnded]) -> CallEnded:
     _, serial, status, cpu, memory = REAPED.unpack(packet)
     event = answered.pop(serial, None)
     if event is not None:
-        return replace(event, cpu_usec=cpu, memory_mb=memory / 1024)
+        return replace(event, usage=Usage(cpu, memory / 1024))
     sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
     end = ProgramEnd(exit_code, sign)
@@ -466,8 +466,7 @@ def _parse_reaped(packet: bytes, answered: dict[int, CallEnded]) -> CallEnded:
         ResultCode.INTERPRETER_LOST,
         exit_code,
         sign,
-        cpu_usec=cpu,
-        memory_mb=memory / 1024,
+        usage=Usage(cpu, memory / 1024),
         message=f"the call's process {_describe(end)}",
     )
 

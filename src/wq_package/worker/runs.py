@@ -23,6 +23,7 @@ from wq_package.worker.cache import EntryStore, remove_tree
 from wq_package.worker.events import RunEnded
 from wq_package.worker.process import Program, ProgramEnd, Spawner
 from wq_package.worker.sandbox import Collected, collect_outputs, make_sandbox
+from wq_package.worker.usage import Usage
 
 __all__ = ["RunRoom", "make_task_variables"]
 
@@ -168,9 +169,11 @@ class RunRoom:
             self._fail(run, error, on_end)
             return
         self._forget(run)
-        on_end(
-            RunEnded(run.action.serial, end.exit_code, end.signal, usec, run.output, size, collected.stored)
+        used = Usage(end.cpu_usec, end.memory_mb)
+        ended = RunEnded(
+            run.action.serial, end.exit_code, end.signal, usec, run.output, size, collected.stored, usage=used
         )
+        on_end(ended)
         self._remove(run)
 
     def _fail(self, run: _Run, error: OSError, on_end: Callable[[RunEnded], None]) -> None:

@@ -388,8 +388,7 @@ class WorkerState:
             actions.extend(self._entries.store(name, key))
         code = record.reason or event.failure or ResultCode.SUCCESS
         size = 0 if code is ResultCode.FORSAKEN else event.output_size
-        exit_code = event.signal or event.exit_code  # Work Queue has one number for both
-        result = wire.Result(_STATUS.get(code, 32), exit_code, size, event.usec, record.task.task_id)
+        result = _make_result(record, event, _STATUS.get(code, 32), size)
         actions.extend(self._finish_run(record, result, event.output))
         return actions + self._schedule(now)
 
@@ -610,9 +609,32 @@ def _find_deadline(task: wire.TaskDescription | wire.CallTask, now: float) -> fl
     return min(limits, default=None)
 
 
+def _make_result(record: _Task, event: RunEnded, status: int, size: int) -> wire.Result:
+    exit_code = event.signal or event.exit_code  # Work Queue has one number for both
+    used = event.usage
+    return wire.Result(
+        status,
+        exit_code,
+        size,
+        event.usec,
+        record.task.task_id,
+        used.cpu_usec,
+        used.memory_mb,
+        used.disk_mb,
+        used.cores,
+        used.read_mb,
+        used.written_mb,
+        used.processes,
+        used.limit,
+        used.allowed,
+        used.used,
+    )
+
+
 def _render_result(record: _Task, event: CallEnded) -> wire.CallResult:
     code = event.code
     message = event.message
+    used = event.usage
     if record.reason is not None:
         code, message = record.reason, _EXPLAINED[record.reason]
     return wire.CallResult(
@@ -623,10 +645,18 @@ def _render_result(record: _Task, event: CallEnded) -> wire.CallResult:
         event.output_size,
         event.usec,
         event.signal,
-        event.cpu_usec,
-        event.memory_mb,
-        missing=event.missing,
-        message=message,
+        used.cpu_usec,
+        used.memory_mb,
+        used.disk_mb,
+        event.missing,
+        message,
+        used.cores,
+        used.read_mb,
+        used.written_mb,
+        used.processes,
+        used.limit,
+        used.allowed,
+        used.used,
     )
 
 

@@ -18,7 +18,7 @@ from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
-from wq_package.task import Environment, InputFile, OutputFile, Resources, ResultCode, Task
+from wq_package.task import Environment, Excess, InputFile, OutputFile, Resources, ResultCode, Task
 
 ENVIRONMENT = Environment("1" * 64, "env.tar.gz", ("numpy",))
 COMMAND = Task(command="true", resources=SMALL)
@@ -374,6 +374,22 @@ def test_call__result__is_measured_and_needs_no_kill() -> None:
     assert (result.output, result.value, result.exit_code) == (b"out", b"value", 1)
     assert (result.measured.wall_time, result.measured.cpu_time) == (2.0, 1.0)
     assert (result.measured.memory_mb, result.measured.disk_mb) == (5.0, None)
+    assert result.measured.is_approximate
+
+
+def test_command__over_its_limit__says_which_and_by_how_much() -> None:
+    state = make_state()
+    connect(state, 1)
+    (dispatch,) = submit(state, Task(command="true", enforce_limits=True))
+    assert isinstance(dispatch, a.Dispatch)
+    assert isinstance(dispatch.message, m.TaskDescription)
+    assert dispatch.message.is_enforced
+    told = m.Result(16, 9, 0, 2_000_000, 1, 500_000, 120.0, limit="memory", allowed=100, used=120.0)
+    result = find_results(state.handle(e.Received(1, told, b"")))[1]
+    assert (result.code, result.excess) == (ResultCode.RESOURCE_EXHAUSTION, Excess("memory", 100, 120.0))
+    assert result.message == "the task used 120 MB of memory, and its limit is 100 MB"
+    assert (result.measured.memory_mb, result.measured.cores) == (120.0, None)
+    assert not result.measured.is_approximate
 
 
 def test_call__environment__is_offered_and_waited_for() -> None:

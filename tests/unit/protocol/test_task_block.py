@@ -164,3 +164,12 @@ def test_write__what_cannot_travel__is_our_mistake(task: m.TaskDescription, why:
 def test_write__long_variable__is_carried_whole() -> None:
     task = m.TaskDescription(1, "true", variables=(("LONG", "x" * 100_000),))
     assert read(write(task)) == [task]
+
+
+def test_enforcement__between_two_of_ours__is_told() -> None:
+    task = m.TaskDescription(1, "true", is_enforced=True)
+    assert ConnectionPair(is_dialect=True).to_worker(task) == [task]
+
+
+def test_enforcement__to_a_real_worker__is_not_told() -> None:
+    assert b"enforce" not in write(m.TaskDescription(1, "true", is_enforced=True))

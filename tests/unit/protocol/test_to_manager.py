@@ -164,3 +164,32 @@ def test_status_query__both_forms__are_sent_and_understood(query: m.StatusQuery,
 def test_parse_http_path__not_http__is_refused(rest: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         parse_http_path(rest)
+
+
+MEASURED = m.Result(0, 0, 0, 10, 1, 2500, 100.5, 3.25, 1.5, 0.001, 7, 4, "memory", 80, 100.5)
+
+
+def test_result__between_two_of_ours__tells_what_was_used() -> None:
+    pair = ConnectionPair(is_dialect=True)
+    pair.to_worker(m.SendResults())
+    assert pair.to_manager(MEASURED)[0] == MEASURED
+
+
+def test_result__to_a_real_manager__is_as_short_as_a_real_one() -> None:
+    assert encode(MEASURED) == b"result 0 0 0 10 1"
+
+
+def test_result__not_measured__adds_nothing() -> None:
+    conversation = Conversation()
+    conversation.version, conversation.is_dialect_spoken = 9, True
+    assert ENCODERS[m.Result](m.Result(1, 0, 0, 0, 1), conversation) == b"result 1 0 0 0 1"
+
+
+@pytest.mark.parametrize("tail", [b" wqp 1", b" xyz 1 2 3 4 5 6 7 - 0 0", b" wqp 1 2 3 4 5 6 7 - 0 0 0"])
+def test_decode_result__a_tail_of_anything_else__is_passed_over(tail: bytes) -> None:
+    assert decode(b"result 0 0 0 10 1" + tail) == m.Result(0, 0, 0, 10, 1)
+
+
+def test_decode_result__a_tail_without_sense__is_the_peers_mistake() -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(b"result 0 0 0 10 1 wqp 1 many 3 4 5 6 7 - 0 0")

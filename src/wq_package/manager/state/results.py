@@ -11,7 +11,7 @@ import dataclasses
 from wq_package.manager.state.descriptions import ANSWER
 from wq_package.manager.state.records import TaskRecord
 from wq_package.protocol.messages import CallResult, Result
-from wq_package.task import Measurement, ResultCode, TaskResult
+from wq_package.task import CallMode, Excess, Measurement, ResultCode, TaskResult
 
 _CODES = {
     0: ResultCode.SUCCESS,
@@ -57,6 +57,7 @@ def make_command_result(
 ) -> TaskResult:
     """Make the result of a task that ran as a command; its outputs are still to come."""
     code = ResultCode.STDOUT_MISSING if is_truncated else find_code(message.status)
+    excess = _find_excess(message)
     result = TaskResult(
         record.task_id,
         code,
@@ -64,11 +65,12 @@ def make_command_result(
         None,
         body,
         b"",
-        _SENTENCES.get(code, ""),
+        _explain(code, excess),
         (),
-        Measurement(message.usec / 1_000_000),
+        make_measurement(message, is_approximate=False),
         worker,
         record.task.tag,
+        excess,
     )
     return check_launcher(record, result)
 
@@ -87,15 +89,45 @@ def make_call_result(
         body[size:] if size else body,
         message.message,
         message.missing,
-        Measurement(
-            message.usec / 1_000_000,
-            message.cpu_usec / 1_000_000 if message.cpu_usec >= 0 else None,
-            message.memory_mb if message.memory_mb >= 0 else None,
-            message.disk_mb if message.disk_mb >= 0 else None,
-        ),
+        make_measurement(message, is_approximate=_is_in_place(record)),
         worker,
         record.task.tag,
+        _find_excess(message),
     )
+
+
+def make_measurement(message: Result | CallResult, *, is_approximate: bool) -> Measurement:
+    """Make of what a worker tells what a task used."""
+    return Measurement(
+        message.usec / 1_000_000,
+        message.cpu_usec / 1_000_000 if message.cpu_usec >= 0 else None,
+        _known(message.memory_mb),
+        _known(message.disk_mb),
+        _known(message.cores),
+        _known(message.read_mb),
+        _known(message.written_mb),
+        message.processes if message.processes >= 0 else None,
+        is_approximate,
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if value >= 0 else None
+
+
+def _is_in_place(record: TaskRecord) -> bool:
+    call = record.task.call
+    return call is not None and call.mode is CallMode.IN_PLACE and not record.task.enforce_limits
+
+
+def _find_excess(message: Result | CallResult) -> Excess | None:
+    return Excess(message.limit, message.allowed, message.used) if message.limit else None
+
+
+def _explain(code: ResultCode, excess: Excess | None) -> str:
+    if excess is not None and code is not ResultCode.SUCCESS:
+        return f"the task {excess}"
+    return _SENTENCES.get(code, "")
 
 
 def make_result(record: TaskRecord, code: ResultCode, message: str) -> TaskResult:
