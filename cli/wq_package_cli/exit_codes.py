@@ -19,7 +19,9 @@ class ExitCode(enum.IntEnum):
     QUEUE = 6
     COMMAND_NOT_EXECUTABLE = 126
     COMMAND_NOT_FOUND = 127
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _BY_ERROR: tuple[tuple[type[errors.WQPackageError], ExitCode], ...] = (

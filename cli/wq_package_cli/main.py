@@ -6,8 +6,10 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 from wq_package import __version__
@@ -15,6 +17,7 @@ from wq_package.errors import WQPackageError
 from wq_package_cli.commands import COMMANDS
 from wq_package_cli.exit_codes import ExitCode, find_exit_code
 from wq_package_cli.output import Printer, make_printer
+from wq_package_cli.signals import obeying_signals
 
 Subparsers = argparse._SubParsersAction  # the only name argparse has for it
 
@@ -33,6 +36,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `wq-package` and return its exit code; see `ExitCode`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     printer = make_printer()
+    with obeying_signals() as interruption:
+        try:
+            code = _run(arguments, printer)
+        except KeyboardInterrupt:
+            # A command that handles signals itself has put Python's own handler back.
+            interruption.number = interruption.number or signal.SIGINT
+            code = ExitCode.INTERRUPTED
+        except WQPackageError as error:
+            if interruption.number is None:  # else it failed because it was interrupted
+                printer.print_error(error)
+            code = find_exit_code(error)
+        if interruption.number is not None:
+            return _say_interrupted(interruption.number, printer)
+    return code
+
+
+def _say_interrupted(number: signal.Signals, printer: Printer) -> int:
+    words = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    with suppress(OSError):  # the terminal may be what has gone
+        printer.print_words(words)
+    return 128 + number
+
+
+def _run(arguments: Sequence[str], printer: Printer) -> int:
     try:
         args = _make_parser(arguments).parse_args(arguments)
     except SystemExit as ended:  # argparse has printed the reason
@@ -40,24 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=_LEVELS[min(args.verbose, 2)], format="%(asctime)s %(name)s %(message)s", stream=printer.err
     )
-    return _call(_load(args.command), args, printer)
-
-
-_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-
-
-def _call(command: Command, args: argparse.Namespace, printer: Printer) -> int:
     try:
-        return command.run(args, printer)
-    except WQPackageError as error:
-        printer.print_error(error)
-        return find_exit_code(error)
-    except KeyboardInterrupt:
-        printer.print_words("interrupted")
-        return ExitCode.INTERRUPTED
+        return _load(args.command).run(args, printer)
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def _load(name: str) -> Command:

@@ -24,6 +24,7 @@ _SHELLS = [
     for words in (["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["zsh", "--emulate", "sh"])
     if shutil.which(words[0])
 ]
+_SHELLS_THAT_NEED_TO_BE_TOLD = [shell for shell in _SHELLS if shell.id not in {"bash", "zsh"}]
 # Stands for the environment's interpreter: a copy of this one would take seconds to make.
 _PYTHON = f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" "$@"\n'.encode()
 _HELLO = (
@@ -176,12 +177,10 @@ def test_activate__sourced_twice_and_by_a_relative_path__is_on_the_path_once(
     assert out.count(f"{tmp_path}/env/bin") == 1
 
 
-@pytest.mark.parametrize("shell", _SHELLS)
+@pytest.mark.parametrize("shell", _SHELLS_THAT_NEED_TO_BE_TOLD)
 def test_activate__in_a_plain_sh__needs_to_be_told_where(
     tmp_path: Path, archive: Path, shell: list[str]
 ) -> None:
-    if shell[0] in {"bash", "zsh"}:
-        pytest.skip("knows by itself")
     unpack_archive(archive, tmp_path / "env")
     activate = f'. "{tmp_path}/env/bin/activate"'
     out = _fine(
@@ -224,6 +223,22 @@ def test_launcher__folder_by_a_relative_path__is_beside_the_caller(
     (tmp_path / "here").mkdir()
     out = _fine("sh", launcher, "-u", "env", archive, "hello", cwd=tmp_path / "here")
     assert out == f"[] {tmp_path}/here/env\n"
+
+
+@pytest.mark.parametrize(("sign", "code"), [("HUP", 129), ("INT", 130), ("TERM", 143)])
+@pytest.mark.parametrize("shell", _SHELLS)
+def test_launcher__told_to_end_while_it_unpacks__leaves_nothing(
+    tmp_path: Path, launcher: Path, archive: Path, shell: list[str], sign: str, code: int
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "temporary").mkdir()
+    tar = tmp_path / "bin" / "tar"
+    tar.write_text(f'#!/bin/sh\nkill -{sign} $PPID\nexec {shutil.which("tar")} "$@"\n')
+    tar.chmod(0o755)
+    env = {"PATH": f"{tar.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
+    done = _run(*shell, launcher, archive, "--", "hello", env=env)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.parametrize("shell", _SHELLS)

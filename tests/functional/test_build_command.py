@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
 from wq_package.build.installed import find_running_distributions
@@ -176,51 +172,3 @@ def test_lock__to_standard_output__is_the_lock_of_the_archive(folder: Path, cach
     names = [artefact["name"] for artefact in json.loads(printed.stdout)["artefacts"]]
     assert names == ["python", "cloudpickle", "helpers"]
     assert _run(folder, cache, "build", "env.yml", "--locked", "none.lock").returncode == 3
-
-
-def test_build__interrupted_in_the_middle__ends_soon_and_keeps_nothing_half(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    (tmp_path / "env.yml").write_text("dependencies: []\n")
-    variables = {**os.environ, "WQ_PACKAGE_CACHE": str(cache)}
-    command = [_COMMAND, "build", "env.yml"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as build:
-        try:
-            compilers = _wait_for_compilers(build)
-            os.killpg(build.pid, signal.SIGINT)  # as a terminal does: to the processes that compile as well
-            words = build.communicate(timeout=60)[1]
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(build.pid, signal.SIGKILL)
-    assert build.returncode == 130
-    assert words.endswith("interrupted\n")
-    assert "Traceback" not in words
-    assert not any(process.is_running() for process in compilers)
-    assert not list(tmp_path.glob("env.tar*"))
-
-
-def test_build__compiling_process_killed__fails_instead_of_waiting(tmp_path: Path) -> None:
-    (tmp_path / "env.yml").write_text("dependencies: []\n")
-    variables = {**os.environ, "WQ_PACKAGE_CACHE": str(tmp_path / "cache")}
-    command = [_COMMAND, "build", "env.yml"]
-    with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True) as build:
-        try:
-            for process in _wait_for_compilers(build):
-                process.kill()
-            words = build.communicate(timeout=60)[1]
-        finally:
-            build.kill()
-    assert build.returncode == 4
-    assert "compiling bytecode failed" in words
-
-
-def _wait_for_compilers(build: subprocess.Popen[str]) -> list[psutil.Process]:
-    while build.poll() is None:
-        with contextlib.suppress(psutil.Error):  # a child that has ended meanwhile
-            children = psutil.Process(build.pid).children()
-            found = [child for child in children if "compile_sources.py" in " ".join(child.cmdline())]
-            if found:
-                return found
-        time.sleep(0.01)
-    raise AssertionError("the build has ended")

@@ -26,6 +26,7 @@ from wq_package.archive.layer import (
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser
 from wq_package.errors import ArchiveError, CorruptArchiveError
+from wq_package.programs import run_program
 
 _START_SECONDS = 300
 
@@ -63,22 +64,14 @@ def verify_start(prefix: Path, imports: Sequence[str] = ()) -> None:
         "import sys, importlib\nfor n in sys.argv[1:]: importlib.import_module(n)",
     ]
     try:
-        done = subprocess.run(
-            [*command, *imports],
-            env=make_environment_variables(prefix, os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_START_SECONDS,
-            check=False,
-        )
+        variables = make_environment_variables(prefix, os.environ)
+        done = run_program([*command, *imports], environ=variables, seconds=_START_SECONDS)
     except OSError as error:
         raise ArchiveError(f"the environment's Python does not start ({error.strerror})") from error
     except subprocess.TimeoutExpired as error:
         raise ArchiveError(f"the environment's Python did not end within {_START_SECONDS} s") from error
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [
-            f"exit code {done.returncode}"
-        ]
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise ArchiveError(f"the environment does not work: {lines[-1]}")
 
 

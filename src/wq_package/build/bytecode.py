@@ -11,13 +11,14 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
 from wq_package.build.interpreter import Interpreter
 from wq_package.errors import BackendFailedError
+from wq_package.programs import start_program
 
 __all__ = ["Compiler", "name_bytecode"]
 
@@ -47,7 +48,8 @@ class Compiler:
         self._interpreter = interpreter
         self._count = count
         self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started = 0
+        self._programs = ExitStack()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="compile")
 
@@ -63,11 +65,7 @@ class Compiler:
     def close(self) -> None:
         """End the processes."""
         self._threads.shutdown(cancel_futures=True)
-        for process in self._started:
-            with process:
-                if process.stdin:
-                    with suppress(OSError):  # what a process that is dead did not read
-                        process.stdin.close()
+        self._programs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,14 +97,15 @@ class Compiler:
 
     def _take(self) -> subprocess.Popen[bytes]:
         with self._lock:
-            if self._idle.empty() and len(self._started) < self._count:
-                self._started.append(self._start())
-                return self._started[-1]
+            if self._idle.empty() and self._started < self._count:
+                process = self._programs.enter_context(self._start())
+                self._started += 1
+                return process
         return self._idle.get()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         command = (self._interpreter.executable, "-S", "-s", "-W", "ignore", str(_SCRIPT))
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT)
+        return start_program(command, environ=_ENVIRONMENT)
 
 
 def _read_answer(stream: IO[bytes]) -> bytes:

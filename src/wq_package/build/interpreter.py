@@ -19,6 +19,7 @@ from typing import Any
 
 from wq_package.build.scripts import describe_python
 from wq_package.errors import BackendFailedError, BackendNotFoundError, NotRelocatableError
+from wq_package.programs import run_program
 
 __all__ = ["Interpreter", "describe_interpreter", "describe_running_interpreter", "find_interpreter"]
 
@@ -123,9 +124,7 @@ _HINT = "an interpreter is needed that runs on this machine, CPython 3.8 or late
 
 def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=60, errors="replace"
-        )
+        return run_program(command, seconds=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         summary = f"`{command[0]}` could not be run: {error}"
         raise BackendFailedError(command, -1, str(error), summary=summary, hint=_HINT) from error

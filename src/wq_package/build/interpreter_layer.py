@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from wq_package.build.sysconfig_text import (
     rewrite_variables,
 )
 from wq_package.errors import BackendFailedError, NotRelocatableError
+from wq_package.programs import run_program
 
 __all__ = ["plan_interpreter_layer"]
 
@@ -194,7 +194,7 @@ def _patch(groups: Mapping[str, list[Path]]) -> None:
 
 
 def _run_patchelf(command: tuple[str, ...]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    ended = run_program(command)
     if ended.returncode:
         summary = f"patchelf could not rewrite a library path: {ended.stderr.strip()}"
         raise BackendFailedError(command, ended.returncode, ended.stderr, summary=summary)

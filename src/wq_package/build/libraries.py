@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wq_package.build.elf import read_elf
+from wq_package.programs import run_program
 
 __all__ = ["LibraryFinder", "is_host_library", "load_loader_cache", "parse_loader_cache"]
 
@@ -43,7 +43,7 @@ def load_loader_cache() -> dict[str, tuple[str, ...]]:
     program = shutil.which("ldconfig") or shutil.which("ldconfig", path="/sbin:/usr/sbin")
     if program is None:
         return {}
-    asked = subprocess.run((program, "-p"), capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
+    asked = run_program((program, "-p"), environ={"LC_ALL": "C"})
     return parse_loader_cache(asked.stdout)
 
 

@@ -25,6 +25,7 @@ from wq_package.build.recipes import make_installed_recipe
 from wq_package.build.record import parse_record
 from wq_package.build.wheel_layer import find_edits
 from wq_package.errors import BuildError
+from wq_package.programs import run_program
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 
 __all__ = ["PrefixContents", "build_prefix", "read_prefix"]
@@ -141,7 +142,7 @@ def read_prefix(prefix: Path) -> PrefixContents:
 def _ask_site_folders(python: Path) -> tuple[str, ...]:
     command = (str(python), "-I", "-c", _ASK)
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        asked = run_program(command, seconds=60)
         folders = json.loads(asked.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         hint = "repair the environment, or make a spec with `wq-package analyze` and build that"

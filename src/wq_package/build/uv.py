@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from wq_package.build.index_files import load_uv_settings
 from wq_package.build.indexes import Indexes
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, DiskFullError
+from wq_package.programs import run_program
 from wq_package.spec.environment import WheelRequirement
 
 __all__ = [
@@ -90,7 +90,7 @@ def find_python(version: str) -> str | None:
         command = (find_uv(), "python", "find", "--offline", "--no-project", "--system", version)
     except BackendNotFoundError:
         return None
-    asked = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    asked = run_program(command)
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
@@ -182,15 +182,7 @@ def _run(command: tuple[str, ...], access: Access) -> None:
     # Without a network, uv's own three retries take 13 s to say so.
     variables = {"UV_HTTP_RETRIES": "1", **settings, "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
     try:
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=variables,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-        )
+        ended = run_program(command, environ=variables)
     except OSError as error:
         raise BackendFailedError(command, -1, str(error), hint="check that uv can be run") from error
     if ended.returncode:

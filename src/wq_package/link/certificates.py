@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wq_package.errors import QueueError
+from wq_package.programs import run_program
 
 _DAYS = 3650
 _SECONDS = 30.0
@@ -88,11 +89,9 @@ def _run_openssl(program: str, folder: Path, key: Path, certificate: Path) -> No
     command += ["-keyout", str(key), "-out", str(certificate), "-days", str(_DAYS), "-subj", "/CN=wq-package"]
     command += ["-config", str(config)]
     try:
-        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS)
-    except subprocess.CalledProcessError as error:
-        words = error.stderr.decode("utf-8", "replace").strip().splitlines() or [
-            f"exit code {error.returncode}"
-        ]
-        raise QueueError(f"a certificate for TLS cannot be made: {words[-1]}", hint=_HINT) from error
+        done = run_program(command, seconds=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise QueueError(f"a certificate for TLS cannot be made: {error}", hint=_HINT) from error
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise QueueError(f"a certificate for TLS cannot be made: {words[-1]}", hint=_HINT)

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from wq_package.programs import run_program
 from wq_package.worker.actions import Box
 from wq_package.worker.options import WorkerOptions
 
@@ -60,7 +61,7 @@ def find_gpus() -> int:
     if program is None:
         return 0
     try:
-        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)
+        answer = run_program([program, "-L"], seconds=10)
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())

@@ -41,5 +41,7 @@ def test_exit_code__values__are_the_documented_ones() -> None:
         "QUEUE": 6,
         "COMMAND_NOT_EXECUTABLE": 126,
         "COMMAND_NOT_FOUND": 127,
+        "HUNG_UP": 129,
         "INTERRUPTED": 130,
+        "TERMINATED": 143,
     }

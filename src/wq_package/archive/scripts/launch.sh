@@ -15,8 +15,20 @@ wqp_fail() {
     wqp_code=$1
     shift
     printf 'wq-package: %s\n' "$*" >&2
-    [ -z "$wqp_temporary" ] || rm -rf -- "$wqp_temporary"
     exit "$wqp_code"
+}
+
+# However we leave, nothing of ours stays.
+wqp_watch() {
+    trap wqp_tidy EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+wqp_tidy() {
+    wqp_free_lock
+    [ -z "$wqp_temporary" ] || rm -rf -- "$wqp_temporary"
 }
 
 wqp_usage='usage: launch.sh [-u DIR] [-w SECONDS] [-e] ENVIRONMENT [--] COMMAND [ARGUMENT…]'
@@ -68,8 +80,6 @@ wqp_take_lock() {
         sleep 1
     done
     wqp_lock=$wqp_folder.lock.d
-    trap wqp_free_lock EXIT
-    trap 'exit 143' HUP INT TERM
     echo "$(wqp_host) $$" >"$wqp_lock/holder"
 }
 
@@ -102,7 +112,6 @@ wqp_break_stale_lock() {
 wqp_free_lock() {
     [ -z "$wqp_lock" ] || rm -rf -- "$wqp_lock"
     wqp_lock=''
-    trap - EXIT HUP INT TERM
 }
 
 wqp_need() {
@@ -166,6 +175,7 @@ if [ -d "$wqp_environment" ]; then
     wqp_folder=$wqp_environment
     wqp_relocate || printf 'wq-package: %s\n' "'$wqp_folder' could not be relocated" >&2
 else
+    wqp_watch
     if [ -z "$wqp_folder" ] && [ -n "${WORK_QUEUE_SANDBOX-}" ]; then
         wqp_find_key
         wqp_folder=$WORK_QUEUE_SANDBOX/.wq-package/$wqp_key
@@ -185,7 +195,8 @@ fi
 
 wqp_enter
 command -v -- "$1" >/dev/null 2>&1 || wqp_fail 127 "there is no command '$1' in the environment or on this machine"
-[ -n "$wqp_temporary" ] || exec "$@"
-trap 'rm -rf -- "$wqp_temporary"' EXIT
-trap 'exit 143' HUP INT TERM
+[ -n "$wqp_temporary" ] || {
+    trap - EXIT HUP INT TERM
+    exec "$@"
+}
 "$@"

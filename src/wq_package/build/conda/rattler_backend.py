@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,7 @@ from wq_package.build.conda.failures import ChildError, explain_fetch, explain_s
 from wq_package.build.conda.records import CondaRecord, parse_record
 from wq_package.build.options import Reporter
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError
+from wq_package.programs import start_program
 
 __all__ = ["RattlerBackend", "SolveRequest"]
 
@@ -137,16 +138,13 @@ def _ask(request: dict[str, object], reporter: Reporter | None = None) -> Any:
     # -P: the child's own folder must not be searched for imports; -s: nor the user's.
     command = (sys.executable, "-P", "-s", str(_CHILD))
     with tempfile.TemporaryFile() as said:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as child:
+        with start_program(command, stderr=said) as child:
             assert child.stdin is not None
             assert child.stdout is not None
-            try:
-                child.stdin.write(json.dumps(request).encode())
-                child.stdin.close()
-                answer = _read_answer(child.stdout, reporter)
-            except BaseException:
-                child.kill()
-                raise
+            with suppress(BrokenPipeError):  # it ended while it started: what it said tells why
+                child.stdin.write(json.dumps(request).encode() + b"\n")
+                child.stdin.flush()
+            answer = _read_answer(child.stdout, reporter)
         if answer is None:
             said.seek(0)
             output = said.read()[-2000:].decode("utf-8", "replace")

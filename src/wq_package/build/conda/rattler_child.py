@@ -1,8 +1,9 @@
 """Solves and fetches with py-rattler, in a process of its own (shell; a program, not imported by the library).
 
-One JSON object on standard input is the request; each line on standard output is an answer: `{"progress": 1}` any number
-of times, then `{"result": …}` or `{"error": {…}}`. The process leaves with `os._exit`: py-rattler 0.28 now and then crashes
-while the interpreter shuts down, when all its work is done.
+A line of JSON on standard input is the request; each line on standard output is an answer: `{"progress": 1}` any number
+of times, then `{"result": …}` or `{"error": {…}}`. When standard input ends before that, nobody wants the answer any more.
+The process leaves with `os._exit`: py-rattler 0.28 now and then crashes while the interpreter shuts down, when all its
+work is done.
 
 Imports the standard library and py-rattler only, so that it starts fast and cannot fail for any other reason.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import uuid
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,13 +42,19 @@ def main() -> None:
     """Answer one request and leave."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
-    request = json.load(sys.stdin)
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with_builder, daemon=True).start()
     try:
         _say(answers, {"result": asyncio.run(_answer(request, answers))})
     except Exception as error:  # noqa: BLE001 - the top of this process: every failure is an answer
         _say(answers, {"error": _describe(error)})
     answers.flush()
     os._exit(0)
+
+
+def _leave_with_builder() -> None:
+    sys.stdin.read()  # which it keeps open for as long as it wants the answer
+    os._exit(1)
 
 
 def _say(answers: TextIO, answer: dict[str, object]) -> None:

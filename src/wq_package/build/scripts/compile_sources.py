@@ -14,7 +14,6 @@ import importlib.util
 import json
 import marshal
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -22,7 +21,6 @@ from pathlib import Path
 
 def main() -> None:
     """Answer batches until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is the builder's to speak of
     warnings.simplefilter("ignore")
     for line in sys.stdin.buffer:
         child = os.fork()
