@@ -123,6 +123,8 @@ class SimulatedWorker:
                 self.given.pop(task_id, None)
                 self.running = [each for each in self.running if each != task_id]
                 self.ended = [each for each in self.ended if each != task_id]
+            case a.Send(message=m.Recall(task_ids)):
+                return self._give_back(task_ids)
             case a.Send(message=m.SendResults()):
                 return list(self._answer_results())
             case a.Send(message=m.Unlink(name)):
@@ -154,6 +156,17 @@ class SimulatedWorker:
         self.given[message.task_id] = action
         self._start()
         return [e.DispatchSent(self.number, message.task_id)] if action.puts else []
+
+    def _give_back(self, task_ids: tuple[int, ...]) -> list[e.Event]:
+        assert self.dialect, "a real worker was sent our dialect"
+        returned = [
+            task_id
+            for task_id in task_ids
+            if task_id in self.given and task_id not in self.running and task_id not in self.ended
+        ]
+        for task_id in returned:
+            del self.given[task_id]
+        return [e.Received(self.number, m.Recalled(tuple(returned)))] if returned else []
 
     def _start(self) -> None:
         """Start what fits, as every worker does by itself."""

@@ -360,6 +360,66 @@ def test_calls__many_on_our_worker__all_end_once(programs: Programs) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", ["call", "command"])
+def test_tasks__behind_one_that_turns_out_long__are_run_by_another_worker(
+    kind: str, programs: Programs, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+
+    def make(number: int, wait_for: Path | None = None) -> Task:
+        """One that notes its number, and before that waits for a file if it is told to."""
+        if kind == "command":
+            wait = f"while ! test -e {wait_for}; do sleep 0.05; done; " if wait_for else ""
+            return Task(command=f"{wait}echo {number} >> {ended}", resources=SMALL)
+        return make_call(note_number, str(ended), number, str(wait_for) if wait_for else None)
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start("ours", manager.port, cores=1)
+            await run_tasks(manager, *[make(number) for number in range(100)])  # they are short, it is learnt
+            long = manager.submit(make(100, tmp_path / "go"))
+            behind = {manager.submit(make(number)) for number in range(101, 105)}
+            await wait_until(lambda: manager.statistics().tasks_running >= 2)
+            sent_ahead = manager.statistics().tasks_running - 1
+            await wait_until(lambda: manager.statistics().tasks_recalled == sent_ahead)
+            programs.start("ours", manager.port, cores=1)
+            results = [await wait_result(manager) for _ in behind]
+            assert {result.task_id for result in results} == behind
+            (tmp_path / "go").touch()
+            assert (await wait_result(manager)).task_id == long
+
+    asyncio.run(run())
+    assert sorted(map(int, ended.read_text().split())) == list(range(105))  # none ran twice
+
+
+def note_number(path: str, number: int, wait_for: str | None) -> None:
+    while wait_for and not Path(wait_for).exists():
+        time.sleep(0.05)
+    with Path(path).open("a") as file:
+        file.write(f"{number}\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fast_abort__worker_like_a_hung_one__its_task_runs_elsewhere(
+    kind: str, programs: Programs, tmp_path: Path
+) -> None:
+    # The first attempt of the last task hangs, and only that one: as on a machine that has a fault.
+    command = f"mkdir {tmp_path}/first 2> /dev/null && exec sleep 600; echo done"
+
+    async def run() -> None:
+        async with run_manager(fast_abort_multiplier=20.0) as manager:
+            programs.start(kind, manager.port, cores=1)
+            await run_tasks(manager, *[Task(command="sleep 0.1", resources=SMALL)] * 10)
+            slow = manager.submit(Task(command=command, resources=SMALL))
+            await wait_until((tmp_path / "first").exists)
+            programs.start(kind, manager.port, cores=1)
+            result = await wait_result(manager)
+            assert (result.task_id, result.output) == (slow, b"done\n")
+            assert manager.statistics().retries == 1
+
+    asyncio.run(run())
+
+
 def test_resources__unservable__is_counted_and_others_go_on(programs: Programs) -> None:
     async def run() -> None:
         async with run_manager() as manager:

@@ -108,6 +108,7 @@ TO_MANAGER_DIALECT: st.SearchStrategy[m.ToManager] = st.one_of(
     st.builds(m.LayersWanted, DIGESTS, _tuples(DIGESTS)),
     st.builds(m.EnvironmentReady, DIGESTS),
     st.builds(m.EnvironmentFailed, DIGESTS, TEXTS),
+    st.builds(m.Recalled, _tuples(INTEGERS)),
     CALL_RESULTS,
 )
 
@@ -139,6 +140,7 @@ TO_WORKER_DIALECT: st.SearchStrategy[m.ToWorker] = st.one_of(
     st.builds(m.Layer, DIGESTS, SIZES),
     st.builds(m.FunctionDefinition, DIGESTS, SIZES),
     CALLS,
+    st.builds(m.Recall, _tuples(INTEGERS)),
     st.builds(m.Symlink, BASE_NAMES, TEXTS),
 )
 

@@ -49,6 +49,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.told: list[int] = []
         self.running: dict[int, act.StartRun | act.StartCall] = {}
         self.killed: set[int] = set()
+        self.wanted_back: list[int] = []
         self.live_keys: set[int] = set()
         self.names: dict[str, int] = {}
         self.examining: list[str] = []
@@ -74,6 +75,9 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.killed.add(action.serial)
             case act.Send():
                 self.hear(action.message)
+            case act.ReturnCall():
+                assert action.serial in self.running
+                self.wanted_back.append(action.serial)
             case act.ExamineEnvironment():
                 self.examining.append(action.offer.digest)
             case act.ComposeEnvironment():
@@ -104,6 +108,9 @@ class WorkerMachine(RuleBasedStateMachine):
         elif isinstance(message, m.LayersWanted):
             assert not set(message.digests) & set(self.coming), "asked for twice"
             self.coming.extend(message.digests)
+        elif isinstance(message, m.Recalled):
+            assert set(message.task_ids) <= self.sent, "given back, but not waited for"
+            self.sent.difference_update(message.task_ids)
 
     def tell(self, number: int) -> None:
         assert number in self.sent, "never asked for, or told twice"
@@ -160,6 +167,11 @@ class WorkerMachine(RuleBasedStateMachine):
             self.sent.discard(number)
         self.feed(m.Kill(number))
 
+    @rule(data=st.data())
+    def recall(self, data: st.DataObject) -> None:
+        numbers = data.draw(st.sets(st.integers(1, max(1, self.next_task)), max_size=6))
+        self.feed(m.Recall(tuple(sorted(numbers))))
+
     @rule()
     def ask_for_results(self) -> None:
         self.is_announced = False
@@ -190,6 +202,13 @@ class WorkerMachine(RuleBasedStateMachine):
         else:
             code = ResultCode.INTERPRETER_LOST if serial in self.killed else ResultCode.SUCCESS
             self.feed(ev.CallEnded(serial, code, usec=usec, outputs=outputs))
+
+    @precondition(lambda self: self.wanted_back)
+    @rule()
+    def take_back(self) -> None:
+        serial = self.wanted_back.pop()
+        if self.running.pop(serial, None) is not None:
+            self.feed(ev.CallReturned(serial))
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 10.0]))
     def pass_time(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from wq_package.catalog import CatalogAddress
@@ -33,6 +33,10 @@ class ManagerOptions:
         on_result: called in the manager's loop with each result, in place of `Manager.wait`.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
         keepalive_timeout: seconds that it may take to answer.
+        fast_abort_multiplier: how many times the average time of its category a task may take before it is tried on
+            another worker; a worker where that happens twice in a row is dropped. `None` for never.
+        fast_abort_categories: the same for single categories; `None` for never.
+        min_transfer_timeout: seconds that each file has to be sent or fetched; a large one has more, at 100 kB/s.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +51,9 @@ class ManagerOptions:
     keepalive_interval: float = 120.0
     keepalive_timeout: float = 30.0
     is_open: bool = False
+    fast_abort_multiplier: float | None = None
+    fast_abort_categories: Mapping[str, float | None] = field(default_factory=dict)
+    min_transfer_timeout: float = 60.0
 
     def __post_init__(self) -> None:
         if self.password == b"":
@@ -56,6 +63,13 @@ class ManagerOptions:
                 f"a manager without a password must not listen on `{self.host}`, where others can reach it",
                 hint="leave `password` out to have one made, listen on 127.0.0.1, or give `is_open=True`",
             )
+
+        for multiplier in (self.fast_abort_multiplier, *self.fast_abort_categories.values()):
+            if multiplier is not None and multiplier < 1:
+                raise QueueError(
+                    f"a `fast_abort_multiplier` of {multiplier:g} would abort ordinary tasks",
+                    hint="give 1 or more; 3 to 10 are usual",
+                )
 
     @property
     def speaks_tls(self) -> bool:

@@ -324,7 +324,7 @@ class Manager:
 
     async def _attend(self, link: Link) -> None:
         number = next(self._numbers)
-        session = Session(number, link, self._archives, self._post)
+        session = Session(number, link, self._archives, self._post, self._options.min_transfer_timeout)
         self._sessions[number] = session
         reason = "it closed the connection"
         self._handle([e.WorkerConnected(number, link.peer_address)])
@@ -403,6 +403,8 @@ def _make_state_options(options: ManagerOptions) -> StateOptions:
         look_ahead=options.look_ahead,
         keepalive_interval=options.keepalive_interval,
         keepalive_timeout=options.keepalive_timeout,
+        fast_abort_multiplier=options.fast_abort_multiplier,
+        fast_abort_categories=options.fast_abort_categories,
         launcher=render_launcher().encode(),
         run_call=scripts.joinpath("run_call.py").read_bytes(),
     )

@@ -39,8 +39,7 @@ LARGEST_BODY = 2**30
 SMALL = a.LARGE_BODY
 """Bodies up to this size are sent in one piece with their message."""
 SLOWEST_RATE = 100 * 1024
-"""Bytes a second below which a transfer is given up; everything has a minute anyway."""
-SHORTEST_TRANSFER = 60.0
+"""Bytes a second below which a transfer is given up."""
 
 SessionAction = a.Send | a.Dispatch | a.Fetch | a.OfferEnvironment | a.SendLayers
 Poster = Callable[[Iterable[e.Event]], None]
@@ -49,13 +48,14 @@ Poster = Callable[[Iterable[e.Event]], None]
 class Session:
     """One connection and what is on its way over it."""
 
-    def __init__(self, number: int, link: Link, archives: Archives, post: Poster) -> None:
+    def __init__(self, number: int, link: Link, archives: Archives, post: Poster, least_time: float) -> None:
         self.number = number
         self.link = link
         self.bytes_sent = 0
         self.bytes_received = 0
         self._archives = archives
         self._post = post
+        self._least_time = least_time
         self._outbox: deque[SessionAction] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._failed_names: set[str] = set()
@@ -84,7 +84,7 @@ class Session:
                     self._asked[0].close_file()
             elif kind is m.CallResult or kind is m.Result:
                 self._header = event  # type: ignore[assignment]  # its type was just compared
-                self._body_due = time.monotonic() + _find_time(event.size)  # type: ignore[union-attr]  # see above
+                self._body_due = time.monotonic() + self._find_time(event.size)  # type: ignore[union-attr]  # see above
             elif kind in _OF_FILES:
                 yield from self._take_file_event(event)
             else:
@@ -120,7 +120,7 @@ class Session:
                 if writer is not None:
                     writer.add_folder(name)
             case m.File(name, size):
-                self._body_due = time.monotonic() + _find_time(size)
+                self._body_due = time.monotonic() + self._find_time(size)
                 if writer is not None:
                     writer.open_file(name)
             case m.Missing(name):
@@ -138,6 +138,9 @@ class Session:
         self._outbox.clear()
         if self._sender is not None:
             self._sender.cancel()
+
+    def _find_time(self, size: int) -> float:
+        return max(self._least_time, size / SLOWEST_RATE)
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -290,7 +293,7 @@ class Session:
 
     async def _send_large(self, body: bytes) -> None:
         view = memoryview(body)
-        async with asyncio.timeout(_find_time(len(body))):
+        async with asyncio.timeout(self._find_time(len(body))):
             for start in range(0, len(body), SMALL * 4):
                 self.link.send_body(view[start : start + SMALL * 4])
                 await self.link.drain()
@@ -326,7 +329,7 @@ class Session:
         if size <= SMALL:
             self._send_whole(file, size)
         else:
-            async with asyncio.timeout(_find_time(size)):
+            async with asyncio.timeout(self._find_time(size)):
                 await self.link.send_file(file, 0, size)
         self.bytes_sent += size
 
@@ -376,7 +379,7 @@ class Session:
             raise RemoteProtocolError(f"the worker asked for layer {digest[:12]}, which it was not offered")
         offset, size = archive.find_range(digest)
         self.link.send(m.Layer(digest, size))
-        async with asyncio.timeout(_find_time(size)):
+        async with asyncio.timeout(self._find_time(size)):
             await self.link.send_file(archive.file, offset, size)
         self.bytes_sent += size
         if len(action.digests) > 1:
@@ -386,10 +389,6 @@ class Session:
 
 
 _OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})
-
-
-def _find_time(size: int) -> float:
-    return max(SHORTEST_TRANSFER, size / SLOWEST_RATE)
 
 
 def _open_unchanged(path: str, size: int, stamp: int) -> BinaryIO:

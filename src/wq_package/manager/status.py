@@ -111,7 +111,7 @@ def _render_worker_counts(state: ManagerState, statistics: Statistics) -> dict[s
         "workers_lost": statistics.workers_lost,
         "workers_released": 0,
         "workers_idled_out": 0,
-        "workers_fast_aborted": 0,
+        "workers_fast_aborted": statistics.workers_fast_aborted,
     }
     refused = sorted(state.refused_hosts)
     return {**counts, "workers_blocked": refused} if refused else counts

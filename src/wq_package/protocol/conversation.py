@@ -214,6 +214,7 @@ _TO_MANAGER: dict[type, _Rule] = {
     m.EnvironmentReady: Conversation.check_dialect,
     m.EnvironmentFailed: Conversation.check_dialect,
     m.CallResult: Conversation.check_dialect,
+    m.Recalled: Conversation.check_dialect,
 }
 
 _TO_WORKER: dict[type, _Rule] = {
@@ -234,4 +235,5 @@ _TO_WORKER: dict[type, _Rule] = {
     m.Layer: Conversation.check_dialect,
     m.FunctionDefinition: Conversation.check_dialect,
     m.CallTask: Conversation.check_dialect,
+    m.Recall: Conversation.check_dialect,
 }

@@ -116,6 +116,7 @@ def _digest_or_empty(value: Any) -> Any:
 
 
 _texts = _many(_text)
+_integers = _many(_integer)
 
 _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
     b"hello": (m.Hello, (_size, _text)),
@@ -131,6 +132,8 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
             _many(_variable), _many(_file), _many(_file), _flag,
         ),
     ),
+    b"recall": (m.Recall, (_integers,)),
+    b"recalled": (m.Recalled, (_integers,)),
     b"wanted": (m.LayersWanted, (_digest, _many(_digest))),
     b"ready": (m.EnvironmentReady, (_digest,)),
     b"failed": (m.EnvironmentFailed, (_digest, _text)),
@@ -146,7 +149,7 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
 
 KINDS = {word: kind for word, (kind, _) in _KINDS.items()}
 TO_MANAGER: frozenset[type] = frozenset(
-    {m.LayersWanted, m.EnvironmentReady, m.EnvironmentFailed, m.CallResult}
+    {m.LayersWanted, m.EnvironmentReady, m.EnvironmentFailed, m.CallResult, m.Recalled}
 )
 TO_WORKER: frozenset[type] = frozenset(KINDS.values()) - TO_MANAGER
 

@@ -524,17 +524,31 @@ class CallResult:
     used: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Give back those of these tasks that you have not begun: another worker may run them sooner."""
+
+    task_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The tasks that the worker had not begun and has now forgotten; of the others a result comes as always."""
+
+    task_ids: tuple[int, ...]
+
+
 ToManager = (
     Workqueue | Info | Feature | Resource | Alive | AvailableResults | Result | Update | Dir | File | Missing | Name
     | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady
-    | EnvironmentFailed | CallResult
+    | EnvironmentFailed | CallResult | Recalled
 )  # fmt: skip
 """Every message that a worker (or a status tool) may send."""
 
 ToWorker = (
     Put | Dir | Symlink | TaskDescription | Kill | Unlink | Get | SendResults | Check | Release | Exit | ProjectName
     | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer
-    | FunctionDefinition | CallTask
+    | FunctionDefinition | CallTask | Recall
 )  # fmt: skip
 """Every message that a manager may send."""
 

@@ -73,6 +73,13 @@ class KillCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnCall:
+    """Take a call back from its interpreter if that has not begun it; then `CallReturned` follows."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class DropCall:
     """Forget the arguments of a call that will not run."""
 
@@ -150,7 +157,7 @@ class Leave:
 
 
 Action = (
-    Send | StartRun | StartCall | KillRun | KillCall | DropCall | RemoveEntry | SendEntry | SendResults
+    Send | StartRun | StartCall | KillRun | KillCall | ReturnCall | DropCall | RemoveEntry | SendEntry | SendResults
     | SendCallResult | ExamineEnvironment | ComposeEnvironment | Disconnect | Leave
 )  # fmt: skip
 """Everything that the shell can be told to do."""

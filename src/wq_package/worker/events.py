@@ -84,6 +84,13 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallReturned:
+    """A call that `ReturnCall` asked for had not been begun, and will not be."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentExamined:
     """The store lacks these layers of an offered environment."""
 
@@ -133,9 +140,9 @@ class Drain:
 
 Event = (
     CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
-    | EnvironmentComposed | EnvironmentBroken | Clock | Drain
+    | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
-    | wire.Exit | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
+    | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
 )  # fmt: skip
 """Everything that can happen. Bodies are the shell's: it reports them as `EntryStored` and `CallArrived`."""
 

@@ -247,6 +247,14 @@ class InterpreterPool:
         else:
             self._spawner.kill(host.number)
 
+    def take_back(self, serial: int) -> bool:
+        """Take back a call that its host has not begun; tell whether it was so."""
+        host = self._places.get(serial)
+        if host is None or host.key.is_forked or not self._withdraw(host, serial):
+            return False
+        del self._places[serial]
+        return True
+
     def close_idle(self, older_than: float) -> None:
         """End hosts that have had nothing to do for some seconds."""
         limit = time.monotonic() - older_than

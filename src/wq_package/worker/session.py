@@ -171,7 +171,7 @@ class Session:
                 self._link.close()
             case (
                 wire.TaskDescription() | wire.Kill() | wire.Unlink() | wire.Get() | wire.SendResults() | wire.Check()
-                | wire.Release() | wire.Exit() | wire.Hello() | wire.EnvironmentOffer() | wire.ProjectName()
+                | wire.Release() | wire.Exit() | wire.Recall() | wire.Hello() | wire.EnvironmentOffer() | wire.ProjectName()
             ):  # fmt: skip
                 self.handle(event)
             case _:
@@ -265,6 +265,8 @@ class Session:
                 worker.runs.kill(action.serial)
             case act.KillCall():
                 worker.calls.kill(action.serial)
+            case act.ReturnCall():
+                self._return_call(action.serial)
             case act.SendResults():
                 self._send_results(action)
             case act.ExamineEnvironment():
@@ -349,6 +351,13 @@ class Session:
             self._worker.calls.start_behind(host_call)
         else:
             self._worker.calls.start(host_call)
+
+    def _return_call(self, serial: int) -> None:
+        action = self._calls.get(serial)
+        is_plain = action is None or not (action.inputs or action.call.outputs)  # else it has a sandbox
+        if is_plain and self._worker.calls.take_back(serial):
+            self._calls.pop(serial, None)
+            self.handle(ev.CallReturned(serial))
 
     async def _start_in_sandbox(self, action: act.StartCall) -> None:
         worker = self._worker

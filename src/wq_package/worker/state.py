@@ -30,6 +30,7 @@ from wq_package.worker.actions import (
     KillRun,
     Leave,
     RemoveEntry,
+    ReturnCall,
     Send,
     SendCallResult,
     SendEntry,
@@ -43,6 +44,7 @@ from wq_package.worker.environment_table import EnvironmentTable
 from wq_package.worker.events import (
     CallArrived,
     CallEnded,
+    CallReturned,
     Clock,
     Drain,
     EntryStored,
@@ -480,6 +482,36 @@ class WorkerState:
             actions.append(DropCall(record.path))
         return actions
 
+    def _return_tasks(self, event: wire.Recall, now: float) -> list[Action]:
+        """Give back what has not begun: at once what waits here, and what waits at an interpreter if it is free to go."""
+        returned: list[int] = []
+        actions: list[Action] = []
+        for number in event.task_ids:
+            record = self._tasks.get(number)
+            if record is None:
+                continue
+            if record.phase is _Phase.WAITING:
+                del self._tasks[number]
+                actions.extend(self._cancel(record))
+                returned.append(number)
+            elif record.phase is _Phase.RUNNING and record.group is not None and not record.inputs:
+                actions.append(ReturnCall(record.serial))
+        if returned:
+            actions.append(Send(wire.Recalled(tuple(returned))))
+        return actions + self._schedule(now)
+
+    def _take_returned(self, event: CallReturned, now: float) -> list[Action]:
+        record = self._by_serial.get(event.serial)
+        if record is None:
+            return []
+        actions = self._release(record)
+        self._forget(record)
+        if record.path:
+            actions.append(DropCall(record.path))
+        if not record.is_forgotten:
+            actions.append(Send(wire.Recalled((record.task.task_id,))))
+        return actions + self._schedule(now)
+
     def _enforce_deadlines(self, _event: Clock, now: float) -> list[Action]:
         actions: list[Action] = []
         for record in [
@@ -565,6 +597,8 @@ _RULES: dict[type[Event], Callable[[WorkerState, Any, float], list[Action]]] = {
     wire.Check: WorkerState._answer_check,
     wire.SendResults: WorkerState._send_results,
     wire.Kill: WorkerState._kill,
+    wire.Recall: WorkerState._return_tasks,
+    CallReturned: WorkerState._take_returned,
     EntryStored: WorkerState._accept_entry,
     wire.Unlink: WorkerState._accept_unlink,
     wire.Get: WorkerState._answer_get,

@@ -206,6 +206,177 @@ def test_look_ahead__free_worker__comes_first() -> None:
     assert len(find_dispatched(actions, 1)) == len(find_dispatched(actions, 2)) == 1
 
 
+# -- what takes too long -----------------------------------------------------------------------------------------------
+
+
+def pass_time(state: ManagerState, now: float) -> list[a.Action]:
+    """Let time pass, and the machine look round."""
+    return [*state.handle(e.Tick(now, now)), *state.sweep()]
+
+
+def send_ahead(*, dialect: bool = True) -> ManagerState:
+    """Let a worker with one core hold some tasks that it cannot have begun: after task 1, it has 2, 3, …"""
+    state = make_state()
+    connect(state, 1, cores=1, dialect=dialect)
+    submit(state, *[make_call()] * 6)
+    ended = answer_call(1, 1, usec=100) if dialect else answer_command(1, 1, usec=100)
+    assert find_dispatched(state.handle(ended)) == [2, 3, 4, 5, 6]
+    return state
+
+
+def find_recalled(actions: list[a.Action]) -> list[tuple[int, ...]]:
+    return [message.task_ids for message in sends(actions) if isinstance(message, m.Recall)]
+
+
+def test_recall__behind_a_long_one__what_has_not_begun_is_run_elsewhere() -> None:
+    state = send_ahead()
+    assert find_recalled(pass_time(state, 1.0)) == []
+    assert find_recalled(pass_time(state, 2.0)) == [(3, 4, 5, 6)]
+    assert find_recalled(pass_time(state, 3.0)) == []  # once is enough
+    connect(state, 2, cores=1)
+    state.handle(answer_call(1, 3))  # it had begun meanwhile
+    assert find_dispatched(state.handle(e.Received(1, m.Recalled((4, 5, 6)))), 2) == [4, 5]
+    assert find_dispatched(state.handle(answer_call(1, 2)), 1) == [6]
+    state.handle(answer_call(2, 4), answer_call(2, 5), answer_call(1, 6))
+    assert (state.summarise().tasks_done, state.summarise().retries) == (6, 0)
+    assert state.summarise().tasks_recalled == 3
+
+
+def test_recall__nobody_else__nothing_is_sent_ahead_again() -> None:
+    state = send_ahead()
+    pass_time(state, 1.0)
+    pass_time(state, 2.0)
+    assert find_dispatched(state.handle(e.Received(1, m.Recalled((3, 4, 5, 6))))) == []
+    assert find_dispatched(pass_time(state, 3.0)) == []
+    assert find_dispatched(state.handle(answer_call(1, 2))) == [3]
+
+
+def test_recall__of_a_real_worker__is_never_asked_but_it_gets_no_more() -> None:
+    state = send_ahead(dialect=False)
+    assert [*sends(pass_time(state, 1.0)), *sends(pass_time(state, 2.0))] == []
+    assert find_dispatched(submit(state, make_call(), first=7)) == []
+
+
+def test_recall__cancelled_meanwhile__is_cancelled_once() -> None:
+    state = send_ahead()
+    pass_time(state, 1.0)
+    pass_time(state, 2.0)
+    assert list(find_results(state.handle(e.Cancelled(3)))) == [3]
+    assert state.handle(e.Received(1, m.Recalled((3,)))) == []
+
+
+def test_recall__not_asked_for__drops_the_worker() -> None:
+    state = send_ahead()
+    assert len(drops(state.handle(e.Received(1, m.Recalled((3,)))))) == 1
+
+
+def run_some(state: ManagerState, count: int, *, category: str = "default", usec: int = 1_000_000) -> None:
+    """Let the manager learn what tasks of a category take."""
+    task = dataclasses.replace(COMMAND, category=category)
+    for task_id in range(1, count + 1):
+        (action,) = (
+            action for action in submit(state, task, first=task_id) if isinstance(action, a.Dispatch)
+        )
+        state.handle(answer_command(action.worker, task_id, usec=usec))
+
+
+def test_fast_abort__slow_task__runs_on_another_worker_and_may_take_longer_there() -> None:
+    state = make_state(fast_abort_multiplier=3.0)
+    connect(state, 1, cores=1)
+    run_some(state, 10)
+    submit(state, COMMAND, first=11)
+    connect(state, 2, cores=1)
+    assert sends(pass_time(state, 100.0)) == []  # seen for the first time
+    assert sends(pass_time(state, 103.0)) == []
+    actions = pass_time(state, 103.5)
+    assert sends(actions)[0] == m.Kill(11)
+    assert find_dispatched(actions, 2) == [11]
+    pass_time(state, 104.0)
+    assert find_dispatched(pass_time(state, 109.5), 1) == []  # twice as long is granted now
+    assert find_dispatched(pass_time(state, 110.5), 1) == [11]
+    assert state.summarise().workers_fast_aborted == 0  # two workers were slow: it is the task
+    assert state.handle(answer_command(1, 11))
+
+
+def test_fast_abort__twice_in_a_row__the_worker_is_dropped() -> None:
+    state = make_state(fast_abort_multiplier=3.0)
+    connect(state, 1, cores=2)
+    run_some(state, 10)
+    submit(state, COMMAND, COMMAND, first=11)
+    connect(state, 2, cores=2)
+    pass_time(state, 100.0)
+    actions = pass_time(state, 104.0)
+    assert drops(actions) == ["two tasks in a row took too long there"]
+    assert sorted(find_dispatched(actions, 2)) == [11, 12]
+    assert state.summarise().workers_fast_aborted == 1
+
+
+def test_fast_abort__a_task_ends_in_time_between__the_worker_stays() -> None:
+    state = make_state(fast_abort_multiplier=3.0)
+    connect(state, 1, cores=2)
+    run_some(state, 10)
+    submit(state, COMMAND, COMMAND, first=11)
+    pass_time(state, 100.0)
+    state.handle(answer_command(1, 12))
+    connect(state, 2, cores=1)
+    assert m.Kill(11) in sends(pass_time(state, 104.0))
+    submit(state, COMMAND, first=13)
+    pass_time(state, 105.0)
+    state.handle(answer_command(1, 13))
+    submit(state, COMMAND, first=14)
+    pass_time(state, 106.0)
+    assert drops(pass_time(state, 110.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "options"),
+    [
+        (10, {}),
+        (9, {"fast_abort_multiplier": 1.0}),
+        (10, {"fast_abort_multiplier": 1.0, "fast_abort_categories": {"patient": None}}),
+        (10, {"fast_abort_categories": {"another": 1.0}}),
+    ],
+)
+def test_fast_abort__not_wanted_or_too_little_known__lets_tasks_run(
+    runs: int, options: dict[str, object]
+) -> None:
+    state = make_state(**options)
+    connect(state, 1, cores=1)
+    run_some(state, runs, category="patient")
+    submit(state, dataclasses.replace(COMMAND, category="patient"), first=11)
+    connect(state, 2, cores=1)
+    pass_time(state, 100.0)
+    assert find_dispatched(pass_time(state, 1000.0)) == []
+
+
+def test_fast_abort__no_other_worker__lets_the_task_run() -> None:
+    state = make_state(fast_abort_multiplier=1.0)
+    connect(state, 1, cores=1)
+    run_some(state, 10)
+    submit(state, COMMAND, first=11)
+    connect(state, 2, cores=0)
+    pass_time(state, 100.0)
+    assert m.Kill(11) not in sends(pass_time(state, 1000.0))
+
+
+def test_fast_abort__the_other_worker_goes__the_task_may_return() -> None:
+    state = make_state(fast_abort_multiplier=1.0)
+    connect(state, 1, cores=1)
+    run_some(state, 10)
+    submit(state, COMMAND, first=11)
+    connect(state, 2, cores=1)
+    submit(state, COMMAND, first=12)
+    connect(state, 3, cores=0)
+    pass_time(state, 100.0)
+    state.handle(e.Tick(100.5, 100.5), answer_command(2, 12))
+    submit(state, COMMAND, first=13)
+    assert find_dispatched(pass_time(state, 104.0)) == []
+    state.handle(e.WorkerGone(2, "gone"))
+    assert find_dispatched(pass_time(state, 105.0)) == [13]
+    assert find_dispatched(state.handle(answer_command(1, 13))) == []
+    assert find_dispatched(pass_time(state, 106.0)) == [11]
+
+
 def test_unservable__is_said_once_and_counted() -> None:
     state = make_state()
     connect(state, 1)

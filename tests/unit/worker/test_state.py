@@ -19,6 +19,7 @@ from wq_package.worker.actions import (
     KillRun,
     Leave,
     RemoveEntry,
+    ReturnCall,
     Send,
     SendCallResult,
     SendEntry,
@@ -30,6 +31,7 @@ from wq_package.worker.actions import (
 from wq_package.worker.events import (
     CallArrived,
     CallEnded,
+    CallReturned,
     Clock,
     Drain,
     EntryStored,
@@ -218,6 +220,42 @@ def test_kill__waits_or_has_ended__is_forgotten() -> None:
     assert state.handle(m.Kill(2), NOW) == [KillRun(2)]
     assert state.handle(m.Kill(99), NOW) == []
     assert state.handle(m.SendResults(-1), NOW) == [SendResults((), 1)]
+
+
+def test_recall__what_has_not_begun__is_given_back_and_forgotten() -> None:
+    state = make_state(dialect=True, capacity=Box(1, 10, 10))
+    state.handle(make_task(1), NOW)
+    state.handle(make_task(2), NOW)
+    state.handle(arrive(3, path="arguments"), NOW)
+
+    actions = state.handle(m.Recall((1, 2, 3, 4)), NOW)
+
+    assert actions == [DropCall("arguments"), Send(m.Recalled((2, 3)))]
+    assert find(state.handle(RunEnded(1), NOW), StartRun) == []
+    assert tell(find(state.handle(m.SendResults(-1), NOW), SendResults)[0]) == [(1, 0)]
+    assert state.is_idle
+
+
+def test_recall__waits_at_an_interpreter__is_given_back_if_that_has_not_begun_it() -> None:
+    state = make_state(dialect=True, capacity=Box(1, 10, 10))
+    warm_up(state, 100)
+    running = find(state.handle(arrive(1), NOW), StartCall)[0].serial
+    ahead = find(state.handle(arrive(2), NOW), StartCall)[0].serial
+
+    assert state.handle(m.Recall((1, 2)), NOW) == [ReturnCall(running), ReturnCall(ahead)]
+    assert state.handle(CallReturned(ahead), NOW) == [Send(m.Recalled((2,)))]
+    assert find(state.handle(CallEnded(running, usec=100), NOW), SendCallResult)[0].result.task_id == 1
+    assert (state.is_idle, state.used.cores) == (True, 0)
+
+
+def test_recall__killed_meanwhile__is_not_given_back() -> None:
+    state = make_state(dialect=True)
+    serial = find(state.handle(arrive(1), NOW), StartCall)[0].serial
+    state.handle(m.Recall((1,)), NOW)
+    state.handle(m.Kill(1), NOW)
+
+    assert state.handle(CallReturned(serial), NOW) == []
+    assert state.is_idle
 
 
 def test_kill__minus_one__ends_all() -> None:

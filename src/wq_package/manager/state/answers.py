@@ -65,9 +65,14 @@ class AnswerDesk:
             return
         worker.give_back(record.box)
         worker.tasks_done += 1
-        self._ledger.counters.seconds += usec / 1_000_000
+        seconds = usec / 1_000_000
+        self._ledger.counters.seconds += seconds
         self._ledger.placement.free(worker)
-        record.lane.note_duration(usec / 1_000_000)
+        record.lane.note_duration(seconds)
+        category = self._ledger.find_category(record.task.category)
+        category.ran += 1
+        category.seconds += seconds
+        worker.is_slow = False
         run = record.run
         if run is None:
             del worker.tasks[record.task_id]

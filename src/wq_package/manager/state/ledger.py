@@ -13,7 +13,6 @@ from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.placement import Placement
 from wq_package.manager.state.records import (
     EnvironmentRecord,
-    RunRecord,
     TaskRecord,
     TaskState,
     WorkerRecord,
@@ -82,18 +81,22 @@ class Ledger:
 
     def count_end(self, category: str, code: ResultCode) -> None:
         """Count an end, in all and in its category."""
-        counts = self.category_counts.get(category)
-        if counts is None:
-            if len(self.category_counts) >= CATEGORIES_KEPT:
-                self.category_counts.clear()
-            counts = self.category_counts[category] = Counters()
-        for counters in (self.counters, counts):
+        for counters in (self.counters, self.find_category(category)):
             if code is ResultCode.SUCCESS:
                 counters.done += 1
             elif code is ResultCode.CANCELLED:
                 counters.cancelled += 1
             else:
                 counters.failed += 1
+
+    def find_category(self, category: str) -> Counters:
+        """Find the counts of a category."""
+        counts = self.category_counts.get(category)
+        if counts is None:
+            if len(self.category_counts) >= CATEGORIES_KEPT:
+                self.category_counts.clear()
+            counts = self.category_counts[category] = Counters()
+        return counts
 
     def retry(self, record: TaskRecord, code: ResultCode, message: str, *, is_suspect: bool) -> None:
         """Put a task that a worker did not end back into the queue, unless that has happened too often."""
@@ -102,10 +105,12 @@ class Ledger:
         if is_suspect and limit is not None and record.losses > limit:
             self.end(record, results.make_result(record, code, message))
             return
-        record.state = TaskState.READY
-        record.worker = None
-        record.run = None if record.run is None else RunRecord()
         self.counters.retries += 1
+        self.requeue(record)
+
+    def requeue(self, record: TaskRecord) -> None:
+        """Put a task that was taken from its worker at the front of the queue."""
+        record.forget_attempt()
         self.placement.add(record, at_front=True)
 
     def unlink(self, worker: WorkerRecord, record: TaskRecord) -> None:

@@ -21,6 +21,7 @@ from wq_package.manager.state.ledger import Ledger
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.placement import Placement
 from wq_package.manager.state.records import Lane, TaskRecord, WorkerRecord
+from wq_package.manager.state.slowness import SlownessDesk
 from wq_package.manager.state.statistics import Counters, Statistics
 from wq_package.manager.state.tasks import TaskDesk
 from wq_package.manager.state.workers import WorkerDesk
@@ -41,6 +42,7 @@ class ManagerState:
         self._answers = AnswerDesk(ledger)
         self._workers = WorkerDesk(ledger)
         self._environments = EnvironmentDesk(ledger)
+        self._slowness = SlownessDesk(ledger)
         self._tries_all_lanes = False
         self._handlers = self._make_handlers()
         self._receivers = self._make_receivers()
@@ -72,6 +74,7 @@ class ManagerState:
             m.Resource: self._workers.receive_resource,
             m.Name: self._workers.receive_name,
             m.CacheInvalid: self._workers.receive_cache_invalid,
+            m.Recalled: self._slowness.receive_recalled,
             m.LayersWanted: self._environments.receive_layers_wanted,
             m.EnvironmentReady: self._environments.receive_ready,
             m.EnvironmentFailed: self._environments.receive_failed,
@@ -154,6 +157,8 @@ class ManagerState:
         """Look at every worker and every waiting kind of task; to be called every second or so, after a `Tick`."""
         for worker in list(self._ledger.workers.values()):
             self._workers.check_worker(worker)
+            if worker.number in self._ledger.placement.workers:
+                self._slowness.check_worker(worker)
         for lane in self._ledger.placement.iter_waiting():
             self._check_lane(lane)
         self._ledger.placement.reconsider()
@@ -161,6 +166,9 @@ class ManagerState:
         return self.handle()
 
     def _check_lane(self, lane: Lane) -> None:
+        head = lane.find_head()
+        if head is not None and head.avoided:
+            self._slowness.release_head(head)
         workers = self._ledger.placement.workers.values()
         if not workers or any(self._ledger.placement.could_fit(lane, worker) for worker in workers):
             lane.unservable_since = None

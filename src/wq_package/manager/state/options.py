@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wq_package.resources import SharingRule
@@ -19,6 +20,9 @@ class StateOptions:
             no round trip idles it; 0 sends only what can run at once.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
         keepalive_timeout: seconds that it may take to answer.
+        fast_abort_multiplier: how many times the average time of its category a task may take before it is tried on
+            another worker; `None` for ever.
+        fast_abort_categories: the same for single categories, `None` included.
         greeting_timeout: seconds that a new connection has to say what it is.
         launcher: the script that runs a command inside an environment archive on a real Work Queue worker.
         run_call: the script that runs one call from files there.
@@ -31,5 +35,7 @@ class StateOptions:
     keepalive_interval: float = 120.0
     keepalive_timeout: float = 30.0
     greeting_timeout: float = 30.0
+    fast_abort_multiplier: float | None = None
+    fast_abort_categories: Mapping[str, float | None] = field(default_factory=dict)
     launcher: bytes = field(default=b"", repr=False)
     run_call: bytes = field(default=b"", repr=False)

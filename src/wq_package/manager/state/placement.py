@@ -183,8 +183,10 @@ class Placement:
         compared = 0
         for worker in self._iter_candidates(lane):
             if not self._may_run(lane, worker) or not box_fits(
-                self._find_box(lane, worker), worker.used, worker.total, times
+                self._find_box(lane, worker), worker.used, worker.total, 1 if worker.is_held else times
             ):
+                continue
+            if head.avoided == worker.number and len(self.workers) > 1:
                 continue
             if not head.inputs:
                 return worker
@@ -266,6 +268,14 @@ class Placement:
     def could_fit(self, lane: Lane, worker: WorkerRecord) -> bool:
         """Tell whether the worker could run a task of this lane if it were idle."""
         return box_fits(self._find_box(lane, worker), [0, 0, 0, 0], worker.total)
+
+    def has_other(self, lane: Lane, worker: WorkerRecord) -> bool:
+        """Tell whether another worker could run a task of this lane if it were idle."""
+        return any(
+            self.could_fit(lane, other) and lane.key not in other.refused
+            for other in self.workers.values()
+            if other is not worker
+        )
 
     def is_hopeless(self, environment: EnvironmentRecord) -> bool:
         """Tell whether every connected worker has failed to use this environment."""

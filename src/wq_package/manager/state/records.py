@@ -75,6 +75,22 @@ class TaskRecord:
     box: Box = NO_BOX
     worker: WorkerRecord | None = None
     run: RunRecord | None = None
+    queued_since: float | None = None
+    """Since when it is known to wait behind others at its worker."""
+    began: float | None = None
+    """Since when it is known that it may run, if anybody wants to know."""
+    is_recalled: bool = False
+    times_slow: int = 0
+    """How often it was taken from a worker because it took too long there."""
+    avoided: int = 0
+    """The worker that it is not to go to again, as long as another one will do: those behind it wait, or for a sweep."""
+
+    def forget_attempt(self) -> None:
+        """Be as if no worker had had it, but for how that ended."""
+        self.state = TaskState.READY
+        self.worker = self.queued_since = self.began = None
+        self.run = None if self.run is None else RunRecord()
+        self.is_recalled = False
 
 
 @dataclass(slots=True, eq=False)
@@ -225,6 +241,11 @@ class WorkerRecord:
     last_heard: float = 0.0
     last_check: float = 0.0
     tasks_done: int = 0
+    is_slow: bool = False
+    """Whether a task was taken from it because it took too long, and none has ended in time since."""
+    held_until: float = 0.0
+    is_held: bool = False
+    """Whether nothing is sent ahead to it, because something long is in the way."""
     joined_epoch: float = 0.0
 
     @property

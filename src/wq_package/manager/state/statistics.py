@@ -15,6 +15,8 @@ class Statistics:
         tasks_fetching: ended, with outputs on their way.
         tasks_unservable: waiting, and no connected worker is large enough for them.
         retries: how often a task went back to the queue after losing its worker.
+        tasks_recalled: how often one did because it waited at a worker behind a long one.
+        workers_fast_aborted: how many were dropped because they were slow.
     """
 
     tasks_submitted: int = 0
@@ -27,11 +29,13 @@ class Statistics:
     tasks_cancelled: int = 0
     retries: int = 0
     dispatches: int = 0
+    tasks_recalled: int = 0
     workers_connected: int = 0
     workers_busy: int = 0
     workers_joined: int = 0
     workers_lost: int = 0
     workers_refused: int = 0
+    workers_fast_aborted: int = 0
     cores_total: float = 0.0
     cores_committed: float = 0.0
     bytes_sent: int = 0
@@ -57,4 +61,7 @@ class Counters:
     joined: int = 0
     lost: int = 0
     refused: int = 0
+    fast_aborted: int = 0
+    recalled: int = 0
+    ran: int = 0
     seconds: float = 0.0
