@@ -118,11 +118,11 @@ class FakeManager:
             is_returned, value = pickle.loads(answer) if answer else (False, {})
             self.answers[header.task_id] = Answer(header, body[: header.output_size], value, is_returned)
 
-    async def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    async def wait_for(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(condition)
 
-    async def wait_for_message(self, kind: type, seconds: float = 30.0) -> Any:
+    async def wait_for_message(self, kind: type, seconds: float = 60.0) -> Any:
         """Wait until a message of a kind has come; take it out and return it."""
 
         def find() -> list[m.Event]:
@@ -161,7 +161,7 @@ class FakeManager:
         self.send(m.CallTask(self._last, environment, digest, len(body), **options), body)
         return self._last
 
-    async def answer(self, task_id: int, seconds: float = 30.0) -> Answer:
+    async def answer(self, task_id: int, seconds: float = 60.0) -> Answer:
         await self.wait_for(lambda: task_id in self.answers, seconds)
         return self.answers[task_id]
 
@@ -254,7 +254,7 @@ class RunningWorker:
     workdir: Path
     errors: str = ""
 
-    async def wait(self, seconds: float = 30.0) -> int:
+    async def wait(self, seconds: float = 60.0) -> int:
         async with asyncio.timeout(seconds):
             _, errors = await self.process.communicate()
         self.errors = errors.decode()

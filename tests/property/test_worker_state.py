@@ -55,6 +55,8 @@ class WorkerMachine(RuleBasedStateMachine):
         self.examining: list[str] = []
         self.composing: list[str] = []
         self.coming: list[str] = []
+        self.claims: set[str] = set()  # layers that are ours to fetch
+        self.awaited: list[str] = []  # layers that other workers fetch
         self.is_answered = True
         self.is_announced = False
         self.feed(m.Hello(1, "s"))
@@ -82,6 +84,8 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.examining.append(action.offer.digest)
             case act.ComposeEnvironment():
                 self.composing.append(action.offer.digest)
+            case act.ReleaseLayer():
+                self.claims.remove(action.digest)
             case _:
                 self.check(action)
 
@@ -107,6 +111,7 @@ class WorkerMachine(RuleBasedStateMachine):
             self.is_announced = True
         elif isinstance(message, m.LayersWanted):
             assert not set(message.digests) & set(self.coming), "asked for twice"
+            assert set(message.digests) <= self.claims, "asked for what is not ours to fetch"
             self.coming.extend(message.digests)
         elif isinstance(message, m.Recalled):
             assert set(message.task_ids) <= self.sent, "given back, but not waited for"
@@ -216,20 +221,39 @@ class WorkerMachine(RuleBasedStateMachine):
         self.feed(ev.Clock())
 
     @precondition(lambda self: self.examining)
-    @rule(here=st.sets(st.sampled_from(["1", "2", "3"])), is_broken=st.booleans())
-    def examine(self, here: set[str], is_broken: bool) -> None:
+    @rule(
+        here=st.sets(st.sampled_from(["1", "2", "3"])),
+        elsewhere=st.sets(st.sampled_from(["1", "2", "3"])),
+        is_broken=st.booleans(),
+    )
+    def examine(self, here: set[str], elsewhere: set[str], is_broken: bool) -> None:
         name = self.examining.pop(0)
         if is_broken:
             self.feed(ev.EnvironmentBroken(name, "broken"))
         else:
-            missing = tuple(layer for layer in LAYERS[name] if layer not in here)
-            self.feed(ev.EnvironmentExamined(name, missing))
+            missing = [layer for layer in LAYERS[name] if layer not in here]
+            awaited = tuple(layer for layer in missing if layer in elsewhere or layer in self.claims)
+            mine = tuple(layer for layer in missing if layer not in awaited)
+            self.claims.update(mine)
+            self.awaited.extend(awaited)
+            self.feed(ev.EnvironmentExamined(name, mine, awaited))
+
+    @precondition(lambda self: self.awaited)
+    @rule(is_given_up=st.booleans())
+    def stop_waiting(self, is_given_up: bool) -> None:
+        layer = self.awaited.pop(0)
+        if is_given_up and layer not in self.claims:
+            self.claims.add(layer)
+            self.feed(ev.LayerClaimed(layer))
+        else:
+            self.feed(ev.LayerStored(layer))
 
     @precondition(lambda self: self.coming)
     @rule(data=st.data(), is_broken=st.booleans())
     def store_layer(self, data: st.DataObject, is_broken: bool) -> None:
         layer = data.draw(st.sampled_from(sorted(self.coming)))
         self.coming.remove(layer)
+        self.claims.remove(layer)
         self.feed(ev.LayerBroken(layer, "damaged") if is_broken else ev.LayerStored(layer))
 
     @precondition(lambda self: self.composing)
@@ -256,6 +280,8 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.feed(ev.EnvironmentExamined(self.examining.pop(0), ()))
             elif self.coming:
                 self.feed(ev.LayerStored(self.coming.pop(0)))
+            elif self.awaited:
+                self.feed(ev.LayerStored(self.awaited.pop(0)))
             elif self.composing:
                 self.feed(ev.EnvironmentComposed(self.composing.pop(0)))
             elif self.running:

@@ -466,7 +466,10 @@ class CallTask:
 
 @dataclass(frozen=True, slots=True)
 class LayersWanted:
-    """Which layers of an offered environment this worker's store lacks; empty if it has them all."""
+    """Which layers of an offered environment this worker is to get; empty if its store has, or will have, them all.
+
+    Said once as the answer to every offer; and again for a layer that another worker of the same store was to get and did not.
+    """
 
     environment: str
     digests: tuple[str, ...]

@@ -135,6 +135,13 @@ class ExamineEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLayer:
+    """Let another worker fetch a layer that was ours to fetch."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ComposeEnvironment:
     """Compose, check and warm up; answer with `EnvironmentComposed` or `EnvironmentBroken`."""
 
@@ -158,6 +165,6 @@ class Leave:
 
 Action = (
     Send | StartRun | StartCall | KillRun | KillCall | ReturnCall | DropCall | RemoveEntry | SendEntry | SendResults
-    | SendCallResult | ExamineEnvironment | ComposeEnvironment | Disconnect | Leave
+    | SendCallResult | ExamineEnvironment | ReleaseLayer | ComposeEnvironment | Disconnect | Leave
 )  # fmt: skip
 """Everything that the shell can be told to do."""

@@ -128,6 +128,11 @@ class Worker:
             self._environments = EnvironmentRoom(Store(self.options.store or default_store_root()))
         return self._environments
 
+    def release_layers(self) -> None:
+        """Let other workers fetch what this one was to fetch from its manager."""
+        if self._environments is not None:
+            self._environments.release_layers()
+
     # -- its life ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -3,7 +3,8 @@
     offered → examining → receiving → composing → ready
                   └───────────┴────────────┴────→ failed → (offered again) examining
 
-Knows digests. A layer that two environments need is asked for once. Knows nothing of the store or of tasks.
+Knows digests. A layer that two environments need is asked for once; one that another worker of the same store fetches is
+not asked for at all, unless that worker gives it up. Knows nothing of the store or of tasks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wq_package.protocol import messages as wire
-from wq_package.worker.actions import Action, ComposeEnvironment, ExamineEnvironment, Send
+from wq_package.worker.actions import Action, ComposeEnvironment, ExamineEnvironment, ReleaseLayer, Send
 
 __all__ = ["EnvironmentTable"]
 
@@ -63,16 +64,24 @@ class EnvironmentTable:
         self._environments[offer.digest] = _Environment(offer)
         return [ExamineEnvironment(offer)]
 
-    def want(self, digest: str, missing: Iterable[str]) -> list[Action]:
-        """Ask for the layers that the store lacks."""
+    def want(self, digest: str, missing: Iterable[str], awaited: Iterable[str] = ()) -> list[Action]:
+        """Ask for the layers that the store lacks, but not for those that another worker fetches."""
         environment = self._environments[digest]
         if environment.progress is not _Progress.EXAMINING:
             return []
-        environment.missing = set(missing)
+        environment.missing = {*missing, *awaited}
         environment.progress = _Progress.RECEIVING
         wanted = tuple(layer for layer in missing if layer not in self._asked)
         self._asked.update(wanted)
         return [Send(wire.LayersWanted(digest, wanted)), *_compose_complete(environment)]
+
+    def claim(self, layer: str) -> list[Action]:
+        """Ask for a layer that another worker was to fetch, if it is still needed."""
+        for digest, environment in self._environments.items():
+            if layer in environment.missing and environment.progress is _Progress.RECEIVING:
+                self._asked.add(layer)
+                return [Send(wire.LayersWanted(digest, (layer,)))]
+        return [ReleaseLayer(layer)]
 
     def add_layer(self, layer: str) -> list[Action]:
         """Count a layer as here."""

@@ -12,8 +12,10 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,9 +29,10 @@ from wq_package.worker.functions import Interpreter
 
 if TYPE_CHECKING:
     from wq_package.worker.store import Store
+    from wq_package.worker.store.claims import Claims
     from wq_package.worker.store.locks import Lease
 
-__all__ = ["EnvironmentRoom", "LayerFeed", "render_failure"]
+__all__ = ["EnvironmentRoom", "Lacking", "LayerFeed", "render_failure"]
 
 _log = logging.getLogger(__name__)
 _ROOM_BYTES = 8 * 2**20
@@ -42,11 +45,13 @@ class LayerFeed(io.RawIOBase):
 
     Args:
         loop: the loop that writes.
+        on_read: called in the thread whenever some bytes have come.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self._loop = loop
+        self._on_read = on_read
         self._condition = threading.Condition()
         self._pieces: deque[memoryview] = deque()
         self._waiting = 0
@@ -106,6 +111,7 @@ class LayerFeed(io.RawIOBase):
             count = min(len(piece), len(view))
             view[:count] = piece[:count]
             self._consume(count)
+        self._on_read()
         return count
 
     def _consume(self, count: int) -> None:
@@ -119,6 +125,19 @@ class LayerFeed(io.RawIOBase):
             self._loop.call_soon_threadsafe(self._room.set)
 
 
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Layers that the store lacks.
+
+    Attributes:
+        mine: this worker has undertaken to fetch them.
+        awaited: another worker of the store has.
+    """
+
+    mine: tuple[str, ...]
+    awaited: tuple[str, ...]
+
+
 class EnvironmentRoom:
     """Brings environments from the wire to their prefixes.
 
@@ -129,24 +148,67 @@ class EnvironmentRoom:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
+        self._quick = ThreadPoolExecutor(1, thread_name_prefix="claims")  # never waits for a network
+        self._claims = store.open_claims()
         self._leases: dict[str, Lease] = {}
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
 
-    async def find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
+    async def find_missing(self, offer: wire.EnvironmentOffer) -> Lacking:
         """Name the layers of an offer that the store lacks; those that it has are kept from now on.
 
         Raises:
             WQPackageError: the offer makes no sense, or the store cannot be used.
             OSError: likewise.
         """
-        return await self._call(self._find_missing, offer)
+        return await self._call(self._quick, self._find_missing, offer, self._claims)
 
-    def _find_missing(self, offer: wire.EnvironmentOffer) -> tuple[str, ...]:
+    def _find_missing(self, offer: wire.EnvironmentOffer, claims: Claims) -> Lacking:
         index = _parse_index(offer)
         check_platform(index)  # before anything travels
         self._sizes.update({layer.digest: layer.size for layer in index.layers})
         self._hold(offer.digest, index.digests)
-        return self._store.find_missing_layers(index.digests)
+        missing = self._store.find_missing_layers(index.digests)
+        return self._claim(missing, claims)
+
+    async def look_again(self, awaited: Sequence[str]) -> Lacking:
+        """Tell which layers are still awaited, and which are now ours to fetch; the others are here.
+
+        Raises:
+            OSError: the store cannot be used.
+        """
+        return await self._call(self._quick, self._look_again, awaited, self._claims)
+
+    def _look_again(self, awaited: Sequence[str], claims: Claims) -> Lacking:
+        left = [digest for digest in awaited if not self._store.has_layer(digest)]
+        # One lock tells enough, or dozens of workers would spend their time trying all of them.
+        first = self._claim(left[:1], claims)
+        if first.awaited:
+            return Lacking((), tuple(left))
+        others = self._claim(left[1:], claims)
+        return Lacking(first.mine + others.mine, others.awaited)
+
+    def _claim(self, layers: Sequence[str], claims: Claims) -> Lacking:
+        mine: list[str] = []
+        awaited: list[str] = []
+        for digest in layers:
+            if self._store.has_layer(digest):
+                continue
+            if not claims.take(digest):
+                awaited.append(digest)
+            elif self._store.has_layer(digest):  # it came between the two looks
+                claims.give_back(digest)
+            else:
+                mine.append(digest)
+        return Lacking(tuple(mine), tuple(awaited))
+
+    def release_layer(self, digest: str) -> None:
+        """Let another worker fetch a layer."""
+        self._claims.give_back(digest)
+
+    def release_layers(self) -> None:
+        """Let others fetch all that this worker had undertaken to fetch: its manager has gone."""
+        self._claims.close()
+        self._claims = self._store.open_claims()
 
     def _hold(self, environment: str, layers: tuple[str, ...]) -> None:
         if environment not in self._leases:
@@ -154,8 +216,8 @@ class EnvironmentRoom:
 
     def receive_layer(self, layer: wire.Layer, on_end: Callable[[str], None]) -> LayerFeed:
         """Begin to store a layer; `on_end` is called with what went wrong, or with an empty text."""
-        loop = asyncio.get_running_loop()
-        feed = LayerFeed(loop)
+        loop, claims = asyncio.get_running_loop(), self._claims
+        feed = LayerFeed(loop, partial(claims.note_progress, layer.digest))
         size = self._sizes.get(layer.digest, 0)  # the wire tells the compressed one only
 
         def store() -> None:
@@ -165,7 +227,12 @@ class EnvironmentRoom:
             except (WQPackageError, OSError) as failure:
                 error = f"layer {layer.digest[:12]} could not be stored: {render_failure(failure)}"
                 feed.abort()
-            loop.call_soon_threadsafe(on_end, error)
+            loop.call_soon_threadsafe(end, error)
+
+        def end(error: str) -> None:
+            # In the loop: whoever claims it next comes after what the state makes of this.
+            claims.give_back(layer.digest)
+            on_end(error)
 
         self._threads.submit(store)
         return feed
@@ -177,20 +244,21 @@ class EnvironmentRoom:
             WQPackageError: the store cannot be used.
             OSError: likewise.
         """
-        prefix = await self._call(self._compose, offer)
+        prefix = await self._call(self._threads, self._compose, offer)
         environ = make_environment_variables(prefix, {k: v for k, v in os.environ.items() if k != "DISPLAY"})
         return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
 
     def _compose(self, offer: wire.EnvironmentOffer) -> Path:
         return self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
 
-    async def _call(self, function: Callable[..., _T], *args: object) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *args)
+    async def _call(self, threads: ThreadPoolExecutor, function: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
 
     def close(self) -> None:
         """Let every environment go."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._claims.close()
+        for threads in (self._threads, self._quick):
+            threads.shutdown(wait=True, cancel_futures=True)
         for lease in self._leases.values():
             lease.close()
 

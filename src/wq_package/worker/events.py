@@ -92,10 +92,23 @@ class CallReturned:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentExamined:
-    """The store lacks these layers of an offered environment."""
+    """The store lacks these layers of an offered environment.
+
+    Attributes:
+        missing: to be fetched by this worker.
+        awaited: on their way to another worker of the same store; answered by `LayerStored` or `LayerClaimed`.
+    """
 
     environment: str
     missing: tuple[str, ...]
+    awaited: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerClaimed:
+    """A layer that another worker was to fetch will not come from there: it is ours to fetch now."""
+
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +153,7 @@ class Drain:
 
 Event = (
     CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
-    | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned
+    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
     | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
 )  # fmt: skip

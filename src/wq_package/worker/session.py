@@ -53,6 +53,7 @@ _log = logging.getLogger(__name__)
 _INLINE_OUTPUT = 64 * 1024
 _TICK_SECONDS = 1.0
 _DRAIN_QUIET_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
 _PROTOCOL = 9
 _PARTING_SECONDS = 5.0
 
@@ -271,6 +272,8 @@ class Session:
                 self._send_results(action)
             case act.ExamineEnvironment():
                 self._spawn(self._examine(action.offer))
+            case act.ReleaseLayer():
+                worker.environments.release_layer(action.digest)
             case act.ComposeEnvironment():
                 self._spawn(self._compose(action.offer))
             case act.Disconnect():
@@ -408,11 +411,23 @@ class Session:
     async def _examine(self, offer: wire.EnvironmentOffer) -> None:
         self._offered[offer.digest] = time.monotonic()
         try:
-            missing = await self._worker.environments.find_missing(offer)
+            lacking = await self._worker.environments.find_missing(offer)
+            self.handle(ev.EnvironmentExamined(offer.digest, lacking.mine, lacking.awaited))
+            await self._await_layers(lacking.awaited)
         except (WQPackageError, OSError) as error:
             self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
-        else:
-            self.handle(ev.EnvironmentExamined(offer.digest, missing))
+
+    async def _await_layers(self, awaited: tuple[str, ...]) -> None:
+        """Wait for what other workers fetch into the store, and fetch ourselves what they give up."""
+        while awaited:
+            await asyncio.sleep(_LOOK_SECONDS)
+            lacking = await self._worker.environments.look_again(awaited)
+            for digest in awaited:
+                if digest in lacking.mine:
+                    self.handle(ev.LayerClaimed(digest))
+                elif digest not in lacking.awaited:
+                    self.handle(ev.LayerStored(digest))
+            awaited = lacking.awaited
 
     async def _compose(self, offer: wire.EnvironmentOffer) -> None:
         name, began = offer.digest[:12], time.monotonic()
@@ -493,6 +508,7 @@ class Session:
         self._link.abort()
         for feed in self._feeds:
             feed.abort()
+        self._worker.release_layers()
         self._receiver.abort()
         self._body.abort()
         for serial in self._state.list_runs():

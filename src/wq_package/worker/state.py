@@ -54,6 +54,7 @@ from wq_package.worker.events import (
     Event,
     FunctionStored,
     LayerBroken,
+    LayerClaimed,
     LayerStored,
     RunEnded,
 )
@@ -557,7 +558,10 @@ class WorkerState:
         return self._environments.offer(offer)
 
     def _ask_for_layers(self, event: EnvironmentExamined, _now: float) -> list[Action]:
-        return self._environments.want(event.environment, event.missing)
+        return self._environments.want(event.environment, event.missing, event.awaited)
+
+    def _claim_layer(self, event: LayerClaimed, _now: float) -> list[Action]:
+        return self._environments.claim(event.digest)
 
     def _accept_layer(self, event: LayerStored, _now: float) -> list[Action]:
         return self._environments.add_layer(event.digest) + self._fail_lost()
@@ -611,6 +615,7 @@ _RULES: dict[type[Event], Callable[[WorkerState, Any, float], list[Action]]] = {
     Drain: WorkerState._drain,
     wire.EnvironmentOffer: WorkerState._accept_offer,
     EnvironmentExamined: WorkerState._ask_for_layers,
+    LayerClaimed: WorkerState._claim_layer,
     LayerStored: WorkerState._accept_layer,
     LayerBroken: WorkerState._fail_layer,
     EnvironmentComposed: WorkerState._make_ready,

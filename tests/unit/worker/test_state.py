@@ -18,6 +18,7 @@ from wq_package.worker.actions import (
     KillCall,
     KillRun,
     Leave,
+    ReleaseLayer,
     RemoveEntry,
     ReturnCall,
     Send,
@@ -40,6 +41,7 @@ from wq_package.worker.events import (
     EnvironmentExamined,
     FunctionStored,
     LayerBroken,
+    LayerClaimed,
     LayerStored,
     RunEnded,
 )
@@ -570,6 +572,31 @@ def test_environment__offered_anew_after_broken_layers__asks_for_all_that_is_mis
 
     assert state.handle(make_offer(), NOW) == [ExamineEnvironment(make_offer())]
     assert state.handle(EnvironmentExamined("e", ("a", "b")), NOW) == [Send(m.LayersWanted("e", ("a", "b")))]
+
+
+def test_environment__layers_on_their_way_to_another_worker__are_awaited_and_not_asked_for() -> None:
+    state = make_state()
+    state.handle(make_offer(), NOW)
+    assert state.handle(EnvironmentExamined("e", (), ("a", "b")), NOW) == [Send(m.LayersWanted("e", ()))]
+    assert state.handle(LayerStored("a"), NOW) == []
+    assert state.handle(LayerStored("b"), NOW) == [ComposeEnvironment(make_offer())]
+
+
+def test_environment__other_worker_gives_a_layer_up__it_is_asked_for() -> None:
+    state = make_state()
+    state.handle(make_offer(), NOW)
+    state.handle(EnvironmentExamined("e", ("a",), ("b",)), NOW)
+    assert state.handle(LayerClaimed("b"), NOW) == [Send(m.LayersWanted("e", ("b",)))]
+    state.handle(LayerStored("b"), NOW)
+    assert state.handle(LayerStored("a"), NOW) == [ComposeEnvironment(make_offer())]
+
+
+def test_environment__claimed_layer_that_nobody_needs_any_more__is_released() -> None:
+    state = make_state()
+    state.handle(make_offer(), NOW)
+    state.handle(EnvironmentExamined("e", ("a",), ("b",)), NOW)
+    state.handle(LayerBroken("a", "damaged"), NOW)
+    assert state.handle(LayerClaimed("b"), NOW) == [ReleaseLayer("b")]
 
 
 def test_environment__refused_before_any_layer__still_answers_the_offer_first() -> None:

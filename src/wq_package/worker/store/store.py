@@ -37,6 +37,7 @@ from wq_package.archive.layer import (
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.unpack import check_room, unpack_layer
 from wq_package.errors import ArchiveError
+from wq_package.worker.store.claims import Claims
 from wq_package.worker.store.eviction import Kept, choose_evictions
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
 from wq_package.worker.store.scratch import open_scratch, remove_abandoned
@@ -89,6 +90,14 @@ class Store:
     def find_missing_layers(self, digests: Sequence[str]) -> tuple[str, ...]:
         """Tell which layers are not here; one that is found damaged is dropped, and missing from then on."""
         return tuple(digest for digest in dict.fromkeys(digests) if not self._check_layer(digest))
+
+    def has_layer(self, digest: str) -> bool:
+        """Tell whether a layer is here, without a look at its files."""
+        return self._place("layers", digest).is_dir()
+
+    def open_claims(self) -> Claims:
+        """Make the book of the layers that one process undertakes to fetch."""
+        return Claims(self.root / "locks")
 
     def add_layer(self, digest: str, size_hint: int, stream: BinaryIO) -> None:
         """Unpack a layer as it arrives; it is there when this returns, and else as if nothing had happened.
@@ -258,8 +267,9 @@ class Store:
         for digest in self.find_missing_layers(index.digests):
             layer = reader.find_layer(digest)
             assert layer is not None
-            with reader.open_layer(digest) as stream:
-                self.add_layer(digest, layer.size, stream)
+            with hold_lock(self._lock("claim", digest)), reader.open_layer(digest) as stream:
+                if not self.has_layer(digest):  # another process may have unpacked it while we waited
+                    self.add_layer(digest, layer.size, stream)
         return self.compose(index.environment, index.digests, reader.index_text)
 
     def _translate(self, error: OSError) -> ArchiveError:
