@@ -270,12 +270,6 @@ class Session:
                 self._return_call(action.serial)
             case act.SendResults():
                 self._send_results(action)
-            case act.ExamineEnvironment():
-                self._spawn(self._examine(action.offer))
-            case act.ReleaseLayer():
-                worker.environments.release_layer(action.digest)
-            case act.ComposeEnvironment():
-                self._spawn(self._compose(action.offer))
             case act.Disconnect():
                 self._fail(RemoteProtocolError(action.reason))
             case act.Leave():
@@ -295,6 +289,17 @@ class Session:
             case act.SendEntry():
                 path = None if action.key is None else worker.entries.locate(action.key)
                 self._outbox.send_entry(action.name, path, is_recursive=action.is_recursive)
+            case _:
+                self._stage(action)
+
+    def _stage(self, action: act.Action) -> None:
+        match action:
+            case act.ExamineEnvironment():
+                self._spawn(self._examine(action.offer))
+            case act.ReleaseLayer():
+                self._worker.environments.release_layer(action.digest)
+            case act.ComposeEnvironment():
+                self._spawn(self._compose(action.offer))
             case _:
                 raise AssertionError(action)
 
