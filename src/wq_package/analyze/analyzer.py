@@ -20,10 +20,11 @@ from wq_package.analyze.extract import (
     FoundImport,
     extract_imports,
 )
-from wq_package.analyze.gather import Gatherer, Unit
+from wq_package.analyze.gather import Gatherer
 from wq_package.analyze.parsing import parse_source
 from wq_package.analyze.slices import slice_program
 from wq_package.analyze.sources import SourceFile, iter_source_paths, locate_source, read_source
+from wq_package.analyze.units import Unit
 from wq_package.errors import AnalysisError, AppNotFoundError
 
 __all__ = ["analyze_app", "analyze_file", "analyze_files", "analyze_imports", "analyze_source"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wq_package.analyze.analysis import AppKind
 from wq_package.analyze.conditions import find_dotted_name
-from wq_package.analyze.extract import iter_child_statements, list_children
+from wq_package.analyze.nodes import iter_child_statements, list_children
 
 __all__ = [
     "AppNode",

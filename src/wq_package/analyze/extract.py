@@ -7,14 +7,12 @@ Does not know who provides a module or what an app is.
 from __future__ import annotations
 
 import ast
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from wq_package.analyze.analysis import ImportKind
 from wq_package.analyze.conditions import Cause, find_dotted_name, judge_test
 from wq_package.analyze.dynamic import has_call_marker, read_call
+from wq_package.analyze.nodes import iter_child_statements, list_children
 from wq_package.analyze.target import Target
 
 __all__ = [
@@ -24,10 +22,6 @@ __all__ = [
     "Note",
     "extract_imports",
     "find_aliases",
-    "find_path_literal",
-    "iter_child_statements",
-    "list_children",
-    "walk_tree",
 ]
 
 
@@ -137,15 +131,6 @@ def find_aliases(tree: ast.AST) -> dict[str, str]:
         else:
             stack.extend(iter_child_statements(node))
     return aliases
-
-
-def iter_child_statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements directly inside a statement, with the handlers and cases between them."""
-    fields = node.__dict__
-    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
-        children = fields.get(name)
-        if isinstance(children, list):
-            yield from children
 
 
 def extract_imports(tree: ast.Module, target: Target, *, source: str | bytes | None = None) -> Extraction:
@@ -328,74 +313,3 @@ class _Extractor:
 
 def _weaken(context: Context, kind: ImportKind) -> Context:
     return context if context.kind is not ImportKind.REQUIRED else replace(context, kind=kind)
-
-
-def find_path_literal(call: ast.Call, path: str) -> str | None:
-    """Tell which folder `sys.path.insert(0, …)` or `sys.path.append(…)` adds, if the source says it.
-
-    Args:
-        call: the call.
-        path: the source's own path, for what is relative to `__file__`.
-    """
-    if not call.args:
-        return None
-    own = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - plain strings all the way
-    texts = [node.value for node in walk_tree(call.args[-1]) if isinstance(node, ast.Constant)]
-    names = {node.id for node in walk_tree(call.args[-1]) if isinstance(node, ast.Name)}
-    attributes = [node.attr for node in walk_tree(call.args[-1]) if isinstance(node, ast.Attribute)]
-    words = [text for text in texts if isinstance(text, str)]
-    if "__file__" not in names and (len(words) != 1 or not isinstance(call.args[-1], ast.Constant)):
-        return None
-    ups = max(attributes.count("parent") + attributes.count("dirname") - 1, 0)
-    if "parents" in attributes:
-        ups = next((index for index in texts if isinstance(index, int)), 0)
-    return os.path.normpath("/".join([own, *[".."] * ups, *words]))
-
-
-def walk_tree(start: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and everything in it, in the order of the source; no depth of nesting ends it."""
-    stack = [start]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(list_children(node)[::-1])
-
-
-_WITHOUT_NODES = frozenset(
-    (
-        "ctx",
-        "op",
-        "ops",
-        "id",
-        "attr",
-        "asname",
-        "module",
-        "level",
-        "kind",
-        "type_comment",
-        "conversion",
-        "arg",
-        "rest",
-    )
-)
-
-
-@cache
-def _list_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    """List the fields of a kind of node that may have nodes in them worth a visit."""
-    return tuple(name for name in kind._fields if name not in _WITHOUT_NODES)
-
-
-def list_children(node: ast.AST) -> list[ast.AST]:
-    """List the nodes directly inside a node, operators and contexts left out: several times as fast as `ast` does it."""
-    if isinstance(node, ast.Name | ast.Constant):
-        return []
-    children: list[ast.AST] = []
-    fields = node.__dict__
-    for name in _list_fields(type(node)):  # type: ignore[arg-type]  # classes are hashable, whatever the stubs say
-        value = fields.get(name)
-        if isinstance(value, list):
-            children += [item for item in value if isinstance(item, ast.AST)]
-        elif isinstance(value, ast.AST):
-            children.append(value)
-    return children

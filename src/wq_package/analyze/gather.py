@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from wq_package.analyze.analysis import (
@@ -27,55 +27,30 @@ from wq_package.analyze.analysis import (
     Severity,
     Suggestion,
 )
-from wq_package.analyze.apps import AppNode, find_apps
-from wq_package.analyze.closure import Closure, Pin
+from wq_package.analyze.apps import AppNode
+from wq_package.analyze.closure import Closure
+from wq_package.analyze.conclude import Wanted, describe_pin, explain_doubt, find_unpinned, raise_errors
 from wq_package.analyze.extract import (
-    Extraction,
     FoundImport,
     Note,
-    extract_imports,
-    find_path_literal,
 )
 from wq_package.analyze.finder import FolderCache, FoundModule
 from wq_package.analyze.implied import find_implied, has_implied_marker
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
 from wq_package.analyze.metadata import Need, iter_needs, parse_need
-from wq_package.analyze.parsing import parse_loosely, parse_source
 from wq_package.analyze.resolve import Answer, Chain
+from wq_package.analyze.search_paths import find_path_literal
 from wq_package.analyze.slices import Slice, slice_program
 from wq_package.analyze.sources import SourceFile, locate_source, make_label, read_source
 from wq_package.analyze.target import make_target
-from wq_package.errors import AnalysisError, SourceSyntaxError, UnresolvedImportsError
+from wq_package.analyze.units import Unit, open_unit
+from wq_package.errors import AnalysisError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
-__all__ = ["Gatherer", "Unit"]
+__all__ = ["Gatherer"]
 
 _NOT_REACHED = "not reached"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One source with its imports."""
-
-    source: SourceFile
-    extraction: Extraction
-
-    def find_apps(self) -> list[AppNode]:
-        """Find the Parsl apps of the source; nearly all sources lack the word that every app decorator ends in."""
-        text = self.source.text
-        has_word = b"_app" in text if isinstance(text, bytes) else "_app" in text
-        return find_apps(self.extraction.tree, self.extraction.aliases) if has_word else []
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """One distribution that the code wants, and where."""
-
-    need: Need
-    resolver: Resolver
-    detail: str
-    locations: list[Location] = field(default_factory=list)
 
 
 class Gatherer:
@@ -92,7 +67,7 @@ class Gatherer:
         self.apps: tuple[App, ...] = ()
         self.uses: list[ImportUse] = []
         self.problems: list[Problem] = []
-        self.wanted: dict[str, _Wanted] = {}
+        self.wanted: dict[str, Wanted] = {}
         self.suggestions: list[Suggestion] = []
         self.extra_folders: list[str] = []
         self.doubts: dict[object, list[tuple[ImportUse, Answer]]] = {}
@@ -100,7 +75,7 @@ class Gatherer:
         self.work: deque[tuple[FoundModule, SourceFile]] = deque()
         for text in options.extra:
             need = _parse_given(text, "--extra")
-            self.wanted[need.key] = _Wanted(need, Resolver.EXTRA, f"`{text}`")
+            self.wanted[need.key] = Wanted(need, Resolver.EXTRA, f"`{text}`")
 
     def load(self, path: Path, *, is_only: bool) -> Unit | None:
         """Read and parse a file; of several, one that cannot be read is a problem and not the end."""
@@ -113,20 +88,9 @@ class Gatherer:
             return None
 
     def open(self, source: SourceFile) -> Unit:
-        """Parse a source."""
-        self.problems += source.problems
-        try:
-            tree = parse_source(source.text, source.path)
-        except SourceSyntaxError as error:
-            if not self.options.keep_going and self.target.is_running:
-                raise
-            text = source.text if isinstance(source.text, str) else source.text.decode("utf-8", "replace")
-            tree = parse_loosely(text)
-            problem = "cannot be parsed; only its plain import statements are taken"
-            severity = Severity.ERROR if self.target.is_running else Severity.WARNING
-            place = source.locate(error.line) if error.line else Location(source.path)
-            self.problems.append(Problem(severity, f"{problem} ({error.text})", place))
-        unit = Unit(source, extract_imports(tree, self.target, source=source.text))
+        """Parse a source, and note what it says of itself."""
+        unit = open_unit(source, self.target, is_lenient=self.options.keep_going)
+        self.problems += unit.problems
         for call in unit.extraction.paths:
             self.add_search_folder(unit, call)
         return unit
@@ -145,7 +109,7 @@ class Gatherer:
                 continue
             self.chain.declared[need.key] = (need, resolver)
             if self.options.app is None:
-                wanted = self.wanted.setdefault(need.key, _Wanted(need, resolver, f"`{text}`"))
+                wanted = self.wanted.setdefault(need.key, Wanted(need, resolver, f"`{text}`"))
                 wanted.locations.append(location)
 
     def take_all(self, unit: Unit) -> None:
@@ -272,7 +236,7 @@ class Gatherer:
         elif answer.origin is Origin.UNKNOWN:
             return replace(use, is_used=False, note="unresolved")
         for claim in answer.claims:
-            wanted = self.wanted.setdefault(claim.need.key, _Wanted(claim.need, claim.resolver, claim.detail))
+            wanted = self.wanted.setdefault(claim.need.key, Wanted(claim.need, claim.resolver, claim.detail))
             extras = wanted.need.extras | claim.need.extras
             wanted.need = replace(
                 wanted.need, extras=extras, constraint=wanted.need.constraint or claim.need.constraint
@@ -315,11 +279,14 @@ class Gatherer:
         for wanted in self.wanted.values():
             closure.add(wanted.need)
         closure.close()
-        self.problems += [_explain_doubt(doubts) for doubts in self.doubts.values()]
+        self.problems += [explain_doubt(doubts) for doubts in self.doubts.values()]
         self.problems += closure.problems
-        self.warn_unpinned(closure)
-        self.raise_errors()
-        distributions = tuple(self.describe(key, pin) for key, pin in sorted(closure.pins.items()))
+        self.problems += find_unpinned(closure.pins, self.wanted)
+        if not self.options.keep_going:
+            raise_errors(self.problems, self.doubts.values())
+        distributions = tuple(
+            describe_pin(pin, self.wanted.get(key)) for key, pin in sorted(closure.pins.items())
+        )
         return Analysis(
             spec=self.make_spec(distributions),
             imports=tuple(self.uses),
@@ -327,45 +294,6 @@ class Gatherer:
             distributions=distributions,
             problems=tuple(dict.fromkeys(self.problems)),
             suggestions=tuple(self.suggestions),
-        )
-
-    def warn_unpinned(self, closure: Closure) -> None:
-        """Tell what was asked for by name but is not installed, so that no version of it is known."""
-        for key, wanted in self.wanted.items():
-            pin = closure.pins.get(key)
-            if pin is not None and pin.version is None and wanted.resolver is not Resolver.TABLE:
-                text = f"`{pin.name}` is not installed here; it goes into the spec without a version"
-                hint = f"install `{pin.name}` here, or give a version"
-                self.problems.append(
-                    Problem(Severity.WARNING, text, next(iter(wanted.locations), None), hint)
-                )
-
-    def raise_errors(self) -> None:
-        """Raise what is missing, unless the options say to keep going."""
-        errors = [problem for problem in self.problems if problem.severity is Severity.ERROR]
-        if not errors or self.options.keep_going:
-            return
-        hint = "; ".join(dict.fromkeys(problem.hint for problem in errors if problem.hint)) or None
-        issues = tuple(dict.fromkeys(map(str, errors)))
-        if len(errors) == sum(answer.origin is Origin.UNKNOWN for (_, answer), *_ in self.doubts.values()):
-            raise UnresolvedImportsError(issues, hint=hint)
-        raise AnalysisError(
-            "\n".join(["the analysis is incomplete:", *(f"  - {issue}" for issue in issues)]), hint=hint
-        )
-
-    def describe(self, key: str, pin: Pin) -> Distribution:
-        """Say of one pin why it is there."""
-        wanted = self.wanted.get(key)
-        resolver = pin.resolver or (wanted.resolver if wanted else Resolver.REQUIRED)
-        return Distribution(
-            name=pin.name,
-            version=pin.version,
-            requirement=pin.requirement,
-            resolver=resolver,
-            detail=wanted.detail if wanted else "",
-            imported_at=tuple(dict.fromkeys(wanted.locations)) if wanted else (),
-            required_by=tuple(sorted(pin.required_by)),
-            conda=pin.conda,
         )
 
     def make_spec(self, distributions: Sequence[Distribution]) -> EnvironmentSpec:
@@ -401,19 +329,3 @@ def _make_absolute(source: SourceFile, found: FoundImport) -> str | None:
         return None
     parts = [*base[: len(base) - found.level + 1], *([found.module] if found.module else [])]
     return ".".join(parts)
-
-
-def _explain_doubt(doubts: list[tuple[ImportUse, Answer]]) -> Problem:
-    """Tell once, with its first place, what is a guess or not known about an import name."""
-    use, answer = doubts[0]
-    more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
-    if answer.origin is not Origin.UNKNOWN:
-        text = f"`{use.module}` {answer.warning}{more}"
-        return Problem(Severity.WARNING, text, use.location, "check it, or say it with `--map`")
-    if not answer.candidates:
-        hint = "install what provides it, name it with `--map IMPORT=DISTRIBUTION`, or use `--keep-going`"
-        return Problem(Severity.ERROR, f"nothing here provides `{use.module}`{more}", use.location, hint)
-    names = ", ".join(f"`{candidate}`" for candidate in answer.candidates[:8])
-    text = f"`{use.module}` may come from several distributions: {names}{more}"
-    hint = f"choose with `--map {use.module.partition('.')[0]}={answer.candidates[0]}`"
-    return Problem(Severity.ERROR, text, use.location, hint)

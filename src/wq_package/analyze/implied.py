@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wq_package.analyze.conditions import find_dotted_name
-from wq_package.analyze.extract import list_children
+from wq_package.analyze.nodes import list_children
 
 __all__ = ["CALL_RULES", "TEXT_RULES", "ImpliedNeed", "find_implied", "has_implied_marker"]
 
