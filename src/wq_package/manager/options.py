@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from wq_package.catalog import CatalogAddress
 from wq_package.errors import QueueError
 from wq_package.manager.passwords import make_password
-from wq_package.resources import SharingRule
+from wq_package.resources import CategoryOptions, SharingRule
 from wq_package.task import TaskResult
 
 
@@ -29,6 +29,8 @@ class ManagerOptions:
         name: the project name.
         catalogs: whom to tell that this manager is there; nobody if empty, or without a name.
         rule: what an incomplete declaration of resources is worth.
+        categories: limits and labels of single categories, by name.
+        default_category: limits and labels of all others, each with statistics of its own.
         look_ahead: how many times a worker's resources may be promised to short tasks that wait at the worker.
         on_result: called in the manager's loop with each result, in place of `Manager.wait`.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
@@ -46,6 +48,8 @@ class ManagerOptions:
     name: str | None = None
     catalogs: tuple[CatalogAddress, ...] = ()
     rule: SharingRule = SharingRule.WHOLE_WORKER
+    categories: Mapping[str, CategoryOptions] = field(default_factory=dict)
+    default_category: CategoryOptions = field(default_factory=CategoryOptions)
     look_ahead: int = 16
     on_result: Callable[[TaskResult], None] | None = None
     keepalive_interval: float = 120.0

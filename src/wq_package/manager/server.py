@@ -400,6 +400,8 @@ def _make_state_options(options: ManagerOptions) -> StateOptions:
         session=secrets.token_hex(16),
         name=options.name or "",
         rule=options.rule,
+        categories=options.categories,
+        default_category=options.default_category,
         look_ahead=options.look_ahead,
         keepalive_interval=options.keepalive_interval,
         keepalive_timeout=options.keepalive_timeout,

@@ -5,6 +5,18 @@ Knows resources as numbers and nothing of tasks, workers, wires or clocks.
 
 from __future__ import annotations
 
+from wq_package.resources.category import CategoryOptions, LabelMode, Usage, find_usage
 from wq_package.resources.contract import SharingRule, compute_box, fits
+from wq_package.resources.labels import Labels, make_labels
 
-__all__ = ["SharingRule", "compute_box", "fits"]
+__all__ = [
+    "CategoryOptions",
+    "LabelMode",
+    "Labels",
+    "SharingRule",
+    "Usage",
+    "compute_box",
+    "find_usage",
+    "fits",
+    "make_labels",
+]

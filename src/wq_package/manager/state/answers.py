@@ -63,6 +63,8 @@ class AnswerDesk:
         if code is ResultCode.FORSAKEN or code is ResultCode.INPUT_MISSING:
             self._take_back(worker, record, result)
             return
+        if code is ResultCode.RESOURCE_EXHAUSTION and self._try_with_more(worker, record, result):
+            return
         worker.give_back(record.box)
         worker.tasks_done += 1
         seconds = usec / 1_000_000
@@ -73,6 +75,7 @@ class AnswerDesk:
         category.ran += 1
         category.seconds += seconds
         worker.is_slow = False
+        self._learn(record, result)
         run = record.run
         if run is None:
             del worker.tasks[record.task_id]
@@ -81,6 +84,30 @@ class AnswerDesk:
         record.state = TaskState.FETCHING
         run.result = result
         self._fetch(worker, record, run, result)
+
+    def _learn(self, record: TaskRecord, result: TaskResult) -> None:
+        """Let the category know what the task used."""
+        if result.measured.memory_mb is None or result.code is not ResultCode.SUCCESS:
+            return
+        placement = self._ledger.placement
+        if self._ledger.categories.note_end(record, result.measured, placement.find_largest()):
+            placement.reconsider()
+
+    def _try_with_more(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult) -> bool:
+        """Queue a task again that needed more than its label; tell whether there is more that it may have."""
+        categories, placement = self._ledger.categories, self._ledger.placement
+        largest = placement.find_largest()
+        if categories.note_exhaustion(record, result.measured, largest):
+            placement.reconsider()
+        allotment = categories.find_next(record, result.measured, largest)
+        if allotment is None:
+            return False
+        self._ledger.take_from_worker(record)
+        self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
+        self._ledger.unlink(worker, record)
+        record.lane = placement.find_lane(record.task, allotment)
+        self._ledger.retry(record, result.code, result.message, is_suspect=False)
+        return True
 
     def _take_back(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult) -> None:
         """Try a task elsewhere that this worker gives back, or for which it has lost an input."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wq_package.manager.state import results
 from wq_package.manager.state.actions import Abandon, Action, Drop, Finish, Send
+from wq_package.manager.state.categories import Categories
 from wq_package.manager.state.deadlines import Deadlines
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.placement import Placement
@@ -29,7 +30,8 @@ class Ledger:
 
     def __init__(self, options: StateOptions) -> None:
         self.options = options
-        self.placement = Placement(options)
+        self.categories = Categories(options)
+        self.placement = Placement(options, self.categories)
         self.workers: dict[int, WorkerRecord] = {}
         self.tasks: dict[int, TaskRecord] = {}
         self.counters = Counters()

@@ -174,6 +174,7 @@ class ManagerState:
             lane.unservable_since = None
         elif lane.unservable_since is None:
             lane.unservable_since = self._ledger.now
+            self._ledger.categories.release(lane)
         elif not lane.is_warned and self._ledger.now - lane.unservable_since >= WARN_AFTER:
             lane.is_warned = True
             self._ledger.actions.append(Warn(summary.describe_unservable(lane)))

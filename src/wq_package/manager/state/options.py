@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wq_package.resources import SharingRule
+from wq_package.resources import CategoryOptions, SharingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class StateOptions:
         session: names this manager to workers of ours, so that one that comes back knows it.
         name: the project name, told to workers that ask for it.
         rule: what an incomplete declaration of resources is worth.
+        categories: what holds for the tasks of single categories.
+        default_category: what holds for all others.
         look_ahead: how many times a worker's resources may be promised to short tasks that wait at the worker, so that
             no round trip idles it; 0 sends only what can run at once.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
@@ -31,6 +33,8 @@ class StateOptions:
     session: str = ""
     name: str = ""
     rule: SharingRule = SharingRule.WHOLE_WORKER
+    categories: Mapping[str, CategoryOptions] = field(default_factory=dict)
+    default_category: CategoryOptions = field(default_factory=CategoryOptions)
     look_ahead: int = 16
     keepalive_interval: float = 120.0
     keepalive_timeout: float = 30.0

@@ -10,8 +10,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 
+from wq_package.manager.state.categories import Categories
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.records import (
+    NO_BOX,
     Box,
     EnvironmentRecord,
     EnvironmentStage,
@@ -24,7 +26,7 @@ from wq_package.manager.state.records import (
     encode_box,
 )
 from wq_package.resources import compute_box
-from wq_package.task import Task
+from wq_package.task import Resources, Task
 
 LANES_TRIED = 256
 """How many lanes that do not fit are tried in one pass; a `Tick` tries them all."""
@@ -45,8 +47,10 @@ Offerer = Callable[[WorkerRecord, EnvironmentRecord], None]
 class Placement:
     """The ready tasks and the workers that may take them."""
 
-    def __init__(self, options: StateOptions) -> None:
+    def __init__(self, options: StateOptions, categories: Categories) -> None:
         self._options = options
+        self._categories = categories
+        self._largest: Resources | None = None
         self.lanes: dict[LaneKey, Lane] = {}
         self.environments: dict[str, EnvironmentRecord] = {}
         self.workers: dict[int, WorkerRecord] = {}
@@ -58,8 +62,8 @@ class Placement:
 
     # -- what changes -------------------------------------------------------------------------------------------------
 
-    def find_lane(self, task: Task) -> Lane:
-        """Find the lane of a task, or open it."""
+    def find_lane(self, task: Task, allotment: Resources | None = None) -> Lane:
+        """Find the lane of a task, or of a retry with this allotment, or open it."""
         environment = task.environment
         key = (
             environment.digest if environment else "",
@@ -67,12 +71,15 @@ class Placement:
             task.wall_time is None,
             task.category,
             task.resources,
+            allotment,
         )
         lane = self.lanes.get(key)
         if lane is None:
             if len(self.lanes) >= LANES_KEPT:
                 self._forget_idle_lanes()
-            lane = self.lanes[key] = Lane(key, self._find_environment(task), *key[1:])
+            category = self._categories.find(task.category)
+            lane = self.lanes[key] = Lane(key, self._find_environment(task), *key[1:], category)
+            self._categories.enlist(lane)
             if lane.environment:
                 lane.environment.lanes.append(lane)
         if environment is not None and lane.environment is not None:
@@ -82,6 +89,7 @@ class Placement:
     def _forget_idle_lanes(self) -> None:
         for key in [key for key, lane in self.lanes.items() if not lane.count]:
             lane = self.lanes.pop(key)
+            self._categories.dismiss(lane)
             if lane.environment is not None:
                 lane.environment.lanes.remove(lane)
 
@@ -103,13 +111,27 @@ class Placement:
     def add_worker(self, worker: WorkerRecord) -> None:
         """Let a worker take tasks."""
         self.workers[worker.number] = self._freed[worker.number] = worker
+        self._largest = None
         self._dialect_workers += worker.is_dialect
 
     def remove_worker(self, worker: WorkerRecord) -> None:
         """Let a worker take nothing more."""
         if self.workers.pop(worker.number, None) is not None:
             self._dialect_workers -= worker.is_dialect
+            self._largest = None
         self._freed.pop(worker.number, None)
+
+    def find_largest(self) -> Resources:
+        """Find the most that any worker has of each resource."""
+        if self._largest is None:
+            totals = [worker.total for worker in self.workers.values()]
+            self._largest = decode_box(tuple(map(max, zip(NO_BOX, *totals, strict=True))))
+        return self._largest
+
+    def note_total(self, worker: WorkerRecord) -> None:
+        """Note that a worker has another total than before."""
+        self._largest = None
+        self.free(worker)
 
     def free(self, worker: WorkerRecord) -> None:
         """Note that a worker has gained room, or an environment."""
@@ -214,7 +236,12 @@ class Placement:
         if box is None:
             if len(lane.boxes) >= BOXES_KEPT:  # a worker's free disk changes all the time
                 lane.boxes.clear()
-            resources = compute_box(lane.declared, decode_box(worker.total), rule=self._options.rule)
+            resources = compute_box(
+                lane.declared,
+                decode_box(worker.total),
+                rule=self._options.rule,
+                minimum=lane.category_record.options.minimum,
+            )
             box = lane.boxes[worker.total] = encode_box(resources)
         return box
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import enum
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wq_package.manager.state.events import StagedInput
 from wq_package.protocol.messages import DIALECT_FEATURE
+from wq_package.resources import CategoryOptions, Labels
 from wq_package.task import Environment, Resources, Task, TaskResult
 
 Box = tuple[int, int, int, int]
 """Thousandths of a core, MB of memory, MB of disk, gpus."""
 
 NO_BOX: Box = (0, 0, 0, 0)
+KINDS = ("cores", "memory_mb", "disk_mb")
+"""What is measured and labelled."""
+CELLS_PER_DOUBLING = 4
 KILLED_REMEMBERED = 4096
 """How many killed task ids are remembered per worker, so that their late results are not taken for lies."""
 
@@ -108,8 +113,8 @@ class RunRecord:
     awaited: int = 0
 
 
-LaneKey = tuple[str, bool, bool, str, Resources]
-"""Environment, is it a call, may it wait at a worker, category, declared resources."""
+LaneKey = tuple[str, bool, bool, str, Resources, Resources | None]
+"""Environment, is it a call, may it wait at a worker, category, declared resources, what is allotted to a retry."""
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +122,11 @@ class Lane:
     """Ready tasks that can take each other's place: same environment, same kind, same declared resources.
 
     Oldest first within a priority. Tasks that lost their worker come back to the front.
+
+    Attributes:
+        resources: what the tasks themselves declare.
+        allotment: what they are tried with because they needed more than their label; `None` for first tries.
+        declared: what they are given in the end, with the label and the category's limits; see `Categories`.
     """
 
     key: LaneKey
@@ -124,7 +134,10 @@ class Lane:
     is_call: bool
     may_wait: bool
     category: str
-    declared: Resources
+    resources: Resources
+    allotment: Resources | None
+    category_record: CategoryRecord
+    declared: Resources = Resources()  # noqa: RUF009 - it is frozen
     queues: dict[float, deque[TaskRecord]] = field(default_factory=dict)
     order: list[float] = field(default_factory=list)
     """A heap of the negated priorities that have a queue."""
@@ -184,6 +197,65 @@ class Lane:
         """Learn how long such tasks run."""
         mean = self.mean_seconds
         self.mean_seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
+
+
+@dataclass(slots=True)
+class UseOfKind:
+    """How much of one resource the tasks of a category used and were given.
+
+    Attributes:
+        cells: how many tasks used how much, in cells four to a doubling; see `find_cell_end`.
+        most: the most that one used.
+        used: amount times seconds, as if each had held its most all the time.
+        given: amount times seconds of the boxes of the tasks that ended.
+        lost: amount times seconds of the boxes of tries that were in vain.
+    """
+
+    cells: dict[int, int] = field(default_factory=dict)
+    most: float = 0.0
+    used: float = 0.0
+    given: float = 0.0
+    lost: float = 0.0
+
+    def note(self, used: float, given: float, seconds: float) -> None:
+        """Count a task that ended."""
+        cell = _find_cell(used)
+        self.cells[cell] = self.cells.get(cell, 0) + 1
+        if used > self.most:
+            self.most = used
+        self.used += used * seconds
+        self.given += given * seconds
+
+
+def _find_cell(amount: float) -> int:
+    return math.ceil(CELLS_PER_DOUBLING * math.log2(amount)) if amount > 1 else 0
+
+
+def find_cell_end(cell: int) -> float:
+    """Find the largest amount that is counted in a cell."""
+    return float(2 ** (cell / CELLS_PER_DOUBLING))
+
+
+@dataclass(slots=True, eq=False)
+class CategoryRecord:
+    """A category's options, statistics and lanes."""
+
+    name: str
+    options: CategoryOptions
+    labels: Labels | None
+    lanes: list[Lane] = field(default_factory=list)
+    """The lanes of first tries, which follow the label."""
+    uses: tuple[UseOfKind, ...] = field(default_factory=lambda: tuple(UseOfKind() for _ in KINDS))
+    measured: int = 0
+    exhausted: int = 0
+    at_full: int = 0
+    relabelled: int = 0
+
+    @property
+    def label(self) -> Resources | None:
+        """What a task that declares nothing is given at first; `None` if nothing is known yet."""
+        ladder = self.labels.ladder if self.labels is not None else ()
+        return ladder[0] if ladder else None
 
 
 class EnvironmentStage(enum.Enum):

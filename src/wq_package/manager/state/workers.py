@@ -83,7 +83,7 @@ class WorkerDesk:
         greeting.sum_up(worker)
         if worker.is_ready and worker.total != before:
             worker.refused.clear()
-            self._ledger.placement.free(worker)
+            self._ledger.placement.note_total(worker)
 
     def _welcome(self, worker: WorkerRecord) -> None:
         """Let a worker take tasks once its greeting is complete."""

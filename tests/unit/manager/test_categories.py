@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import pytest
+
+from manager_peers import FUNCTION, answer_call, connect, find_dispatched, find_results
+from wq_package.errors import QueueError
+from wq_package.manager.state import ManagerState, StateOptions
+from wq_package.manager.state import actions as a
+from wq_package.manager.state import events as e
+from wq_package.protocol import messages as m
+from wq_package.resources import CategoryOptions, LabelMode
+from wq_package.task import Call, Resources, ResultCode, Task
+
+LABELLED = CategoryOptions(LabelMode.MIN_WASTE, window=2)
+
+
+def make_task(resources: Resources | None = None, category: str = "default") -> Task:
+    return Task(call=Call(FUNCTION, b""), resources=resources or Resources(), category=category)
+
+
+def make_state(options: CategoryOptions = LABELLED, **workers: float) -> ManagerState:
+    state = ManagerState(StateOptions(default_category=options, look_ahead=0))
+    connect(state, 1, **{"cores": 8, "memory": 8000, "disk": 8000, **workers})
+    return state
+
+
+def submit(state: ManagerState, first: int, count: int, task: Task | None = None) -> list[a.Action]:
+    task = task or make_task()
+    return state.handle(*(e.Submitted(number, task) for number in range(first, first + count)))
+
+
+def answer(
+    task_id: int,
+    memory: float,
+    *,
+    worker: int = 1,
+    disk: float = 10.0,
+    cores: float = 1.0,
+    is_exhausted: bool = False,
+) -> e.Received:
+    status = ResultCode.RESOURCE_EXHAUSTION if is_exhausted else ResultCode.SUCCESS
+    message = m.CallResult(
+        task_id, status.value, 0, 0, 0, 1_000_000, 0, int(cores * 1e6), float(memory), float(disk)
+    )
+    return e.Received(worker, message)
+
+
+def find_boxes(actions: list[a.Action]) -> dict[int, tuple[float | None, int | None, int | None]]:
+    return {
+        action.message.task_id: (action.message.cores, action.message.memory_mb, action.message.disk_mb)
+        for action in actions
+        if isinstance(action, a.Dispatch)
+    }
+
+
+def test_labels__nothing_known__runs_on_whole_workers() -> None:
+    state = make_state()
+
+    assert find_boxes(submit(state, 1, 3)) == {1: (8, 8000, 8000)}
+
+
+def test_labels__enough_measured__packs_the_others_at_once() -> None:
+    state = make_state()
+    submit(state, 1, 20)
+    state.handle(answer(1, 500))
+    actions = state.handle(answer(2, 500))
+
+    assert find_boxes(actions) == dict.fromkeys(range(3, 11), (1, 500, 10))
+    state.check()
+
+
+def test_labels__each_category__learns_alone() -> None:
+    state = make_state()
+    submit(state, 1, 1)
+    state.handle(answer(1, 500))
+    submit(state, 2, 1)
+    state.handle(answer(2, 500))
+
+    assert find_boxes(submit(state, 3, 1, make_task(category="other"))) == {3: (8, 8000, 8000)}
+
+
+def test_labels__category_without_options__is_given_what_it_declares() -> None:
+    state = ManagerState(StateOptions(categories={"labelled": LABELLED}))
+    connect(state, 1, cores=8, memory=8000, disk=8000)
+
+    assert find_boxes(submit(state, 1, 2, make_task(Resources(1, 100, 100)))) == {
+        1: (1, 100, 100),
+        2: (1, 100, 100),
+    }
+    state.handle(answer(1, 7000), answer(2, 7000))
+    assert find_boxes(submit(state, 3, 1, make_task(Resources(1, 100, 100)))) == {3: (1, 100, 100)}
+
+
+def _teach(state: ManagerState, *memories: float, first: int = 1) -> int:
+    for number, memory in enumerate(memories, first):
+        submit(state, number, 1)
+        state.handle(answer(number, memory))
+    return first + len(memories)
+
+
+def test_labels__task_declares_some__label_fills_the_rest() -> None:
+    state = make_state()
+    task_id = _teach(state, 500, 500)
+
+    boxes = find_boxes(submit(state, task_id, 1, make_task(Resources(memory_mb=2000))))
+
+    assert boxes == {task_id: (1, 2000, 10)}
+
+
+def test_labels__category_has_limits__label_keeps_within_them() -> None:
+    limits = CategoryOptions(
+        LabelMode.MAX, Resources(cores=2, disk_mb=100), Resources(memory_mb=600), window=2
+    )
+    state = make_state(limits)
+
+    assert find_boxes(submit(state, 1, 1)) == {1: (8, 600, 8000)}
+    state.handle(answer(1, 550))
+    submit(state, 2, 1)
+    state.handle(answer(2, 550))
+    assert find_boxes(submit(state, 3, 1)) == {3: (2, 600, 250)}
+
+
+def test_labels__fixed_category_with_limits__fills_what_is_not_declared() -> None:
+    limits = CategoryOptions(minimum=Resources(memory_mb=200), maximum=Resources(1, 600, 700))
+    state = make_state(limits)
+
+    assert find_boxes(submit(state, 1, 1)) == {1: (1, 600, 700)}
+    assert find_boxes(submit(state, 2, 1, make_task(Resources(memory_mb=900)))) == {2: (1, 900, 700)}
+    assert find_boxes(submit(state, 3, 1, make_task(Resources(memory_mb=100)))) == {3: (1, 200, 700)}
+
+
+def test_labels__guess__is_used_from_the_start() -> None:
+    state = make_state(CategoryOptions(LabelMode.MAX_THROUGHPUT, guess=Resources(1, 1000, 100)))
+
+    assert find_boxes(submit(state, 1, 2)) == {1: (1, 1000, 100), 2: (1, 1000, 100)}
+
+
+def test_exhaustion__label_was_too_small__is_tried_with_the_most_seen_then_with_all() -> None:
+    state = make_state()
+    task_id = _teach(state, 100, 100, 100, 100, 100, 2000)
+    assert find_boxes(submit(state, task_id, 1)) == {task_id: (1, 250, 10)}
+
+    again = find_boxes(state.handle(answer(task_id, 260, is_exhausted=True)))
+    assert again == {task_id: (1, 2000, 10)}
+    whole = find_boxes(state.handle(answer(task_id, 2100, is_exhausted=True)))
+    assert whole == {task_id: (8, 8000, 8000)}
+
+    results = find_results(state.handle(answer(task_id, 8100, is_exhausted=True)))
+    assert results[task_id].code is ResultCode.RESOURCE_EXHAUSTION
+    state.check()
+
+
+def test_exhaustion__retry__overtakes_the_others() -> None:
+    state = make_state()
+    task_id = _teach(state, 100, 100, 100, 100, 100, 2000)
+    submit(state, task_id, 100)
+
+    actions = state.handle(answer(task_id, 260, is_exhausted=True))
+
+    assert find_dispatched(actions)[0] == task_id
+
+
+def test_exhaustion__above_what_the_task_declares__is_an_error() -> None:
+    state = make_state()
+    task_id = _teach(state, 100, 100)
+    submit(state, task_id, 1, make_task(Resources(memory_mb=200)))
+
+    results = find_results(state.handle(answer(task_id, 201, is_exhausted=True)))
+
+    assert results[task_id].code is ResultCode.RESOURCE_EXHAUSTION
+
+
+def test_exhaustion__above_the_categorys_maximum__is_an_error() -> None:
+    # The original compares with the task's own declaration only, and tries such a task for ever.
+    state = make_state(CategoryOptions(LabelMode.MAX, maximum=Resources(memory_mb=600), window=2))
+    task_id = _teach(state, 100, 100)
+    submit(state, task_id, 1)
+
+    retried = state.handle(answer(task_id, 400, is_exhausted=True))
+    assert find_boxes(retried) == {task_id: (8, 600, 8000)}
+    results = find_results(state.handle(answer(task_id, 601, is_exhausted=True)))
+
+    assert results[task_id].code is ResultCode.RESOURCE_EXHAUSTION
+
+
+def test_exhaustion__no_label__is_an_error() -> None:
+    state = make_state(CategoryOptions())
+    submit(state, 1, 1, make_task(Resources(1, 100, 100)))
+
+    assert find_results(state.handle(answer(1, 200, is_exhausted=True)))[1].code is (
+        ResultCode.RESOURCE_EXHAUSTION
+    )
+
+
+def test_exhaustion__small_worker__is_tried_on_the_largest() -> None:
+    state = make_state(cores=1, memory=500, disk=500)
+    connect(state, 2, cores=8, memory=8000, disk=8000)
+    submit(state, 1, 2)
+    (small,) = [task_id for task_id in (1, 2) if state.tasks[task_id].worker is state.workers[1]]
+
+    assert not find_dispatched(state.handle(answer(small, 501, is_exhausted=True)))
+    actions = state.handle(answer(3 - small, 100, worker=2))
+
+    assert find_dispatched(actions, 2) == [small]
+
+
+def test_labels__larger_than_every_worker_left__gives_whole_workers() -> None:
+    state = make_state()
+    task_id = _teach(state, 6000, 6000)
+    state.handle(e.WorkerGone(1, "gone"))
+    connect(state, 2, cores=4, memory=4000, disk=4000)
+    assert not find_dispatched(submit(state, task_id, 1))
+
+    state.sweep()
+
+    assert state.tasks[task_id].worker is state.workers[2]
+
+
+def test_labels__results_that_were_not_measured__teach_nothing() -> None:
+    state = make_state()
+    for number in range(1, 4):
+        submit(state, number, 1)
+        state.handle(answer_call(1, number))
+
+    assert find_boxes(submit(state, 4, 1)) == {4: (8, 8000, 8000)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"window": 0},
+        {"minimum": Resources(memory_mb=-1)},
+        {"guess": Resources(cores=float("nan"))},
+        {"minimum": Resources(cores=2), "maximum": Resources(cores=1)},
+    ],
+)
+def test_category_options__senseless__are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(QueueError):
+        CategoryOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose
