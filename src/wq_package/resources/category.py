@@ -95,7 +95,7 @@ def find_usage(measured: Measurement) -> Usage | None:
     memory, seconds = measured.memory_mb, measured.wall_time
     if memory is None or seconds is None:
         return None
-    cores = (measured.cpu_time or 0.0) / seconds if seconds > 0 else 0.0
+    cores = measured.average_cores or 0.0  # what it kept busy for a moment, it need not have all the time
     return Usage(
         max(1, math.ceil(cores - NEARLY_A_CORE)), math.ceil(memory), math.ceil(measured.disk_mb or 0), seconds
     )

@@ -59,6 +59,14 @@ def test_labels__nothing_known__runs_on_whole_workers() -> None:
     assert find_boxes(submit(state, 1, 3)) == {1: (8, 8000, 8000)}
 
 
+@pytest.mark.parametrize("options", [LABELLED, CategoryOptions()])
+def test_labels__tasks_of_labelled_categories__are_held_to_their_box(options: CategoryOptions) -> None:
+    (dispatch,) = submit(make_state(options), 1, 1)
+
+    assert isinstance(dispatch, a.Dispatch)
+    assert dispatch.message.is_enforced == options.is_labelled
+
+
 def test_labels__enough_measured__packs_the_others_at_once() -> None:
     state = make_state()
     submit(state, 1, 20)

@@ -73,7 +73,7 @@ def _make_call(
         task.variables,
         inputs,
         outputs,
-        task.enforce_limits,
+        record.is_limited,
     )
 
 
@@ -96,7 +96,7 @@ def _describe_command(record: TaskRecord, worker: WorkerRecord, options: StateOp
         _list_inputs(run.inputs),
         _list_folders(run),
         _list_outputs(run),
-        is_enforced=task.enforce_limits,
+        is_enforced=record.is_limited,
     )
     return Dispatch(worker.number, message, puts=_take_missing(worker, run.inputs))
 

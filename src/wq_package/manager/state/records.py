@@ -90,6 +90,11 @@ class TaskRecord:
     avoided: int = 0
     """The worker that it is not to go to again, as long as another one will do: those behind it wait, or for a sweep."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may not use more than its box: because it says so, or because that is how labels are found."""
+        return self.task.enforce_limits or self.lane.category_record.labels is not None
+
     def forget_attempt(self) -> None:
         """Be as if no worker had had it, but for how that ended."""
         self.state = TaskState.READY

@@ -117,7 +117,7 @@ def _known(value: float) -> float | None:
 
 def _is_in_place(record: TaskRecord) -> bool:
     call = record.task.call
-    return call is not None and call.mode is CallMode.IN_PLACE and not record.task.enforce_limits
+    return call is not None and call.mode is CallMode.IN_PLACE and not record.is_limited
 
 
 def _find_excess(message: Result | CallResult) -> Excess | None:
