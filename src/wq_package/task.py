@@ -104,6 +104,7 @@ class Task:
 
     Attributes:
         wall_time: seconds that it may run, or `None`.
+        running_time_min: seconds that it needs at least: no worker that has to leave before is given it.
         end_time: epoch seconds at which it must have ended, or `None`.
         enforce_limits: whether it is ended when it uses more memory or disk than the box that it was given, and kept on
             as many cores as that has. A worker that is not ours does not know of this.
@@ -122,6 +123,7 @@ class Task:
     priority: float = 0.0
     max_retries: int | None = 3
     wall_time: float | None = None
+    running_time_min: float | None = None
     end_time: float | None = None
     tag: str = ""
     enforce_limits: bool = False

@@ -413,6 +413,35 @@ def leave() -> None:
     sys.exit("enough")
 
 
+class KeywordError(Exception):
+    """Cannot be made from its `args` again."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__("failed", code)
+        self.code = code
+
+
+@python_app
+def raises_with_keywords() -> None:
+    raise KeywordError(code=7)
+
+
+def test_exception_with_keyword_only_arguments__keeps_its_type_and_what_it_holds() -> None:
+    with pytest.raises(KeywordError) as raised:
+        raises_with_keywords().result()
+    assert (raised.value.code, raised.value.args) == (7, ("failed", 7))
+    assert "in raises_with_keywords" in str(raised.value.__cause__)
+
+
+@python_app
+def größe(x: Any) -> Any:
+    return len(x)
+
+
+def test_app__name_beyond_ascii__runs() -> None:
+    assert größe("abc").result() == 3
+
+
 def test_sys_exit__fails_its_own_app_only() -> None:
     with pytest.raises(TaskFailedError, match=r"SystemExit.*enough"):
         leave().result(timeout=100)

@@ -61,7 +61,12 @@ class PrefixContents:
 
 
 def build_prefix(
-    prefix: Path, output: Path, options: BuildOptions, reporter: Reporter | None = None
+    prefix: Path,
+    output: Path,
+    options: BuildOptions,
+    reporter: Reporter | None = None,
+    *,
+    fallback: tuple[LocalSource, ...] = (),
 ) -> BuiltEnvironment:
     """Build the archive of an existing environment.
 
@@ -70,12 +75,13 @@ def build_prefix(
         output: the archive file.
         options: how to build it; with `keep_edits`, what was changed there by hand is kept.
         reporter: is told how it goes on.
+        fallback: modules to add if the environment has no distribution of their names.
 
     Raises:
         BuildError: it is no environment, or cannot be packed; what is in the way is named.
     """
     found = read_prefix(prefix)
-    spec = found.spec
+    spec = _add_missing(found.spec, fallback)
     if options.keep_edits:
         spec = replace(spec, local=(*spec.local, *found.unowned))
     else:
@@ -107,6 +113,12 @@ def _warn_of_edits(found: PrefixContents, options: BuildOptions) -> None:
         more = f" and {len(issues) - _SHOWN} more" if len(issues) > _SHOWN else ""
         shown = ", ".join(issues[:_SHOWN])
         _LOG.warning("packages are packed as they were released; --keep-edits keeps: %s%s", shown, more)
+
+
+def _add_missing(spec: EnvironmentSpec, modules: tuple[LocalSource, ...]) -> EnvironmentSpec:
+    known = {each.canonical_name for each in spec.wheels} | {each.name for each in spec.conda}
+    known |= {each.import_name for each in spec.local}
+    return replace(spec, local=(*spec.local, *(each for each in modules if each.import_name not in known)))
 
 
 def read_prefix(prefix: Path) -> PrefixContents:

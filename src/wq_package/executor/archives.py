@@ -11,25 +11,40 @@ import functools
 import hashlib
 import importlib.metadata
 import logging
+import os
+import secrets
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
+
+import cloudpickle
 
 from wq_package import __version__
 from wq_package.archive.launcher import make_launcher_entries
 from wq_package.archive.layer import ArchiveIndex
 from wq_package.archive.reader import ArchiveReader
-from wq_package.build import BuildOptions, build_environment, default_cache_root
-from wq_package.errors import ArchiveError
+from wq_package.build import (
+    BuildOptions,
+    BuiltEnvironment,
+    build_environment,
+    default_cache_root,
+    load_lock,
+)
+from wq_package.errors import ArchiveError, BuildError
+from wq_package.executor.given import Given, GivenKind, find_given
 from wq_package.executor.packing import Built, PackedLayer, digest_spec
-from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
-from wq_package.spec.files import load_spec
+from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+from wq_package.spec.files import digest_local_source, load_spec
 
 __all__ = ["ArchiveBuilder", "read_archive"]
 
 logger = logging.getLogger(__name__)
 
-_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tar")
+_LOADER = "cloudpickle"
+"""What loads an app's function in its environment."""
 
 
 class ArchiveBuilder:
@@ -57,23 +72,62 @@ class ArchiveBuilder:
         return _describe(built.path, built.index, built.layers_built, built.layers_reused)
 
     def find_given(self, given: str) -> Built:
-        """Turn what the user named, an archive or a spec file, into an archive.
+        """Turn what the user named into an archive.
 
         Raises:
-            SpecError: it is neither.
+            SpecError: it names nothing that can be an environment.
             ArchiveError: the archive is damaged.
-            BuildError: the spec cannot be built.
+            BuildError: it cannot be built, or apps cannot run in it.
         """
-        path = Path(given).expanduser().resolve()
-        if path.name.endswith(_ARCHIVE_SUFFIXES):
-            return read_archive(path)
-        spec = load_spec(path)
-        known = {requirement.canonical_name for requirement in spec.wheels} | {
-            item.name for item in spec.conda
-        }
-        if "cloudpickle" not in known:  # what loads the app's function there
-            spec = replace(spec, wheels=(*spec.wheels, WheelRequirement("cloudpickle")))
-        return self.build(spec)
+        built = self._make(find_given(given, self._folder, os.environ))
+        if not any(layer.name == _LOADER for layer in built.layers):
+            raise BuildError(
+                f"apps cannot run in `{given}`: it has no {_LOADER}, which loads their functions there",
+                hint=f"add {_LOADER} to what it was made from, and make it again",
+            )
+        return built
+
+    def _make(self, given: Given) -> Built:
+        match given.kind:
+            case GivenKind.ARCHIVE:
+                return read_archive(given.path)
+            case GivenKind.SPEC:
+                return self.build(_add_loader(load_spec(given.path)))
+            case GivenKind.LOCK:
+                options = replace(self._options, lock=load_lock(given.path))
+                return self._build_by_content(
+                    lambda output: build_environment(EnvironmentSpec(), output, options)
+                )
+            case GivenKind.PREFIX:
+                return self._build_by_content(lambda output: self._build_prefix(given.path, output))
+            case _:
+                assert_never(given.kind)
+
+    def _build_prefix(self, prefix: Path, output: Path) -> BuiltEnvironment:
+        from wq_package.build.prefix import build_prefix  # seldom needed
+
+        source = Path(cloudpickle.__file__).parent
+        loader = LocalSource(_LOADER, str(source), digest_local_source(source))
+        return build_prefix(prefix, output, self._options, fallback=(loader,))
+
+    def _build_by_content(self, build: Callable[[Path], BuiltEnvironment]) -> Built:
+        """Build, and name the archive by what is in it: another program may read the last one."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".{secrets.token_hex(8)}.tar.zst"
+        try:
+            built = build(temporary)
+            path = temporary.replace(self._folder / f"{built.digest[:32]}.tar.zst")
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+        return _describe(path, built.index, built.layers_built, built.layers_reused)
+
+
+def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:
+    known = {requirement.canonical_name for requirement in spec.wheels} | {item.name for item in spec.conda}
+    if _LOADER in known:
+        return spec
+    return replace(spec, wheels=(*spec.wheels, WheelRequirement(_LOADER)))
 
 
 def _name_archive(spec: EnvironmentSpec) -> str:

@@ -26,6 +26,7 @@ class Demand:
 
     resources: Resources
     priority: float = 0.0
+    running_time_min: float | None = None
 
     @property
     def cores(self) -> float:
@@ -59,6 +60,7 @@ def parse_demand(specification: Mapping[str, Any] | None) -> Demand:
             gpus=_read_whole(specification, "gpus"),
         ),
         priority=_read(specification, "priority") or 0.0,
+        running_time_min=_read(specification, "running_time_min"),
     )
 
 

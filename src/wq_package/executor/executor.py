@@ -10,10 +10,9 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import os
 import queue
 import re
-import shlex
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from parsl.providers import CondorProvider, LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
+from wq_package.catalog import CatalogAddress
 from wq_package.errors import WQPackageError
 from wq_package.executor.archives import ArchiveBuilder
 from wq_package.executor.demands import Demand, parse_demand
@@ -46,11 +46,13 @@ from wq_package.executor.failures import (
     read_answer,
 )
 from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
+from wq_package.executor.listening import BLOCK, BLOCK_FEATURE, Listening, default_worker_command
 from wq_package.executor.packing import PackedApp, Packer, PackingEntry
+from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
 from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
-from wq_package.manager import BlockingManager, ManagerOptions
+from wq_package.manager import BlockingManager
 from wq_package.manager.passwords import make_password, save_password
 from wq_package.task import Call, CallMode, Environment, Task, TaskResult
 
@@ -60,27 +62,6 @@ logger = logging.getLogger(__name__)
 
 
 _JOIN_SECONDS = 10.0
-_ORPHAN_SECONDS = 60
-"""How long a worker looks for a manager: a program that was killed, or forgot to clean up, leaves no workers behind."""
-_REAL_WORKER = "work_queue_worker"
-_BLOCK = "{block}"
-"""Stands in the worker's command for the id of its block."""
-_BLOCK_FEATURE = "wq-package-block-"
-"""What the workers of a block announce, before its id."""
-
-
-def default_worker_command() -> str:
-    """Tell how a worker is started: by this Python, named so that no search path is needed."""
-    return f"{shlex.quote(sys.executable)} -m wq_package_cli worker"
-
-
-class _ToParslLog(logging.Handler):
-    """Hands records to the handlers of Parsl's logger, so that its log in the run folder tells what is built and why."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for handler in logging.getLogger("parsl").handlers:
-            if record.levelno >= handler.level:
-                handler.handle(record)
 
 
 def _check_script_folder(provider: ExecutionProvider) -> None:
@@ -93,17 +74,6 @@ def _check_script_folder(provider: ExecutionProvider) -> None:
         )
 
 
-def _forward_log() -> None:
-    ours = logging.getLogger("wq_package")
-    if not logging.getLogger("parsl").handlers or any(
-        isinstance(item, _ToParslLog) for item in ours.handlers
-    ):
-        return
-    ours.addHandler(_ToParslLog(logging.INFO))
-    if ours.level == logging.NOTSET:
-        ours.setLevel(logging.INFO)
-
-
 class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
     """Runs every app in its own packaged environment, on workers that need have nothing installed.
 
@@ -111,9 +81,11 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         label: name of the executor, unique in the program.
         provider: how blocks of workers are started; by default a new `LocalProvider`, one block on this machine.
         working_dir: folder for staging providers.
+        project_name: a name under which catalogs know this executor, so that workers find it. Nobody is told unless a
+            catalog is named, too.
         project_password_file: file with the password that workers must know; by default one is made for each run.
         address: what workers are told to connect to; by default this machine's loopback address, and nobody else can
-            connect. Any other address makes the manager listen on all interfaces.
+            connect. Any other address, and a catalog elsewhere, make the manager listen on all interfaces.
         port: TCP port to listen on; 0 for any that is free.
         env: environment variables for every task.
         shared_fs: workers see the same files under the same paths, so that nothing is staged.
@@ -121,7 +93,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         use_cache: keep input files on workers, by content, for other tasks.
         pack: analyse each app, build its environment and send it to the workers. Without it, workers use their own Python.
         extra_pkgs: requirements to add to every environment, such as programs that an app calls by name.
-        environment: an environment archive or a spec file for all apps, in place of the analysis.
+        environment: the environment of all apps, in place of the analysis: an archive, a spec file, a lock, the folder
+            of an environment, the name of a conda environment, or the digest of one that was built before.
         environments: the same for single apps, by name.
         autocategory: each app is a category of its own.
         max_retries: how often a task is tried again after losing its worker, apart from Parsl's own retries; `None` for
@@ -134,6 +107,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         cache_dir: where layers and archives are kept between runs; by default the user's cache folder.
         tls: whether workers connect by TLS; by default with any `address` but loopback, except for `work_queue_worker`,
             which cannot.
+        catalog: the catalogs to tell of `project_name`: `HOST[:PORT]`, several separated by commas; by default those that
+            CATALOG_HOST and CATALOG_PORT name.
         block_error_handler: as in Parsl's other executors.
         remote_monitoring_radio: how tasks report to Parsl's monitoring.
     """
@@ -144,6 +119,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         label: str = "WQPackageExecutor",
         provider: ExecutionProvider | None = None,
         working_dir: str = ".",
+        project_name: str | None = None,
         project_password_file: str | None = None,
         address: str | None = None,
         port: int = 0,
@@ -164,6 +140,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         call_mode: str = "in-place",
         cache_dir: str | None = None,
         tls: bool | None = None,  # noqa: FBT001 - as the others
+        catalog: str | None = None,
         block_error_handler: bool | Callable[..., None] = True,  # noqa: FBT001, FBT002 - as in Parsl
         remote_monitoring_radio: RadioConfig | None = None,
     ) -> None:
@@ -171,10 +148,11 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         super().__init__(provider=provider or LocalProvider(), block_error_handler=block_error_handler)
         self.label = label
         self.working_dir = working_dir
+        self.project_name = project_name
         self.project_password_file = project_password_file
         self.address = address
         self.port = port
-        self.env = env
+        self.env = None if env is None else HiddenValues(env)
         self.shared_fs = shared_fs
         self.storage_access = storage_access
         self.use_cache = use_cache
@@ -191,8 +169,12 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self.call_mode = call_mode
         self.cache_dir = cache_dir
         self.tls = tls
+        self.catalog = catalog
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self._mode = CallMode(call_mode)
+        self._listening = Listening(
+            address, port, project_name, catalog, tls, worker_executable, worker_options
+        )
         self._variables = tuple((env or {}).items())
         self._pending: dict[int, _Pending] = {}
         self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
@@ -212,23 +194,19 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         """Listen for workers, and start the first blocks at once instead of at Parsl's first strategy tick."""
         super().start()
         _check_script_folder(self.provider)
-        _forward_log()
+        forward_log()
         self._folder = Path(self.run_dir) / self.label
         self._folder.mkdir(parents=True, exist_ok=True)
+        catalogs = self._listening.find_catalogs(os.environ)
         self._password_file = self._prepare_password()
         self._manager = BlockingManager(
-            ManagerOptions(
-                host=self._find_interface(),
-                port=self.port,
-                password=self._password_file.read_bytes(),
-                tls=self._wants_tls(),
-            )
+            self._listening.make_options(self._password_file.read_bytes(), catalogs)
         )
         self._manager.start()
         self._packer = self._make_packer()
         self._deliverer = threading.Thread(target=self._deliver, name="wq-package-results", daemon=True)
         self._deliverer.start()
-        self.worker_command = self._make_worker_command()
+        self.worker_command = self._make_worker_command(catalogs)
         if self.provider.init_blocks:
             first = super().scale_out_facade(self.provider.init_blocks)
             self._blocks_ahead = self.provider.init_blocks
@@ -258,21 +236,6 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         path = self._folder / "password"
         save_password(make_password(), path)
         return path
-
-    def _find_interface(self) -> str:
-        return "127.0.0.1" if self.address in (None, "127.0.0.1", "localhost") else "0.0.0.0"
-
-    def _wants_tls(self) -> bool:
-        if self.tls is not None:
-            return self.tls
-        is_foreign = _REAL_WORKER in (self.worker_executable or "")
-        if self._find_interface() == "127.0.0.1":
-            return False
-        if is_foreign:
-            logger.warning(
-                "real Work Queue workers cannot speak TLS: what is sent to them can be read on the way"
-            )
-        return not is_foreign
 
     def _make_packer(self) -> Packer:
         cache = None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
@@ -386,9 +349,10 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             outputs=cargo.outputs,
             variables=self._variables,
             resources=demand.resources,
-            category=pending.shipment.name if self.autocategory else "parsl-default",
+            category=pending.shipment.category if self.autocategory else "parsl-default",
             priority=demand.priority,
             max_retries=self.max_retries,
+            running_time_min=demand.running_time_min,
         )
         pending.manager_id = self._manager.submit(task, lambda result: self._answers.put((pending, result)))
 
@@ -461,8 +425,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def count_tasks_by_block(self) -> dict[str, int]:
         """Count the tasks at the connected workers of each block."""
         counts = self._manager.count_tasks_by_feature()
-        start = len(_BLOCK_FEATURE)
-        return {name[start:]: count for name, count in counts.items() if name.startswith(_BLOCK_FEATURE)}
+        start = len(BLOCK_FEATURE)
+        return {name[start:]: count for name, count in counts.items() if name.startswith(BLOCK_FEATURE)}
 
     def set_bad_state_and_fail_all(self, exception: Exception) -> None:
         """Fail all tasks, now and from now on."""
@@ -472,35 +436,31 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._fail_all(lambda: BadStateException(self, exception))
 
     def _get_launch_command(self, block_id: str) -> str:
-        command = self.worker_command.replace(_BLOCK, block_id)
+        command = self.worker_command.replace(BLOCK, block_id)
         before = f"{self.init_command}; " if self.init_command else ""
         return f"{before}PARSL_WORKER_BLOCK_ID={block_id} {command}"
 
-    def _make_worker_command(self) -> str:
-        executable = self.worker_executable or default_worker_command()
-        password = shlex.quote(str(self._password_file))
+    def _make_worker_command(self, catalogs: tuple[CatalogAddress, ...]) -> str:
+        password = str(self._password_file)
         if isinstance(self.provider, CondorProvider):  # the job runs in a folder of its own
-            self.provider.transfer_input_files.append(str(self._password_file))
-            password = shlex.quote(self._password_file.name)
-        words = [
-            executable,
-            f"--connect-timeout {_ORPHAN_SECONDS}",
-            self.worker_options,
-            "--feature",
-            _BLOCK_FEATURE + _BLOCK,
-            "-P",
-            password,
-        ]
-        if self._manager.tls_fingerprint:
-            words += ["--tls-fingerprint", self._manager.tls_fingerprint]
-        words += [shlex.quote(self.address or "127.0.0.1"), str(self._manager.port)]
-        return " ".join(word for word in words if word)
+            self.provider.transfer_input_files.append(password)
+            password = self._password_file.name
+        return self._listening.make_worker_command(
+            self._manager.port, password, self._manager.tls_fingerprint, catalogs
+        )
 
     def _cancel_blocks(self) -> None:
         left = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
         jobs = [self.blocks_to_job_id[block] for block in left if block in self.blocks_to_job_id]
         if jobs:
             self.provider.cancel(jobs)
+
+
+class HiddenValues(dict[str, str]):
+    """Variables whose values may be secret: the executor's representation stands in Parsl's log."""
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{name!r}: '...'" for name in self) + "}"
 
 
 @dataclass(slots=True, eq=False)

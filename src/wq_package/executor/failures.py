@@ -179,7 +179,7 @@ def _restore_exception(bundle: dict[str, Any], result: TaskResult, app: str) -> 
     error = _load_exception(bundle)
     raised = f"app `{app}` raised `{bundle['type']}`: {bundle['text']}"
     if error is None:
-        error = _make_unreadable(app, raised, result)
+        error = make_stand_in(str(bundle["type"]), raised, result.code, result.worker)
     elif not isinstance(error, Exception):
         error.__cause__ = cause
         cause, error = error, _make_uncatchable(raised, result)
@@ -196,6 +196,25 @@ def _load_exception(bundle: dict[str, Any]) -> BaseException | None:
     except Exception:  # noqa: BLE001 - an exception class may do anything; its type and text are in the bundle
         return None
     return error if isinstance(error, BaseException) else None
+
+
+def make_stand_in(name: str, message: str, code: ResultCode, worker: str) -> UnreadableAnswerError:
+    """Make an exception that bears the name of one that cannot be had here."""
+    kind = type(
+        name,
+        (_StandInError,),
+        {"__module__": __name__, "__doc__": "Stands in for an exception of the app's."},
+    )
+    error: UnreadableAnswerError = kind(message, code=code, worker=worker)
+    error.reason = message
+    return error
+
+
+class _StandInError(UnreadableAnswerError):
+    """Bears the name of an exception whose class cannot be had here, or that cannot be pickled there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_stand_in, (type(self).__name__, self.message, self.code, self.worker), self.__dict__
 
 
 def _make_unreadable(app: str, message: str, result: TaskResult) -> UnreadableAnswerError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import importlib.util
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,7 +92,25 @@ def _iter_problems(analyses: Iterable[Analysis]) -> Iterable[str]:
     for analysis in analyses:
         for problem in analysis.problems:
             if problem.severity is Severity.ERROR:
-                yield f"{problem} ({problem.hint})" if problem.hint else str(problem)
+                yield say_parameters(f"{problem} ({problem.hint})" if problem.hint else str(problem))
+
+
+def say_parameters(text: str) -> str:
+    """Name the executor's parameters in place of the command line's options."""
+    for pattern, words in _OPTIONS:
+        text = pattern.sub(words, text)
+    return text
+
+
+_OPTIONS = (
+    (
+        re.compile(r", name it with `--map IMPORT=DISTRIBUTION`, or use `--keep-going`"),
+        ", or name it in `extra_pkgs`",
+    ),
+    (re.compile(r"`--(?:extra|map) (?:[\w.]+=)?([\w.-]+)`"), r"`extra_pkgs=['\1']`"),
+    (re.compile(r"`--(?:extra|map)`"), "`extra_pkgs`"),
+)
+"""Hints of the analysis are written for its command line."""
 
 
 def _is_parsl(module: str) -> bool:

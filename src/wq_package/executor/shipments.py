@@ -57,6 +57,7 @@ class Shipment:
 
     Attributes:
         modules: those of its key, to compare with.
+        category: its name, as the queue can write it.
     """
 
     function: Function
@@ -64,6 +65,7 @@ class Shipment:
     kind: AppKind
     key: AppKey
     modules: frozenset[str]
+    category: str = "app"
 
 
 def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment:
@@ -82,7 +84,13 @@ def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment
     body = _pickle_script(app, payload)
     places = tuple(_locate(root) for root in roots)
     key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE, edition=_stamp_own_files())
-    return Shipment(Function(hashlib.sha256(body).hexdigest(), body), app.name, app.kind, key, modules)
+    function = Function(hashlib.sha256(body).hexdigest(), body)
+    return Shipment(function, app.name, app.kind, key, modules, _name_category(app.name))
+
+
+def _name_category(app: str) -> str:
+    """Write an app's name in the letters that the queue has: names in Python may have any."""
+    return app.encode("ascii", "backslashreplace").decode().replace(" ", "_")[:200] or "app"
 
 
 def _find_culprits(roots: Iterable[FunctionType]) -> str | None:

@@ -34,6 +34,11 @@ def check_task(task: Task) -> None:
         raise QueueError(
             f"a wall time of {task.wall_time} s means nothing", hint="give seconds above 0, or `None`"
         )
+    if task.running_time_min is not None and not 0 <= task.running_time_min < math.inf:
+        raise QueueError(
+            f"a running time of {task.running_time_min} s means nothing",
+            hint="give seconds from 0 on, or `None`",
+        )
     if math.isnan(task.priority):
         raise QueueError("a task's priority cannot be NaN", hint="give a number; larger runs earlier")
     if task.resources is not _NOTHING:

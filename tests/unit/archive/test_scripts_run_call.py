@@ -18,6 +18,12 @@ class CannotBeLoadedError(Exception):
         super().__init__(first)
 
 
+class KeywordError(Exception):
+    def __init__(self, *, code: int) -> None:
+        super().__init__("failed")
+        self.code = code
+
+
 class BadTextError(Exception):
     def __str__(self) -> str:
         raise ValueError
@@ -69,15 +75,27 @@ def test_run_callable__asks_to_leave__is_an_answer_too(error: BaseException) -> 
     assert call(raise_it, error)[1]["type"] == type(error).__name__
 
 
-def test_run_callable__exception_that_cannot_be_loaded__travels_as_text(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("error", [CannotBeLoadedError("a", "b"), KeywordError(code=3)])
+def test_run_callable__exception_whose_init_wants_other_arguments__keeps_its_type(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     # Parsl teaches every exception class to be pickled in another way, once it has been imported.
-    monkeypatch.delitem(copyreg.dispatch_table, CannotBeLoadedError, raising=False)
+    monkeypatch.delitem(copyreg.dispatch_table, type(error), raising=False)
+    with pytest.raises(TypeError):
+        pickle.loads(pickle.dumps(error))
 
-    bundle = call(lambda: raise_it(CannotBeLoadedError("a", "b")))[1]
+    bundle = call(lambda: raise_it(error))[1]
 
-    assert (bundle["pickle"], bundle["text"]) == (None, "a")
+    back = pickle.loads(bundle["pickle"])
+    assert type(back) is type(error)
+    assert (back.args, vars(back), str(back)) == (error.args, vars(error), str(error))
+
+
+def test_run_callable__exception_that_holds_a_lock__travels_as_text() -> None:
+    bundle = call(lambda: raise_it(ValueError(threading.Lock())))[1]
+
+    assert bundle["pickle"] is None
+    assert bundle["text"].startswith("<unlocked")
 
 
 def test_run_callable__exception_without_text__still_answers() -> None:

@@ -20,7 +20,9 @@ def test_parse_demand__everything__is_translated() -> None:
     demand = parse_demand(
         {"cores": 2, "memory": 100.5, "disk": 10, "gpus": 1, "priority": -3, "running_time_min": 60}
     )
-    assert demand == Demand(Resources(cores=2.0, memory_mb=101, disk_mb=10, gpus=1), priority=-3.0)
+    assert demand == Demand(
+        Resources(cores=2.0, memory_mb=101, disk_mb=10, gpus=1), priority=-3.0, running_time_min=60.0
+    )
 
 
 def test_parse_demand__unknown_keys__are_all_named() -> None:

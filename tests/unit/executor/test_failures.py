@@ -57,6 +57,9 @@ def test_read_answer__unreadable_exception__gives_type_text_and_traceback(error:
     assert isinstance(raised, DeserializationError)
     assert str(raised) == "app `f` raised `own.Error`: no"
     assert "line 7" in str(raised.__cause__)
+    assert type(raised).__name__ == "own.Error"
+    back = pickle.loads(pickle.dumps(raised))
+    assert (type(back).__name__, str(back), back.code) == ("own.Error", str(raised), raised.code)
 
 
 @pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt("bye"), GeneratorExit("bye")])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wq_package.executor.requirements import SourceAnalyzer, list_imports, merge_specs
+from wq_package import analyze
+from wq_package.executor.requirements import SourceAnalyzer, list_imports, merge_specs, say_parameters
 from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 
@@ -104,3 +106,30 @@ def test_find_needs__unknown_module__is_a_problem_and_no_obstacle() -> None:
     assert "numpy" in {wheel.canonical_name for wheel in needs.spec.wheels}
     (problem,) = needs.problems
     assert "no_such_module_anywhere" in problem
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            "install what provides it, name it with `--map IMPORT=DISTRIBUTION`, or use `--keep-going`",
+            "install what provides it, or name it in `extra_pkgs`",
+        ),
+        ("add it with `--extra rich` if it is needed", "add it with `extra_pkgs=['rich']` if it is needed"),
+        ("choose with `--map yaml=PyYAML`", "choose with `extra_pkgs=['PyYAML']`"),
+        ("check it, or say it with `--map`", "check it, or say it with `extra_pkgs`"),
+    ],
+)
+def test_say_parameters__names_those_of_the_executor(said: str, meant: str) -> None:
+    assert say_parameters(said) == meant
+
+
+def test_hints_of_the_analysis__no_option_of_the_command_line_is_left() -> None:
+    hints = [
+        hint
+        for path in Path(analyze.__file__).parent.glob("*.py")
+        for hint in re.findall(r'[^"]*`--(?:extra|map|keep)[^"]*', path.read_text())
+        if "{" not in hint and "takes the imports" not in hint
+    ]
+    assert len(hints) >= 4
+    assert [hint for hint in hints if "--" in say_parameters(hint)] == []

@@ -916,6 +916,23 @@ def test_end_time__reached__ends_the_task(is_running: bool) -> None:
     assert sends(actions) == ([m.Kill(1)] if is_running else [])
 
 
+def test_running_time__worker_leaves_before__waits_for_one_that_stays() -> None:
+    state = make_state()
+    state.handle(e.Tick(0, 1e9))
+    greeting = greet(1)
+    greeting[-1] = e.Received(1, m.Info("worker-end-time", str(int(1e9) + 60)))
+    state.handle(*greeting)
+    submit(state, dataclasses.replace(COMMAND, running_time_min=61.0))
+    state.handle(e.Tick(1, 1e9))
+    assert find_dispatched(state.sweep()) == []
+    submit(state, dataclasses.replace(COMMAND, running_time_min=60.0), first=2)
+    assert list(state.workers[1].tasks) == [2]
+    state.handle(e.Tick(2, 1e9 + 1))
+    submit(state, dataclasses.replace(COMMAND, running_time_min=60.0), first=3)
+    assert list(state.workers[1].tasks) == [2]
+    assert find_dispatched(connect(state, 2)) == [1, 3]
+
+
 def test_keepalive__silence__is_asked_about_and_ends_in_a_drop() -> None:
     state = make_state(keepalive_interval=10.0, keepalive_timeout=3.0)
     state.handle(e.Tick(0, 0))

@@ -34,6 +34,7 @@ def test_check_task__good__passes(task: Task) -> None:
         ({"command": "  "}, "'  ' is not a command"),
         ({"category": "two words"}, "'two words' is not a category"),
         ({"wall_time": 0.0}, "a wall time of 0.0 s means nothing"),
+        ({"running_time_min": -1.0}, "a running time of -1.0 s means nothing"),
         ({"priority": float("nan")}, "a task's priority cannot be NaN"),
         ({"resources": Resources(cores=-1)}, "cores of -1 cannot be given"),
         ({"resources": Resources(cores=float("nan"))}, "cores of nan cannot be given"),

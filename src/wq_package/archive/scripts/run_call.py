@@ -92,23 +92,40 @@ def run_callable(function: Any, arguments: Any) -> tuple[bool, bytes]:
 
 
 def _pickle_error(error: BaseException) -> bytes | None:
+    for dump in (pickle.dumps, _cloudpickle, _pickle_without_init):
+        try:
+            body: bytes = dump(error, PICKLE_PROTOCOL)
+            back = pickle.loads(body)  # many exceptions pickle well and cannot be loaded again
+        except Exception:  # noqa: BLE001 - the next way, or the bundle's text
+            continue
+        if type(back).__name__ == type(error).__name__:
+            return body
+    return None
+
+
+def _cloudpickle(value: Any, protocol: int) -> bytes:
+    import cloudpickle
+
+    body: bytes = cloudpickle.dumps(value, protocol)
+    return body
+
+
+class _Bare:
+    """Pickles as an exception that is made without its `__init__`: that may want arguments other than `args`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self.error)
+        return kind.__new__, (kind, *self.error.args), self.error.__dict__ or None
+
+
+def _pickle_without_init(error: BaseException, protocol: int) -> bytes:
     try:
-        body = pickle.dumps(error, PICKLE_PROTOCOL)
-        pickle.loads(body)  # many exceptions pickle well and cannot be loaded again
-        return body
-    except Exception:  # noqa: BLE001 - the bundle's text is enough then
-        return _cloudpickle_error(error)
-
-
-def _cloudpickle_error(error: BaseException) -> bytes | None:
-    try:
-        import cloudpickle
-
-        body: bytes = cloudpickle.dumps(error, PICKLE_PROTOCOL)
-        pickle.loads(body)
-        return body
-    except Exception:  # noqa: BLE001 - the bundle's text is enough then
-        return None
+        return pickle.dumps(_Bare(error), protocol)
+    except Exception:  # noqa: BLE001 - its class travels by value
+        return _cloudpickle(_Bare(error), protocol)
 
 
 def _describe(error: BaseException) -> str:

@@ -151,6 +151,7 @@ class ManagerState:
 
     def _on_tick(self, event: e.Tick) -> None:
         self._ledger.now, self._ledger.epoch = event.now, event.epoch
+        self._ledger.placement.epoch = event.epoch
         self._tasks.check_deadlines()
 
     def sweep(self) -> list[Action]:

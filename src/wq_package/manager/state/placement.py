@@ -51,6 +51,7 @@ class Placement:
         self._options = options
         self._categories = categories
         self._largest: Resources | None = None
+        self.epoch = 0.0
         self.lanes: dict[LaneKey, Lane] = {}
         self.environments: dict[str, EnvironmentRecord] = {}
         self.workers: dict[int, WorkerRecord] = {}
@@ -71,6 +72,7 @@ class Placement:
             task.wall_time is None,
             task.category,
             task.resources,
+            task.running_time_min or 0.0,
             allotment,
         )
         lane = self.lanes.get(key)
@@ -226,6 +228,8 @@ class Placement:
     def _may_run(self, lane: Lane, worker: WorkerRecord) -> bool:
         if worker.refused and lane.key in worker.refused:
             return False
+        if lane.running_time_min and not worker.stays(lane.running_time_min, self.epoch):
+            return False
         environment = lane.environment
         if environment is None or not lane.is_call or not worker.is_dialect:
             return True
@@ -294,7 +298,9 @@ class Placement:
 
     def could_fit(self, lane: Lane, worker: WorkerRecord) -> bool:
         """Tell whether the worker could run a task of this lane if it were idle."""
-        return box_fits(self._find_box(lane, worker), [0, 0, 0, 0], worker.total)
+        return worker.stays(lane.running_time_min, self.epoch) and box_fits(
+            self._find_box(lane, worker), [0, 0, 0, 0], worker.total
+        )
 
     def has_other(self, lane: Lane, worker: WorkerRecord) -> bool:
         """Tell whether another worker could run a task of this lane if it were idle."""

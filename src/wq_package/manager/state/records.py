@@ -118,8 +118,9 @@ class RunRecord:
     awaited: int = 0
 
 
-LaneKey = tuple[str, bool, bool, str, Resources, Resources | None]
-"""Environment, is it a call, may it wait at a worker, category, declared resources, what is allotted to a retry."""
+LaneKey = tuple[str, bool, bool, str, Resources, float, Resources | None]
+"""Environment, is it a call, may it wait at a worker, category, declared resources, least running time, what is allotted
+to a retry."""
 
 
 @dataclass(slots=True, eq=False)
@@ -140,6 +141,7 @@ class Lane:
     may_wait: bool
     category: str
     resources: Resources
+    running_time_min: float
     allotment: Resources | None
     category_record: CategoryRecord
     declared: Resources = Resources()  # noqa: RUF009 - it is frozen
@@ -334,6 +336,10 @@ class WorkerRecord:
     def label(self) -> str:
         """What people call it."""
         return f"{self.hostname}:{self.worker_id or self.address}"
+
+    def stays(self, seconds: float, epoch: float) -> bool:
+        """Tell whether the worker has so many seconds left; one that told no end has."""
+        return not seconds or not self.end_time or self.end_time - epoch >= seconds
 
     def take(self, box: Box) -> None:
         """Count a box as used."""

@@ -74,6 +74,7 @@ def describe_unservable(lane: Lane) -> str:
         (wanted.memory_mb, "MB of memory"),
         (wanted.disk_mb, "MB of disk"),
         (wanted.gpus, "gpus"),
+        (lane.running_time_min, "seconds of running time"),
     )
     text = ", ".join(f"{amount:g} {what}" for amount, what in amounts if amount)
     return (

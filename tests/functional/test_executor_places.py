@@ -1,0 +1,169 @@
+"""Where environments come from, and where workers find the executor: everything that a user may name."""
+
+# mypy: disable-error-code="untyped-decorator"
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import parsl
+import pytest
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+
+from wq_package.build import build_environment, lock_environment
+from wq_package.build.options import BuildOptions
+from wq_package.catalog import find_managers, parse_catalogs
+from wq_package.executor import WQPackageExecutor
+from wq_package.executor.failures import EnvironmentUnavailableError
+from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
+
+pytestmark = pytest.mark.parsl
+
+PATIENCE = 120
+LOADER = EnvironmentSpec(wheels=(WheelRequirement("cloudpickle"),))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the program is started."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_executor(folder: Path, **options: object) -> WQPackageExecutor:
+    return WQPackageExecutor(
+        provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
+        worker_options=f"--cores 1 --store {folder / 'store'}",
+        cache_dir=str(folder / "cache"),
+        **options,  # type: ignore[arg-type]  # those of the executor
+    )
+
+
+@contextmanager
+def loaded(folder: Path, executor: WQPackageExecutor) -> Iterator[WQPackageExecutor]:
+    config = Config(
+        executors=[executor], run_dir=str(folder / "runinfo"), strategy="none", initialize_logging=False
+    )
+    with parsl.load(config):
+        yield executor
+
+
+@python_app
+def in_archive() -> str:
+    return sys.prefix
+
+
+@python_app
+def in_digest() -> str:
+    return sys.prefix
+
+
+@python_app
+def in_lock() -> str:
+    return sys.prefix
+
+
+@python_app
+def in_prefix() -> str:
+    import only_there  # type: ignore[import-not-found]  # in that environment alone
+
+    return f"{only_there.WORD} {sys.prefix}"
+
+
+@python_app
+def in_conda() -> str:
+    return sys.prefix
+
+
+@python_app
+def in_bare() -> str:
+    return sys.prefix
+
+
+def make_environment(folder: Path) -> Path:
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python3*/site-packages")
+    (site / "only_there.py").write_text("WORD = 'there'\n")
+    return folder
+
+
+def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
+    options = BuildOptions(cache=folder / "cache")
+    archive = build_environment(LOADER, folder / "env.tar.gz", options)
+    (folder / "env.lock").write_text(lock_environment(LOADER, options))
+    kept = folder / "cache" / "environments" / "kept.tar.zst"
+    kept.parent.mkdir(exist_ok=True)
+    digest = build_environment(LOADER, kept, options).digest
+    build_environment(EnvironmentSpec(), folder / "bare.tar.gz", options)
+    environments = {
+        "in_bare": "bare.tar.gz",
+        "in_archive": "env.tar.gz",
+        "in_digest": digest[:12],
+        "in_lock": "env.lock",
+        "in_prefix": str(make_environment(folder / "own")),
+        "in_conda": "no-such-environment",
+    }
+    with loaded(folder, make_executor(folder, environments=environments)):
+        assert archive.digest in in_archive().result(timeout=PATIENCE)
+        assert digest in in_digest().result(timeout=PATIENCE)
+        assert digest in in_lock().result(timeout=PATIENCE)
+        word, prefix = in_prefix().result(timeout=PATIENCE).split()
+        assert word == "there"
+        assert str(folder / "store") in prefix
+        for app, reason in ((in_conda, "conda environment"), (in_bare, "it has no cloudpickle")):
+            error = app().exception(timeout=PATIENCE)
+            assert isinstance(error, EnvironmentUnavailableError)
+            assert reason in str(error)
+            assert error.hint is not None
+
+
+@contextmanager
+def started_catalog() -> Iterator[str]:
+    command = [sys.executable, "-m", "wq_package_cli", "catalog", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def list_projects(catalog: str) -> list[str]:
+    found = asyncio.run(find_managers(parse_catalogs(catalog), ".*"))
+    return [manager.project for manager in found]
+
+
+@python_app
+def double(x: int) -> int:
+    return x * 2
+
+
+def test_project_name__workers_find_the_executor_in_the_catalog(folder: Path) -> None:
+    with started_catalog() as catalog:
+        executor = make_executor(folder, project_name="my-app+1", catalog=catalog)
+        with loaded(folder, executor):
+            assert double(2).result(timeout=PATIENCE) == 4
+            assert list_projects(catalog) == ["my-app+1"]
+        assert re.search(rf"-M 'my-app\\\+1' -C {catalog}$", executor.worker_command)
+
+
+def test_project_name__catalog_elsewhere_in_the_variables_alone__nothing_is_told_without_a_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started_catalog() as catalog:
+        monkeypatch.setenv("CATALOG_HOST", catalog)
+        with loaded(folder, make_executor(folder)):
+            assert double(2).result(timeout=PATIENCE) == 4
+            assert list_projects(catalog) == []
