@@ -47,6 +47,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s", "--workdir", type=Path, metavar="DIR", help="make the worker's own folder in there"
     )
+    parser.add_argument(
+        "--user-namespace",
+        action="store_true",
+        help="protect environments from tasks also where this worker is not root; `sudo` does not work in tasks then",
+    )
 
 
 def _add_resources(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +120,7 @@ def _read_options(args: argparse.Namespace) -> WorkerOptions:
         password=None if args.password_file is None else _read_password(args.password_file),
         store=args.store,
         workdir=args.workdir,
+        user_namespace=args.user_namespace,
         cores=args.cores,
         memory_mb=args.memory,
         disk_mb=args.disk,

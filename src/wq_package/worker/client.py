@@ -34,7 +34,7 @@ from wq_package.worker.functions import (
     find_own_python,
 )
 from wq_package.worker.options import WorkerOptions
-from wq_package.worker.process import Spawner
+from wq_package.worker.process import ProgramEnd, Spawner
 from wq_package.worker.runs import RunRoom
 from wq_package.worker.seeking import seek_manager
 from wq_package.worker.session import Session
@@ -87,6 +87,14 @@ def _find_workdir() -> Path:
     return Path(tempfile.gettempdir())
 
 
+def _note_protection(end: ProgramEnd) -> None:
+    if end.errno:
+        _log.info(
+            "tasks can write to environments here (%s): what they change is noticed at the next offer, and repaired",
+            os.strerror(end.errno),
+        )
+
+
 class Worker:
     """One worker process.
 
@@ -102,7 +110,7 @@ class Worker:
         self.worker_id = f"worker-{secrets.token_hex(16)}"
         self.capacity = discover_capacity(options, workspace)
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="files")
-        self.spawner = Spawner(workspace)
+        self.spawner = Spawner(workspace, by_user=options.user_namespace)
         self.entries = EntryStore(workspace / "cache")
         self.runs = RunRoom(
             str(workspace), self.spawner, self.entries, self.threads, range(int(self.capacity.gpus))
@@ -125,7 +133,9 @@ class Worker:
         if self._environments is None:
             from wq_package.worker.store import Store, default_store_root
 
-            self._environments = EnvironmentRoom(Store(self.options.store or default_store_root()))
+            store = Store(self.options.store or default_store_root())
+            self.spawner.protect(store.trees, _note_protection)
+            self._environments = EnvironmentRoom(store)
         return self._environments
 
     def release_layers(self) -> None:

@@ -30,6 +30,8 @@ class WorkerOptions:
         single_shot: leave after the first manager, instead of waiting for it to come back.
         wall_time: seconds after which the worker leaves whatever it does.
         features: user features to announce.
+        user_namespace: protect environments from tasks by a user namespace where this worker is not root; programs
+            that change the user (`sudo`) do not work in tasks then.
         interpreter_idle: seconds after which a warm interpreter without calls is ended.
     """
 
@@ -51,6 +53,7 @@ class WorkerOptions:
     project: str = ""
     catalogs: tuple[CatalogAddress, ...] = ()
     tls_fingerprint: str = ""
+    user_namespace: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.project) == bool(self.host):

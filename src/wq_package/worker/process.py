@@ -70,13 +70,16 @@ class Spawner:
 
     Args:
         folder: for messages that are too large for a packet.
+        by_user: protect folders by a user namespace, as whoever is not root must.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, by_user: bool = False) -> None:
         self._folder = folder
+        self._by_user = by_user
+        self._protected: tuple[str, ...] = ()
         self._last = 0
         self._callbacks: dict[int, Callable[[ProgramEnd], None]] = {}
-        self._socket, self._process = _start_helper()
+        self._socket, self._process = _start_helper(by_user=self._by_user)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     @property
@@ -105,6 +108,16 @@ class Spawner:
         }
         self._send(json.dumps(message).encode(), program.sockets)
         return self._last
+
+    def protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
+        """Make folders read-only for whatever is started from now on; `on_end` gets an `errno` if that cannot be."""
+        self._protected += folders
+        self._ask_to_protect(folders, on_end)
+
+    def _ask_to_protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
+        self._last += 1
+        self._callbacks[self._last] = on_end
+        self._send(json.dumps({"protect": self._last, "folders": folders}).encode(), ())
 
     def kill(self, number: int, sign: int = signal.SIGKILL) -> None:
         """Send a signal to a program's process group; a program that has ended is left alone."""
@@ -158,19 +171,21 @@ class Spawner:
         loop.remove_reader(self._socket)
         self._socket.close()
         self._process.wait()
-        self._socket, self._process = _start_helper()
+        self._socket, self._process = _start_helper(by_user=self._by_user)
         loop.add_reader(self._socket, self._read)
         callbacks, self._callbacks = self._callbacks, {}
+        if self._protected:
+            self._ask_to_protect(self._protected, lambda _end: None)
         for callback in callbacks.values():
             callback(ProgramEnd(signal=signal.SIGKILL))
 
 
-def _start_helper() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+def _start_helper(*, by_user: bool) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     script = str(Path(__file__).with_name("spawner.py"))
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", script, str(theirs.fileno())],
+            [sys.executable, "-I", "-S", script, str(theirs.fileno()), *["user"] * by_user],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,

@@ -9,18 +9,24 @@ One packet is one message. From the worker: JSON, with file descriptors beside i
     {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null,
      "mark": "NAME=VALUE"}
     {"kill": id, "signal": number}
+    {"protect": id, "folders": […]}
     {"file": path}      the message stands in a file, because it is larger than a packet
 
 A process that leaves its group (a daemon) is handed to us when its parent ends. By its environment, which has the mark
 of the program that it came from, it is found and killed with that program.
 
-To the worker: `<Q id> <i wait status> <q CPU µs> <q KiB> <i errno>`; errno is not 0 if the process did not start.
+Where the kernel lets us, we have a view of the file system of our own, which everything that we start shares. In it, the
+folders to protect are read-only, for root too; the worker itself goes on writing to them.
+
+To the worker: `<Q id> <i wait status> <q CPU µs> <q KiB> <i errno>`; errno is not 0 if the process did not start, or
+if the folders are not protected.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import json
 import os
 import select
@@ -33,13 +39,17 @@ from typing import Any
 ENDED = struct.Struct("<Qiqqi")
 PACKET_LIMIT = 160 * 1024
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 32, 4096, 16384, 1 << 19
+MS_RELATIME = 1 << 21
 
 
 class Spawner:
     """The processes that were started and have not ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, view_errno: int = 0) -> None:
         self.control = control
+        self.view_errno = view_errno
         self.numbers: dict[int, int] = {}  # our caller's id by process id
         self.pids: dict[int, int] = {}
         self.marks: dict[int, bytes] = {}  # by process id
@@ -82,6 +92,9 @@ class Spawner:
         try:
             if "start" in message:
                 self._start(message, descriptors)
+            elif "protect" in message:
+                error = self.view_errno or _make_read_only(message["folders"])
+                self.control.send(ENDED.pack(message["protect"], 0, 0, 0, error))
             else:
                 self._kill(message["kill"], message["signal"])
         finally:
@@ -226,15 +239,81 @@ def _adopt_orphans() -> None:
         return
 
 
-def main(descriptor: int) -> None:
+def _separate_view(*, by_user: bool) -> int:
+    """Get a view of the file system of our own; return what is in the way, or 0."""
+    try:
+        if by_user and (error := _try_in_child()):
+            return error
+        _unshare(by_user=by_user)
+    except OSError as error:
+        return error.errno or errno.EPERM
+    except Exception:  # noqa: BLE001 - a Python without ctypes: environments are only less protected
+        return errno.ENOSYS
+    return 0
+
+
+def _unshare(*, by_user: bool) -> None:
+    user, group = os.getuid(), os.getgid()
+    _call("unshare", CLONE_NEWNS | (CLONE_NEWUSER if by_user else 0))
+    if by_user:
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    # What others mount later is still seen here; what is mounted here, nobody else sees.
+    _call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
+
+
+def _try_in_child() -> int:
+    """Try in a child what cannot be undone: some kernels give a namespace of users in which nothing is allowed."""
+    pid = os.fork()
+    if not pid:
+        try:
+            _unshare(by_user=True)
+            os._exit(_make_read_only([os.getcwd()]))
+        except OSError as error:
+            os._exit(error.errno or errno.EPERM)
+        finally:
+            os._exit(errno.EPERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _make_read_only(folders: list[str]) -> int:
+    try:
+        for folder in folders:
+            place = os.fsencode(folder)
+            _call("mount", place, place, None, MS_BIND, None)
+            flags = os.statvfs(place).f_flag
+            kept = (
+                flags & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME)
+            ) | (MS_RELATIME if flags & os.ST_RELATIME else 0)
+            _call("mount", None, place, None, MS_BIND | MS_REMOUNT | MS_RDONLY | kept, None)
+    except OSError as error:
+        return error.errno or errno.EPERM
+    return 0
+
+
+def _call(name: str, *arguments: Any) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def main(descriptor: int, *, by_user: bool) -> None:
     """Serve the worker at the other end of a socket."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)  # the worker decides; a terminal signals the whole group
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
     control.set_inheritable(False)
     _adopt_orphans()
-    Spawner(control).serve()
+    Spawner(control, _separate_view(by_user=by_user)).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), by_user=sys.argv[2:] == ["user"])

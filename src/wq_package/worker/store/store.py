@@ -91,6 +91,11 @@ class Store:
         """Tell which layers are not here; one that is found damaged is dropped, and missing from then on."""
         return tuple(digest for digest in dict.fromkeys(digests) if not self._check_layer(digest))
 
+    @property
+    def trees(self) -> tuple[str, str]:
+        """The folders that nobody but the store writes to."""
+        return str(self.root / "layers"), str(self.root / "envs")
+
     def has_layer(self, digest: str) -> bool:
         """Tell whether a layer is here, without a look at its files."""
         return self._place("layers", digest).is_dir()
