@@ -61,7 +61,7 @@ def make_archive(
         path.write_bytes(stored)
         files.append((layer, path))
     archive = folder / name
-    index = write_archive(files, archive, lock=lock, python="3.11.7")
+    index = write_archive(files, archive, make_lock=lambda _: lock, python="3.11.7")
     for _, path in files:
         path.unlink()
     return archive, index

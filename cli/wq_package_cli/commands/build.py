@@ -120,10 +120,12 @@ def _build_from(request: _Request, reporter: Reporter | None) -> BuiltEnvironmen
         from wq_package.build.prefix import build_prefix
 
         return build_prefix(request.source, request.output, request.options, reporter)
-    from wq_package.build import build_environment
+    from wq_package.build import LayerCache, build_environment, default_cache_root
     from wq_package.spec.files import load_spec
 
-    return build_environment(load_spec(request.source), request.output, request.options, reporter)
+    cache = LayerCache(request.options.cache or default_cache_root())
+    spec = load_spec(request.source, cache)
+    return build_environment(spec, request.output, request.options, reporter)
 
 
 def _dump(built: BuiltEnvironment) -> dict[str, object]:

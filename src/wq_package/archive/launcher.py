@@ -7,7 +7,6 @@ Knows where an unpacked environment keeps what, and the contract of older tools 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 from wq_package.archive.layer import LayerEntry
@@ -22,6 +21,7 @@ __all__ = [
     "render_script_header",
 ]
 
+_SCRIPTS = Path(__file__).parent / "scripts"
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _REMOVED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
@@ -33,7 +33,7 @@ def render_launcher() -> str:
 
 def read_script(name: str) -> str:
     """Read a script of `wq_package/archive/scripts`."""
-    return resources.files("wq_package.archive").joinpath("scripts", name).read_text(encoding="utf-8")
+    return (_SCRIPTS / name).read_text(encoding="utf-8")
 
 
 def make_launcher_entries(python: str, *, conda_spec: str = "") -> tuple[LayerEntry, ...]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +45,7 @@ __all__ = ["compute_environment_digest", "write_archive", "write_layer"]
 _THREADS = min(4, os.cpu_count() or 1)
 _COPY_SIZE = 2**20
 _NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
-"""What the kernel says where it cannot copy between two files by itself."""
+"""What the kernel says where it cannot copy between two files by itself, or reserve room in one."""
 _RECORD = 20 * 512  # tar reads whole records of this size
 
 
@@ -87,31 +86,53 @@ def write_layer(
 
 
 def write_archive(
-    layers: Sequence[tuple[StoredLayer, Path]],
+    layers: Iterable[tuple[StoredLayer, Path]],
     output: Path,
     *,
-    lock: str = "",
+    make_lock: Callable[[Sequence[StoredLayer]], str] | None = None,
     python: str,
     verified: bool = False,
 ) -> ArchiveIndex:
     """Join stored layers into an environment archive, which appears at `output` complete or not at all.
 
     Args:
-        layers: in order, each with the file that holds its stored bytes and nothing else.
+        layers: in order, each with the file that holds its stored bytes and nothing else. Each is copied as soon as it
+            is there, while the next ones may still be made.
         output: where the archive goes; replaced if it is there.
-        lock: text of the lock that the environment was built from.
+        make_lock: writes the text of the environment's lock.
         python: version of the interpreter in it.
         verified: the caller has made sure that the files hold the layers; they are copied by the kernel, unread.
 
     Raises:
         CorruptArchiveError: a layer's file does not hold that layer.
     """
-    index = _make_index([layer for layer, _ in layers], lock, python)
+    copy = _copy_verified if verified else _copy_layer
     with _open_new(output) as file:
-        for layer, path in layers:
-            (_copy_verified if verified else _copy_layer)(layer, path, file)
+        written = [_copy_into(file, copy, layer, path) for layer, path in layers]
+        index = _make_index(written, make_lock(written) if make_lock else "", python)
         _write_index(index, file)
     return index
+
+
+def _copy_into(
+    file: BinaryIO, copy: Callable[[StoredLayer, Path, BinaryIO], None], layer: StoredLayer, path: Path
+) -> StoredLayer:
+    # A file whose room is given to it before it is written need not be flushed when it takes another one's name,
+    # which takes as long as writing it; and a full disk is found at once.
+    file.flush()
+    with _ignored(_NOT_HERE):
+        os.posix_fallocate(file.fileno(), file.tell(), layer.stored_size)
+    copy(layer, path, file)
+    return layer
+
+
+@contextmanager
+def _ignored(numbers: Collection[int]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise
 
 
 def _sort_entries(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
@@ -278,7 +299,7 @@ def _check_layers(layers: Sequence[StoredLayer]) -> None:
 @contextmanager
 def _open_new(output: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name when all went well, and goes away when not."""
-    temporary = output.parent / f".{output.name[:100]}.{secrets.token_hex(8)}.tmp"
+    temporary = output.parent / f".{output.name[:100]}.{os.urandom(8).hex()}.tmp"
     try:
         file = temporary.open("xb")
     except OSError as error:
@@ -313,7 +334,6 @@ def _copy_layer(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
 
 
 def _copy_verified(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
-    file.flush()
     left = layer.stored_size
     try:
         with path.open("rb") as source:

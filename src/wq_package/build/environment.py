@@ -54,10 +54,9 @@ def build_environment(
     started = time.monotonic()
     _check_output(output)
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        made = _make_layers(spec, build)
-        index = _join(made, output, build)
+        index = _join(_Layers(spec, build), output, build)
     seconds = time.monotonic() - started
-    return BuiltEnvironment(output, index.environment, index, made.built, made.reused, seconds)
+    return BuiltEnvironment(output, index.environment, index, build.maker.built, build.maker.reused, seconds)
 
 
 def lock_environment(
@@ -80,10 +79,10 @@ def lock_environment(
 
     options = _complete(options or BuildOptions(), Path())
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        made = _make_layers(spec, build)
+        layers = tuple(_Layers(spec, build))
         access = Access(options.indexes, offline=options.offline, fresh=options.fresh)
-        artefacts = find_artefacts(made.layers, build.base.interpreter.executable, build.staging, access)
-        return render_lock([layer.stored for layer in made.layers], artefacts)
+        artefacts = find_artefacts(layers, build.base.interpreter.executable, build.staging, access)
+        return render_lock([layer.stored for layer in layers], artefacts)
 
 
 def load_lock(path: Path) -> str:
@@ -109,7 +108,8 @@ def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -
     wanted = replace(spec, python=lock.python or spec.python, conda=lock.conda) if lock else spec
     with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
         base = _prepare_base(wanted, options, cache, reporter)
-        yield _Build(cache, base, options, staging, reporter, lock)
+        with LayerMaker(cache, base.interpreter, options, staging, reporter) as maker:
+            yield _Build(cache, base, options, staging, reporter, maker, lock)
 
 
 def _prepare_base(
@@ -168,38 +168,40 @@ class _Build:
     options: BuildOptions
     staging: Path
     reporter: Reporter
+    maker: LayerMaker
     lock: Lock | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """The layers of an environment, in order, and how many had to be made."""
+class _Layers:
+    """The layers of an environment, in order; those of local sources are made while the others are already taken."""
 
-    layers: tuple[CachedLayer, ...]
-    lock: str
-    built: int
-    reused: int
+    def __init__(self, spec: EnvironmentSpec, build: _Build) -> None:
+        self._build = build
+        interpreter, bytecode = build.base.interpreter, build.options.bytecode
+        local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
+        self._local = build.maker.begin(local)
+        base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
+        wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
+        source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
+        self._wheels, made = source.provide(wanted, base)
+        self._base = [made[recipe.key] for recipe in base]
+        _check_overlaps(self._wheels, build.cache)
 
+    def __iter__(self) -> Iterator[CachedLayer]:
+        yield from (*self._base, *self._wheels)
+        yield from self._finish()
 
-def _make_layers(spec: EnvironmentSpec, build: _Build) -> _Made:
-    interpreter, bytecode = build.base.interpreter, build.options.bytecode
-    base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
-    local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
-    wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
-    with LayerMaker(build.cache, interpreter, build.options, build.staging, build.reporter) as maker:
-        source = WheelSource(build.cache, build.base, build.options, build.staging, maker)
-        wheels, made = source.provide(wanted, [*base, *local])
-        above = (*wheels, *(made[recipe.key] for recipe in local))
-        layers = (*(made[recipe.key] for recipe in base), *above)
-    _check_overlaps(wheels, build.cache)
-    if build.base.owners:
-        from wq_package.build.conda.conflicts import check_conflicts
+    def _finish(self) -> list[CachedLayer]:
+        build = self._build
+        with _translated_errors(build.cache):
+            local = [future.result() for future in self._local.values()]
+            if build.base.owners:
+                from wq_package.build.conda.conflicts import check_conflicts
 
-        check_conflicts(above, build.base.owners, build.cache)
-    stored = [layer.stored for layer in layers]
-    if build.lock:
-        check_lock(stored, build.lock)
-    return _Made(layers, render_lock(stored), maker.built, maker.reused)
+                check_conflicts((*self._wheels, *local), build.base.owners, build.cache)
+        if build.lock:
+            check_lock([layer.stored for layer in (*self._base, *self._wheels, *local)], build.lock)
+        return local
 
 
 def _check_overlaps(wheels: Sequence[CachedLayer], cache: LayerCache) -> None:
@@ -209,12 +211,12 @@ def _check_overlaps(wheels: Sequence[CachedLayer], cache: LayerCache) -> None:
         check_overlaps(wheels, cache)
 
 
-def _join(made: _Made, output: Path, build: _Build) -> ArchiveIndex:
+def _join(layers: _Layers, output: Path, build: _Build) -> ArchiveIndex:
     build.reporter.start("writing the archive", None)
     index = write_archive(
-        [(layer.stored, layer.path) for layer in made.layers],
+        ((layer.stored, layer.path) for layer in layers),
         output.absolute(),
-        lock=made.lock,
+        make_lock=render_lock,
         python=build.base.interpreter.version,
         verified=True,
     )

@@ -7,8 +7,6 @@ understood as well. Texts in, variables and options out; which files there are i
 
 from __future__ import annotations
 
-import configparser
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -57,6 +55,8 @@ class Indexes:
 
 def parse_pip_config(texts: Iterable[str]) -> dict[str, str]:
     """Read pip's settings from the texts of its files; a later one has the last word."""
+    import configparser  # only who asks an index pays for it
+
     settings: dict[str, str] = {}
     for text in texts:
         parser = configparser.RawConfigParser()
@@ -94,6 +94,8 @@ def make_indexes(settings: Mapping[str, str]) -> Indexes:
 
 def names_indexes(text: str) -> bool:
     """Tell whether a `uv.toml` says where to look."""
+    import tomllib  # only who asks an index pays for it
+
     try:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError:

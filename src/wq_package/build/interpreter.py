@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,11 +20,30 @@ from wq_package.build.scripts import describe_python
 from wq_package.errors import BackendFailedError, BackendNotFoundError, NotRelocatableError
 from wq_package.programs import run_program
 
-__all__ = ["Interpreter", "describe_interpreter", "describe_running_interpreter", "find_interpreter"]
+__all__ = [
+    "Interpreter",
+    "describe_interpreter",
+    "describe_running_interpreter",
+    "find_interpreter",
+    "is_wanted_folder",
+]
 
 # Before Python 3.12, a thread may see the variables of `sysconfig` half collected by another one.
 _ONE_AT_A_TIME = threading.Lock()
 _SCRIPT = Path(describe_python.__file__)
+_FOLDERS_LEFT_OUT = frozenset(
+    {
+        "__pycache__",
+        "dist-packages",
+        "ensurepip",
+        "idlelib",
+        "site-packages",
+        "test",
+        "tests",
+        "tkinter",
+        "turtledemo",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +122,9 @@ def describe_interpreter(executable: str) -> Interpreter:
         BackendFailedError: it ran and is no Python of ours.
         NotRelocatableError: it is a Python, but not CPython.
     """
-    program = shutil.which(executable)
+    from shutil import which  # costs 4 ms, and the running Python needs no search
+
+    program = which(executable)
     if program is None:
         hint = "name a Python with --interpreter, for example `--interpreter /usr/bin/python3`"
         raise BackendNotFoundError(executable, ("--interpreter",), hint=hint)
@@ -150,9 +170,11 @@ def find_interpreter(version: str | None, named: str | None) -> Interpreter:
 
 
 def _find_installed(version: str, running: Interpreter) -> Interpreter:
+    from shutil import which
+
     # Asked one after another: each costs a process, and the first nearly always fits.
     for program in _iter_candidates(version, running):
-        if program is None or shutil.which(program) is None:
+        if program is None or which(program) is None:
             continue
         try:
             found = describe_interpreter(program)
@@ -196,3 +218,8 @@ def _make(described: dict[str, object], executable: str) -> Interpreter:
     if not re.fullmatch(r"\d+\.\d+\.\d+", made.version) or not Path(made.stdlib).is_dir():
         raise ValueError("not a description of a Python")
     return made
+
+
+def is_wanted_folder(name: str) -> bool:
+    """Tell whether a folder of the standard library goes along."""
+    return name not in _FOLDERS_LEFT_OUT and name != "lib-dynload"

@@ -12,23 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wq_package.build.interpreter import Interpreter
+from wq_package.build.interpreter import Interpreter, is_wanted_folder
 
-__all__ = ["TreeFile", "is_wanted_folder", "iter_interpreter_files"]
+__all__ = ["TreeFile", "iter_interpreter_files"]
 
-_FOLDERS_LEFT_OUT = frozenset(
-    {
-        "__pycache__",
-        "dist-packages",
-        "ensurepip",
-        "idlelib",
-        "site-packages",
-        "test",
-        "tests",
-        "tkinter",
-        "turtledemo",
-    }
-)
 _FILES_LEFT_OUT = frozenset({"EXTERNALLY-MANAGED", "sitecustomize.py", "turtle.py", "usercustomize.py"})
 # Extension modules of the test suite; `_tkinter` and `nis` need what no worker has; `ossaudiodev` has no use there.
 _EXTENSIONS_LEFT_OUT = re.compile(r"(_tkinter|nis|ossaudiodev|_ctypes_test|_test\w*|_xxtestfuzz|xx\w+)\.")
@@ -59,11 +46,6 @@ def iter_interpreter_files(interpreter: Interpreter) -> Iterator[TreeFile]:
         if settings.is_file():
             yield TreeFile(f"lib/pkgconfig/{settings.name}", settings)
             break
-
-
-def is_wanted_folder(name: str) -> bool:
-    """Tell whether a folder of the standard library goes along."""
-    return name not in _FOLDERS_LEFT_OUT and name != "lib-dynload"
 
 
 def _iter_folder(folder: Path, target: str) -> Iterator[TreeFile]:

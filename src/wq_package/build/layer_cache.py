@@ -16,10 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,6 +66,8 @@ def default_cache_root() -> Path:
 
 def _make_private_folder() -> Path:
     """Make a folder below the temporary one that nobody else can have put anything into."""
+    import tempfile  # costs 5 ms, and most users have a folder
+
     folder = Path(tempfile.gettempdir()) / f"wq-package-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -133,7 +132,7 @@ class LayerCache:
     ) -> CachedLayer:
         """Keep a layer that `write` writes, under a key."""
         states = [(str(path), _stat(path)) for path in watched]
-        temporary = self.root / "tmp" / f"{secrets.token_hex(8)}.layer"
+        temporary = self.root / "tmp" / f"{_make_name()}.layer"
         try:
             with temporary.open("xb") as file:
                 fcntl.flock(
@@ -171,9 +170,16 @@ class LayerCache:
         """Tell whether a fact, known by its key, was noted before."""
         return (self.root / "keys" / f"{note}.note").exists()
 
-    def add_note(self, note: str) -> None:
+    def read_note(self, note: str) -> str | None:
+        """Tell what was noted; `None` if nothing was."""
+        try:
+            return (self.root / "keys" / f"{note}.note").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    def add_note(self, note: str, text: str = "") -> None:
         """Note a fact, so that it need not be found out again."""
-        self._write(self.root / "keys" / f"{note}.note", "")
+        self._write(self.root / "keys" / f"{note}.note", text)
 
     def _is_sound(self, path: Path, stored: StoredLayer) -> bool:
         """Tell whether a file still holds what was written to it; read it only if anything touched it since."""
@@ -209,19 +215,19 @@ class LayerCache:
     def make_staging(self) -> Iterator[Path]:
         """Make a folder for a build's own files; it goes away, even if the builder is killed, with the next build."""
         self._remove_abandoned()
-        folder = self.root / "tmp" / secrets.token_hex(8)
+        folder = self.root / "tmp" / _make_name()
         with _locked(self.root / "locks" / f"staging-{folder.name}", fcntl.LOCK_EX) as lock:
             folder.mkdir()
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove_tree(folder)
                 lock.unlink(missing_ok=True)
 
     def _remove_abandoned(self) -> None:
         for lock in (self.root / "locks").glob("staging-*"):
             with suppress(OSError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(self.root / "tmp" / lock.name.removeprefix("staging-"), ignore_errors=True)
+                _remove_tree(self.root / "tmp" / lock.name.removeprefix("staging-"))
                 lock.unlink(missing_ok=True)
 
         for file in (self.root / "tmp").iterdir():
@@ -232,7 +238,7 @@ class LayerCache:
         return self.root / "layers" / f"{digest}.{_SUFFIXES[compression]}"
 
     def _write(self, path: Path, text: str) -> None:
-        temporary = self.root / "tmp" / f"{secrets.token_hex(8)}.json"
+        temporary = self.root / "tmp" / f"{_make_name()}.json"
         try:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
@@ -245,6 +251,19 @@ def compute_file_digest(path: Path) -> str:
     """Compute the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_name() -> str:
+    return os.urandom(8).hex()
+
+
+def _remove_tree(folder: Path) -> None:
+    try:
+        folder.rmdir()  # of a build that made nothing, it is empty
+    except OSError:
+        import shutil  # costs 4 ms
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_stamp(path: Path) -> str:

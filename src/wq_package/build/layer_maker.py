@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -53,11 +54,14 @@ class LayerMaker:
         self._reporter = reporter
         self._compiler = Compiler(interpreter, _PROCESSORS)
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_PROCESSORS, "wq-package-layer")
+        self._begun = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)
         self._compiler.close()
 
     def find(self, key: str) -> CachedLayer | None:
@@ -67,24 +71,26 @@ class LayerMaker:
             self._count(built=False)
         return found
 
+    def begin(self, recipes: Iterable[Recipe]) -> Mapping[str, Future[CachedLayer]]:
+        """Begin to make layers, the heaviest first; returns them by key."""
+        ordered = sorted(recipes, key=lambda recipe: -recipe.weight)
+        self._begun += len(ordered)
+        return {recipe.key: self._pool.submit(self.make, recipe) for recipe in ordered}
+
     def make_all(self, recipes: Iterable[Recipe]) -> Mapping[str, CachedLayer]:
-        """Make layers, the heaviest first; returns them by key.
+        """Make layers; returns them by key.
 
         An exception of one recipe ends all: nothing is begun after it.
         """
-        ordered = sorted(recipes, key=lambda recipe: -recipe.weight)
-        self._reporter.start("making layers", len(ordered))
-        with ThreadPoolExecutor(_PROCESSORS, "wq-package-layer") as pool:
-            futures: dict[str, Future[CachedLayer]] = {
-                recipe.key: pool.submit(self.make, recipe) for recipe in ordered
-            }
-            try:
-                return {key: future.result() for key, future in futures.items()}
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            finally:
-                self._reporter.done()
+        futures = self.begin(recipes)
+        self._reporter.start("making layers", self._begun)
+        try:
+            return {key: future.result() for key, future in futures.items()}
+        except BaseException:
+            self._pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            self._reporter.done()
 
     def make(self, recipe: Recipe) -> CachedLayer:
         """Make one layer, unless another builder does so meanwhile."""
@@ -111,9 +117,12 @@ class LayerMaker:
         folder = self._staging / recipe.key
         folder.mkdir(exist_ok=True)
         plan = recipe.plan(folder)
-        return self._cache.add(
+        made = self._cache.add(
             recipe.key, lambda sink: self._write(plan, sink), requires=plan.requires, watched=plan.watched
         )
+        with suppress(OSError):  # most recipes put nothing there
+            folder.rmdir()
+        return made
 
     def _count(self, *, built: bool) -> None:
         with self._lock:

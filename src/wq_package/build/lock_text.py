@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wq_package.archive.layer import LayerKind, StoredLayer
-from wq_package.build.artefacts import Artefact
 from wq_package.errors import BuildError, InvalidSpecError
 from wq_package.spec.environment import CondaRequirement, canonicalize_name
+
+if TYPE_CHECKING:
+    from wq_package.build.artefacts import Artefact
 
 __all__ = ["Lock", "LockedArtefact", "check_lock", "parse_lock", "render_lock"]
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from wq_package.archive.launcher import make_launcher_entries
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
 from wq_package.build.installed import InstalledDistribution
-from wq_package.build.interpreter import Interpreter
-from wq_package.build.interpreter_tree import is_wanted_folder
+from wq_package.build.interpreter import Interpreter, is_wanted_folder
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.errors import BuildError, InvalidSpecError

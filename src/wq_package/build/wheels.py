@@ -7,15 +7,16 @@ uv is asked in `wq_package.build.uv`.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wq_package.build.base import EnvironmentBase
 from wq_package.build.conda.provided import explain_unsatisfied, leave_out_provided, render_pins
 from wq_package.build.installed import InstalledDistribution, find_distributions, find_running_distributions
-from wq_package.build.interpreter import Interpreter, describe_running_interpreter
+from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.layer_plan import LayerPlan
@@ -72,7 +73,7 @@ class WheelSource:
     def provide(
         self, requirements: Sequence[str], others: Sequence[Recipe]
     ) -> tuple[list[CachedLayer], Mapping[str, CachedLayer]]:
-        """Make the layers of some requirements and all that they require, and other layers with them.
+        """Make the layers of some requirements and all that they require, and others with them.
 
         Returns:
             The layers of the distributions, sorted by name; and the other layers, by the key of their recipe.
@@ -167,13 +168,15 @@ class WheelSource:
     def _make_recipes(self, pins: Sequence[_Pin]) -> dict[str, Recipe]:
         absent = [pin for pin in pins if pin.installed is None or self._options.fresh]
         fetched = _Fetched(
-            [pin.text for pin in absent], self._interpreter, self._options, self._staging / "index"
+            lambda: [pin.text for pin in absent if self._cache.find_any(recipes[pin.name].key) is None],
+            self._interpreter,
+            self._options,
+            self._staging / "index",
         )
         recipes = {pin.name: self._make_fetched_recipe(pin, fetched) for pin in absent}
         for pin in pins:
             if pin.name not in recipes and pin.installed is not None:
                 recipes[pin.name] = self._make_installed_recipe(pin, pin.installed)
-        fetched.pins = [pin.text for pin in absent if self._cache.find_any(recipes[pin.name].key) is None]
         return recipes
 
     def _make_fetched_recipe(self, pin: _Pin, fetched: _Fetched) -> Recipe:
@@ -199,7 +202,7 @@ class WheelSource:
     def _plan_from_index(self, pin: _Pin, altered: AlteredDistributionError, staging: Path) -> LayerPlan:
         """Take the released files where the installed ones were edited; say so."""
         _LOG.warning("%s: taking it from the index", altered)
-        fetched = _Fetched([pin.text], self._interpreter, self._options, staging)
+        fetched = _Fetched(lambda: [pin.text], self._interpreter, self._options, staging)
         try:
             return fetched.plan(pin.name)
         except BuildError as error:
@@ -207,12 +210,20 @@ class WheelSource:
 
 
 class _Fetched:
-    """Distributions that uv installs into a folder, all at once when the first is asked for."""
+    """Distributions that uv installs into a folder, all at once when the first is asked for.
+
+    Args:
+        list_pins: tells which; called then.
+    """
 
     def __init__(
-        self, pins: Sequence[str], interpreter: Interpreter, options: BuildOptions, folder: Path
+        self,
+        list_pins: Callable[[], Sequence[str]],
+        interpreter: Interpreter,
+        options: BuildOptions,
+        folder: Path,
     ) -> None:
-        self.pins = pins
+        self._list_pins = list_pins
         self._interpreter = interpreter
         self._options = options
         self._folder = folder
@@ -235,7 +246,7 @@ class _Fetched:
         from wq_package.build.uv import Access, install_wheels
 
         install_wheels(
-            self.pins,
+            self._list_pins(),
             self._interpreter.executable,
             self._folder,
             Access(self._options.indexes, offline=self._options.offline, fresh=self._options.fresh),
@@ -250,6 +261,6 @@ def _find_usable_distributions(
     """Find what is installed for the interpreter; nothing if the running Python is of another kind."""
     if options.site_folders:
         return find_distributions(options.site_folders)
-    if describe_running_interpreter().cache_tag != interpreter.cache_tag:
+    if sys.implementation.cache_tag != interpreter.cache_tag:
         return {}
     return find_running_distributions()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wq_package.errors import InvalidSpecError, SpecError
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
-from wq_package.spec.environment_yml import parse_environment_yml
+from wq_package.spec.environment_yml import Notes, parse_environment_yml
 from wq_package.spec.environment_yml import render_environment_yml as _render
 from wq_package.spec.local_source import digest_local_source
 
@@ -26,8 +26,12 @@ __all__ = [
 ]
 
 
-def load_spec(path: Path) -> EnvironmentSpec:
+def load_spec(path: Path, notes: Notes | None = None) -> EnvironmentSpec:
     """Load a spec from environment.yml, requirements.txt, poncho's JSON, pylock.toml or a program's script block.
+
+    Args:
+        path: the file.
+        notes: remembers what a YAML file held.
 
     Raises:
         InvalidSpecError: the file cannot be read or is malformed; every issue is named.
@@ -35,7 +39,7 @@ def load_spec(path: Path) -> EnvironmentSpec:
     text = _read_text(path)
     name = path.name.lower()
     if name.endswith((".yml", ".yaml")):
-        spec = parse_environment_yml(text, str(path))
+        spec = parse_environment_yml(text, str(path), notes)
     elif name.endswith(".json"):
         from wq_package.spec.poncho import parse_poncho
 

@@ -133,6 +133,10 @@ def test_notes__are_remembered(cache: LayerCache) -> None:
     assert not cache.has_note("n")
     cache.add_note("n")
     assert LayerCache(cache.root).has_note("n")
+    assert cache.read_note("n") == ""
+    cache.add_note("n", "text")
+    assert cache.read_note("n") == "text"
+    assert cache.read_note("m") is None
 
 
 @pytest.mark.parametrize("suffix", ["layer", "json"])

@@ -118,3 +118,50 @@ def test_parse__tag_that_would_make_an_object__is_refused() -> None:
 
 def test_parse__python_constraint__is_kept() -> None:
     assert parse_environment_yml("dependencies: ['python>=3.10']", "env.yml").python == ">=3.10"
+
+
+class _Notes:
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def read_note(self, note: str) -> str | None:
+        return self.kept.get(note)
+
+    def add_note(self, note: str, text: str = "") -> None:
+        self.kept[note] = text
+
+
+def test_parse__same_text_again__needs_no_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, text = _Notes(), render_environment_yml(FULL)
+    first = parse_environment_yml(text, "env.yml", notes)
+    monkeypatch.delattr(yaml, "load")
+
+    assert parse_environment_yml(text, "env.yml", notes) == first == FULL
+    with pytest.raises(AttributeError):
+        parse_environment_yml(text + " ", "env.yml", notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name: 2026-01-01\ndependencies: []", "1: x\ndependencies: []", "a: &a [1]\nb: [*a]\nname: {2: 3}"],
+)
+def test_parse__what_json_cannot_say__is_not_noted(text: str) -> None:
+    notes = _Notes()
+    issues = []
+    for known in (None, notes, notes):
+        with pytest.raises(InvalidSpecError) as raised:
+            parse_environment_yml(text, "env.yml", known)
+        issues.append(raised.value.issues)
+
+    assert issues[0] == issues[1] == issues[2]
+    assert not notes.kept
+
+
+def test_parse__damaged_note__is_made_again() -> None:
+    notes = _Notes()
+    parse_environment_yml("name: a", "env.yml", notes)
+    (key,) = notes.kept
+    notes.kept[key] = '{"name": '
+
+    assert parse_environment_yml("name: a", "env.yml", notes).name == "a"
+    assert notes.kept[key] == '{"name": "a"}'
