@@ -169,6 +169,12 @@ def test_call_that_kills_its_interpreter__fails_alone(folder: Path, mode: str) -
         assert double(2).result() == 4
 
 
+def test_autolabel__calls_run_where_they_are_measured(folder: Path) -> None:
+    with loaded(folder, make_executor(folder, autolabel=True)):
+        places = {find_place().result()[1] for _ in range(3)}
+        assert len(places) == 3
+
+
 def test_retries__lost_calls_are_parsls_to_repeat(folder: Path) -> None:
     costs: list[str] = []
 
@@ -373,7 +379,7 @@ def test_provider__is_never_shared() -> None:
 def test_wrong_argument__is_refused_at_once() -> None:
     with pytest.raises(Exception, match="pack"):
         WQPackageExecutor(pack="yes")  # type: ignore[arg-type]  # what is tested
-    with pytest.raises(ValueError, match="sometimes"):
+    with pytest.raises(WQPackageError, match="sometimes"):
         WQPackageExecutor(call_mode="sometimes")
 
 

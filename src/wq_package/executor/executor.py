@@ -46,6 +46,7 @@ from wq_package.executor.failures import (
     read_answer,
 )
 from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
+from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import BLOCK, BLOCK_FEATURE, Listening, default_worker_command
 from wq_package.executor.packing import PackedApp, Packer, PackingEntry
 from wq_package.executor.parsl_log import forward_log
@@ -54,7 +55,7 @@ from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager
 from wq_package.manager.passwords import make_password, save_password
-from wq_package.task import Call, CallMode, Environment, Task, TaskResult
+from wq_package.task import Call, Environment, Task, TaskResult
 
 __all__ = ["WQPackageExecutor", "default_worker_command"]
 
@@ -96,6 +97,9 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         environment: the environment of all apps, in place of the analysis: an archive, a spec file, a lock, the folder
             of an environment, the name of a conda environment, or the digest of one that was built before.
         environments: the same for single apps, by name.
+        autolabel: give tasks that declare nothing as much of a worker as others of their category turned out to use, instead
+            of a whole one: `True` or a mode of `wq_package.resources.LabelMode`.
+        autolabel_window: how many measured tasks it takes until that is trusted.
         autocategory: each app is a category of its own.
         max_retries: how often a task is tried again after losing its worker, apart from Parsl's own retries; `None` for
             ever.
@@ -103,7 +107,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         worker_options: further options of the worker.
         worker_executable: what starts a worker; by default this Python with this package.
         scaling_cores_per_worker: cores that a worker is expected to have; a hint for scaling only.
-        call_mode: `in-place` for speed, or `fork` to run each call in a process of its own.
+        call_mode: `in-place` for speed, or `fork` to run each call in a process of its own, where it can be measured; by
+            default `in-place`, and `fork` with `autolabel`.
         cache_dir: where layers and archives are kept between runs; by default the user's cache folder.
         tls: whether workers connect by TLS; by default with any `address` but loopback, except for `work_queue_worker`,
             which cannot.
@@ -129,15 +134,17 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         use_cache: bool = True,  # noqa: FBT001, FBT002 - as in Parsl
         pack: bool = False,  # noqa: FBT001, FBT002 - as in Parsl
         extra_pkgs: list[str] | None = None,
-        environment: str | None = None,
-        environments: dict[str, str] | None = None,
+        autolabel: bool | str = False,  # noqa: FBT001, FBT002 - as in Parsl
+        autolabel_window: int = 1,
         autocategory: bool = True,  # noqa: FBT001, FBT002 - as in Parsl
         max_retries: int | None = 1,
         init_command: str = "",
         worker_options: str = "",
         worker_executable: str | None = None,
         scaling_cores_per_worker: int = 1,
-        call_mode: str = "in-place",
+        environment: str | None = None,
+        environments: dict[str, str] | None = None,
+        call_mode: str | None = None,
         cache_dir: str | None = None,
         tls: bool | None = None,  # noqa: FBT001 - as the others
         catalog: str | None = None,
@@ -160,6 +167,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self.extra_pkgs = extra_pkgs
         self.environment = environment
         self.environments = environments
+        self.autolabel = autolabel
+        self.autolabel_window = autolabel_window
         self.autocategory = autocategory
         self.max_retries = max_retries
         self.init_command = init_command
@@ -171,7 +180,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self.tls = tls
         self.catalog = catalog
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
-        self._mode = CallMode(call_mode)
+        self._labelling = find_labelling(autolabel, autolabel_window)
+        self._mode = choose_call_mode(call_mode, self._labelling)
         self._listening = Listening(
             address, port, project_name, catalog, tls, worker_executable, worker_options
         )
@@ -200,7 +210,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         catalogs = self._listening.find_catalogs(os.environ)
         self._password_file = self._prepare_password()
         self._manager = BlockingManager(
-            self._listening.make_options(self._password_file.read_bytes(), catalogs)
+            self._listening.make_options(self._password_file.read_bytes(), catalogs, self._labelling)
         )
         self._manager.start()
         self._packer = self._make_packer()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from wq_package.catalog import CatalogAddress, find_default_catalogs, parse_catalogs
 from wq_package.errors import QueueError, WQPackageError
 from wq_package.manager import ManagerOptions
+from wq_package.resources import CategoryOptions
 
 __all__ = ["BLOCK", "BLOCK_FEATURE", "Listening", "default_worker_command", "is_real_worker"]
 
@@ -92,8 +93,10 @@ class Listening:
             )
         return found
 
-    def make_options(self, password: bytes, catalogs: tuple[CatalogAddress, ...]) -> ManagerOptions:
-        """Say how the manager listens."""
+    def make_options(
+        self, password: bytes, catalogs: tuple[CatalogAddress, ...], labelling: CategoryOptions
+    ) -> ManagerOptions:
+        """Say how the manager listens, and how its tasks get their labels."""
         interface = self._find_interface(catalogs)
         return ManagerOptions(
             host=interface,
@@ -102,6 +105,7 @@ class Listening:
             tls=self._wants_tls(interface),
             name=self.project_name,
             catalogs=catalogs,
+            default_category=labelling,
         )
 
     def _find_interface(self, catalogs: tuple[CatalogAddress, ...]) -> str:

@@ -11,11 +11,12 @@ from wq_package.catalog import CatalogAddress
 from wq_package.errors import WQPackageError
 from wq_package.executor import WQPackageExecutor
 from wq_package.executor.listening import Listening
+from wq_package.resources import CategoryOptions
 
 HERE = CatalogAddress("127.0.0.1", 9097)
 ELSEWHERE = CatalogAddress("catalog.example.org", 9097)
 
-GONE = {"source", "coprocess", "function_dir", "full_debug", "autolabel", "autolabel_window"}
+GONE = {"source", "coprocess", "function_dir", "full_debug"}
 """Parameters of Parsl's `WorkQueueExecutor` that have no meaning here, as the reference says."""
 
 
@@ -31,7 +32,7 @@ def test_no_project_name__nobody_is_told_and_workers_connect_by_address() -> Non
     listening = Listening()
     catalogs = listening.find_catalogs({"CATALOG_HOST": "catalog.example.org"})
     assert catalogs == ()
-    options = listening.make_options(b"secret", catalogs)
+    options = listening.make_options(b"secret", catalogs, CategoryOptions())
     assert (options.host, options.name, options.catalogs) == ("127.0.0.1", None, ())
     assert listening.make_worker_command(7, "/run/password", "", catalogs).endswith(
         "-P /run/password 127.0.0.1 7"
@@ -62,7 +63,7 @@ def test_project_name_and_catalog__it_is_told_and_workers_look_there(
 ) -> None:
     listening = Listening(project_name="my-app.v2", catalog=catalog)
     catalogs = listening.find_catalogs(variables)
-    options = listening.make_options(b"secret", catalogs)
+    options = listening.make_options(b"secret", catalogs, CategoryOptions())
     assert (options.name, options.catalogs, options.host) == ("my-app.v2", (expected,), interface)
     command = listening.make_worker_command(7, "p", "", catalogs)
     assert command.endswith(rf"-P p -M 'my-app\.v2' -C {expected}")
