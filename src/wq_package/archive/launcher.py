@@ -1,7 +1,7 @@
 """The scripts that travel with an environment, and the variables that a process in it gets (shell module).
 
 Knows where an unpacked environment keeps what, and the contract of older tools for a tarball (`bin/activate`, `bin/conda-unpack`,
-`bin/run_in_env`, `bin/poncho_package_run`). Starts nothing itself.
+`bin/run_in_env`, `bin/poncho_package_run`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from wq_package.archive.activation import apply_scripts
 from wq_package.archive.layer import LayerEntry
 from wq_package.archive.script_header import make_relocatable_script, render_script_header
 
@@ -57,7 +58,13 @@ def make_launcher_entries(python: str, *, conda_spec: str = "") -> tuple[LayerEn
 
 
 def make_environment_variables(prefix: Path, base: Mapping[str, str]) -> dict[str, str]:
-    """Make the variables of a process in the environment at `prefix` from those it would have without."""
+    """Make the variables of a process in the environment at `prefix` from those it would have without.
+
+    Starts the environment's activation scripts, if it has any.
+
+    Raises:
+        ArchiveError: the scripts fail.
+    """
     variables = {name: value for name, value in base.items() if name not in _REMOVED}
     variables["PATH"] = f"{prefix}/bin:{base.get('PATH') or _DEFAULT_PATH}"
     variables["CONDA_PREFIX"] = variables["CONDA_DEFAULT_ENV"] = str(prefix)
@@ -66,4 +73,4 @@ def make_environment_variables(prefix: Path, base: Mapping[str, str]) -> dict[st
         # The C library of SSL looks for certificates where they were on the machine that it was built on.
         for bundle in prefix.glob("lib/python3*/site-packages/certifi/cacert.pem"):
             variables["SSL_CERT_FILE"] = str(bundle)
-    return variables
+    return apply_scripts(prefix, variables)

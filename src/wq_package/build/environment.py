@@ -28,7 +28,7 @@ from wq_package.build.options import (
     SilentReporter,
     find_compression,
 )
-from wq_package.build.recipes import make_interpreter_recipe, make_launcher_recipe, make_local_recipe
+from wq_package.build.recipes import Recipe, make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
 from wq_package.errors import BuildError, DiskFullError, InvalidSpecError
 from wq_package.spec.environment import EnvironmentSpec
@@ -179,7 +179,7 @@ class _Layers:
         self._build = build
         interpreter, bytecode = build.base.interpreter, build.options.bytecode
         local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
-        self._local = build.maker.begin(local)
+        self._own = build.maker.begin([*local, *_make_data_recipes(spec, build)])
         base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
         wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
@@ -194,7 +194,7 @@ class _Layers:
     def _finish(self) -> list[CachedLayer]:
         build = self._build
         with _translated_errors(build.cache):
-            local = [future.result() for future in self._local.values()]
+            local = [future.result() for future in self._own.values()]
             if build.base.owners:
                 from wq_package.build.conda.conflicts import check_conflicts
 
@@ -202,6 +202,16 @@ class _Layers:
         if build.lock:
             check_lock([layer.stored for layer in (*self._base, *self._wheels, *local)], build.lock)
         return local
+
+
+def _make_data_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
+    if not spec.data and not spec.variables:
+        return []
+    from wq_package.build.data import make_data_recipe, make_variables_recipe  # most builds need none of it
+
+    offline = build.options.offline
+    recipes = [make_data_recipe(source, build.staging, offline=offline) for source in sorted(spec.data)]
+    return [*recipes, make_variables_recipe(spec.variables)] if spec.variables else recipes
 
 
 def _check_overlaps(wheels: Sequence[CachedLayer], cache: LayerCache) -> None:

@@ -5,10 +5,19 @@ Knows how a requirement is written as text. Knows nothing of files, of imports o
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 
-__all__ = ["CondaRequirement", "EnvironmentSpec", "LocalSource", "WheelRequirement", "canonicalize_name"]
+__all__ = [
+    "CondaRequirement",
+    "DataForm",
+    "DataSource",
+    "EnvironmentSpec",
+    "LocalSource",
+    "WheelRequirement",
+    "canonicalize_name",
+]
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
@@ -85,6 +94,38 @@ class LocalSource:
     digest: str
 
 
+class DataForm(enum.Enum):
+    """What data are when they arrive."""
+
+    GIT = "git"
+    FILE = "file"
+    TAR = "tar"
+
+    def __lt__(self, other: DataForm) -> bool:
+        """Sort by name, so that sources can be sorted."""
+        return self.value < other.value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DataSource:
+    """Data that travel with an environment; a variable holds the path of their folder or file there.
+
+    Attributes:
+        variable: set when the environment is activated.
+        url: of a repository, a file or a tar file.
+        reference: a commit, tag or branch of a repository; empty for its default branch.
+        sha256: hex digest of the file as it is downloaded, or empty if it is not known.
+        is_compressed: whether it has to be decompressed with gzip.
+    """
+
+    variable: str
+    form: DataForm
+    url: str
+    reference: str = ""
+    sha256: str = ""
+    is_compressed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
     """What is to be in an environment.
@@ -94,6 +135,8 @@ class EnvironmentSpec:
         conda: conda packages, without `python` and `pip` themselves.
         wheels: distributions of the Python package index.
         local: the user's own code.
+        data: repositories and files that are fetched when the environment is built.
+        variables: names and values of environment variables, set when it is activated.
     """
 
     name: str | None = None
@@ -102,3 +145,5 @@ class EnvironmentSpec:
     conda: tuple[CondaRequirement, ...] = ()
     wheels: tuple[WheelRequirement, ...] = ()
     local: tuple[LocalSource, ...] = ()
+    data: tuple[DataSource, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()

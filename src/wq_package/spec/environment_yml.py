@@ -5,6 +5,7 @@ Knows conda's environment file and the one top-level key that is ours, which con
     wq-package:
       local:
         - {import: helpers, path: ./helpers.py, digest: 0f3a…}
+      git: {…}   # and `http`, as in `wq_package.spec.data_source`
 
 Paths in the text are kept as written; `wq_package.spec.files` makes them absolute. Rendering needs no YAML library, so
 that writing a spec stays fast; parsing imports it when called.
@@ -20,6 +21,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 from wq_package.errors import InvalidSpecError
+from wq_package.spec.data_source import describe_data, read_data, read_variables
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, LocalSource, WheelRequirement
 
 __all__ = [
@@ -57,9 +59,13 @@ def render_environment_yml(spec: EnvironmentSpec) -> str:
     lines += _render_list("dependencies", _render_dependencies(spec))
     for wheel in spec.wheels:
         lines.append(f"      - {_quote(wheel.text)}")
+    if spec.variables:
+        lines += ["variables:", *(f"  {name}: {_quote_text(value)}" for name, value in spec.variables)]
+    if spec.local or spec.data:
+        lines.append("wq-package:")
     if spec.local:
-        lines += ["wq-package:", "  local:"]
-        lines += [line for source in spec.local for line in _render_local(source)]
+        lines += ["  local:", *(line for source in spec.local for line in _render_local(source))]
+    lines += _render_data(spec)
     return "\n".join(lines) + "\n"
 
 
@@ -86,10 +92,24 @@ def _render_local(source: LocalSource) -> list[str]:
     ]
 
 
+def _render_data(spec: EnvironmentSpec) -> list[str]:
+    lines = []
+    for field, entries in describe_data(spec.data).items():
+        lines.append(f"  {field}:")
+        for variable, entry in entries.items():
+            lines.append(f"    {variable}:")
+            lines += [f"      {key}: {_quote_text(value)}" for key, value in entry.items()]
+    return lines
+
+
+def _quote_text(text: str) -> str:
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
 def _quote(text: str) -> str:
     if _PLAIN.match(text) and text.lower() not in _YAML_WORDS:
         return text
-    return '"' + "".join(map(_escape, text)) + '"'
+    return _quote_text(text)
 
 
 def _escape(character: str) -> str:
@@ -179,13 +199,16 @@ class _Reader:
             ):
                 self.issues.append(f"unknown key `{key}`")
         python, conda, wheels = self._read_dependencies(document.get("dependencies"))
+        ours = self._read_ours(document.get("wq-package"))
         return EnvironmentSpec(
             name=self._read_text("name", document.get("name")),
             python=python,
             channels=self._read_texts("channels", document.get("channels")),
             conda=conda,
             wheels=wheels,
-            local=self._read_local(document.get("wq-package")),
+            local=self._read_local(ours.get("local")),
+            data=read_data(ours, self.issues),
+            variables=read_variables(document.get("variables"), self.issues),
         )
 
     def _read_text(self, key: str, value: object) -> str | None:
@@ -240,17 +263,19 @@ class _Reader:
                 wheels.append(WheelRequirement(text.strip()))
         return wheels
 
-    def _read_local(self, section: object) -> tuple[LocalSource, ...]:
+    def _read_ours(self, section: object) -> dict[object, object]:
         if section is None:
-            return ()
-        if not isinstance(section, dict) or set(section) - {"local"}:
-            self.issues.append("`wq-package` has to be a mapping with the key `local`")
-            return ()
-        entries = section.get("local") or []
-        if not isinstance(entries, list):
+            return {}
+        if not isinstance(section, dict) or set(section) - {"local", "git", "http"}:
+            self.issues.append("`wq-package` has to be a mapping with the keys `local`, `git` and `http`")
+            return {}
+        return section
+
+    def _read_local(self, entries: object) -> tuple[LocalSource, ...]:
+        if entries is not None and not isinstance(entries, list):
             self.issues.append(f"`local` has to be a list, not {_say(entries)}")
             return ()
-        return tuple(source for entry in entries for source in self._read_source(entry))
+        return tuple(source for entry in entries or [] for source in self._read_source(entry))
 
     def _read_source(self, entry: object) -> list[LocalSource]:
         if not isinstance(entry, dict) or set(entry) - {"import", "path", "digest"}:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wq_package.errors import InvalidSpecError, SpecError
-from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+from wq_package.spec.environment import DataForm, DataSource, EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.environment_yml import Notes, parse_environment_yml
 from wq_package.spec.environment_yml import render_environment_yml as _render
 from wq_package.spec.local_source import digest_local_source
@@ -54,7 +54,8 @@ def load_spec(path: Path, notes: Notes | None = None) -> EnvironmentSpec:
         spec = EnvironmentSpec(wheels=_load_requirements(path, text, ()))
     else:
         spec = _load_by_content(text, path)
-    return replace(spec, local=tuple(_make_absolute(source, path) for source in spec.local))
+    local = tuple(_make_absolute(source, path) for source in spec.local)
+    return replace(spec, local=local, data=tuple(_find_repository(source, path) for source in spec.data))
 
 
 def _load_by_content(text: str, path: Path) -> EnvironmentSpec:
@@ -103,6 +104,13 @@ def _read_text(path: Path) -> str:
 def _make_absolute(source: LocalSource, path: Path) -> LocalSource:
     absolute = Path(os.path.normpath(path.absolute().parent / source.path))
     return replace(source, path=str(absolute), digest=source.digest or digest_local_source(absolute))
+
+
+def _find_repository(source: DataSource, path: Path) -> DataSource:
+    """Take a repository whose address is a path as one relative to the spec, not to wherever git will run."""
+    if source.form is not DataForm.GIT or not source.url.startswith(("./", "../")):
+        return source
+    return replace(source, url=os.path.normpath(path.absolute().parent / source.url))
 
 
 def render_environment_yml(spec: EnvironmentSpec, base: Path | None = None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 
 from wq_package.errors import InvalidSpecError
+from wq_package.spec.data_source import describe_data
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 from wq_package.spec.environment_yml import parse_environment_document
 
@@ -29,6 +30,9 @@ def render_poncho(spec: EnvironmentSpec, *, old: bool = False) -> str:
         document = {"conda": {"channels": channels, "dependencies": [*conda, {"pip": pip}] if pip else conda}}
     if spec.name:
         document["name"] = spec.name
+    document |= describe_data(spec.data)
+    if spec.variables:
+        document["variables"] = dict(spec.variables)
     if spec.local:
         local = [{"import": s.import_name, "path": s.path, "digest": s.digest} for s in spec.local]
         document["wq-package"] = {"local": local}
@@ -53,14 +57,20 @@ def parse_poncho(text: str, path: str) -> EnvironmentSpec:
         raise InvalidSpecError(path, ("`conda.dependencies` has to be a list",))
     if document.get("pip"):
         dependencies = [*dependencies, {"pip": document["pip"]}]
-    unsupported = tuple(f"`{key}` is not supported" for key in ("git", "http", "pinned") if document.get(key))
-    if unsupported:
-        raise InvalidSpecError(path, unsupported, hint="leave the key out and stage such data as task inputs")
+    if document.get("pinned"):
+        hint = "pin the packages where they are named, as `name=version`"
+        raise InvalidSpecError(path, ("`pinned` is not supported",), hint=hint)
     known: dict[object, object] = {
         "name": document.get("name"),
         "channels": conda.get("channels"),
         "dependencies": dependencies,
+        "variables": document.get("variables"),
+        "wq-package": _gather_ours(document),
     }
-    if "wq-package" in document:
-        known["wq-package"] = document["wq-package"]
     return parse_environment_document(known, path)
+
+
+def _gather_ours(document: dict[str, object]) -> object:
+    ours = document.get("wq-package")
+    data = {key: document[key] for key in ("git", "http") if document.get(key)}
+    return {**ours, **data} if isinstance(ours, dict) else ours or data

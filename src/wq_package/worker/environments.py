@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from wq_package.archive.index_text import TextError, parse_index
@@ -244,12 +243,12 @@ class EnvironmentRoom:
             WQPackageError: the store cannot be used.
             OSError: likewise.
         """
-        prefix = await self._call(self._threads, self._compose, offer)
+        return await self._call(self._threads, self._compose, offer)
+
+    def _compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
+        prefix = self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
         environ = make_environment_variables(prefix, {k: v for k, v in os.environ.items() if k != "DISPLAY"})
         return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
-
-    def _compose(self, offer: wire.EnvironmentOffer) -> Path:
-        return self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
 
     async def _call(self, threads: ThreadPoolExecutor, function: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, function, *args)

@@ -31,6 +31,12 @@ if [ -n "$_wqp_prefix" ] && [ -x "$_wqp_prefix/bin/activate" ]; then
         unset _wqp_file
     fi
     deactivate() {
+        if [ -d "$CONDA_PREFIX/etc/conda/deactivate.d" ]; then
+            for _wqp_file in "$CONDA_PREFIX"/etc/conda/deactivate.d/*.sh; do
+                if [ -f "$_wqp_file" ]; then . "$_wqp_file"; fi
+            done
+            unset _wqp_file
+        fi
         PATH=$_wqp_old_path
         case ${SSL_CERT_FILE-} in "$CONDA_PREFIX"/*) unset SSL_CERT_FILE ;; esac
         unset CONDA_DEFAULT_ENV PYTHONNOUSERSITE CONDA_PREFIX
