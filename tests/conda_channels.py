@@ -18,7 +18,7 @@ SUBDIR = "linux-64"
 
 def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
     """Run a command and capture what it says."""
-    settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 240} | options
+    settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 600} | options
     return subprocess.run([str(word) for word in command], **settings)  # type: ignore[call-overload,no-any-return]  # options are forwarded
 
 

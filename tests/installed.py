@@ -23,5 +23,5 @@ class Installed:
 
     def run(self, *arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
         """Run `wq-package` and capture what it says."""
-        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 240} | options
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 600} | options
         return subprocess.run([self.command, *arguments], **settings)  # type: ignore[call-overload,no-any-return]  # options are forwarded

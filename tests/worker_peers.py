@@ -32,6 +32,10 @@ from wq_package.link import Link, Server, serve
 from wq_package.protocol import messages as m
 
 
+SECONDS = 180.0
+"""How long a test waits for what takes a moment."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came of a call."""
@@ -118,11 +122,11 @@ class FakeManager:
             is_returned, value = pickle.loads(answer) if answer else (False, {})
             self.answers[header.task_id] = Answer(header, body[: header.output_size], value, is_returned)
 
-    async def wait_for(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    async def wait_for(self, condition: Callable[[], Any], seconds: float = SECONDS) -> None:
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(condition)
 
-    async def wait_for_message(self, kind: type, seconds: float = 60.0) -> Any:
+    async def wait_for_message(self, kind: type, seconds: float = SECONDS) -> Any:
         """Wait until a message of a kind has come; take it out and return it."""
 
         def find() -> list[m.Event]:
@@ -161,7 +165,7 @@ class FakeManager:
         self.send(m.CallTask(self._last, environment, digest, len(body), **options), body)
         return self._last
 
-    async def answer(self, task_id: int, seconds: float = 60.0) -> Answer:
+    async def answer(self, task_id: int, seconds: float = SECONDS) -> Answer:
         await self.wait_for(lambda: task_id in self.answers, seconds)
         return self.answers[task_id]
 
@@ -254,7 +258,7 @@ class RunningWorker:
     workdir: Path
     errors: str = ""
 
-    async def wait(self, seconds: float = 60.0) -> int:
+    async def wait(self, seconds: float = SECONDS) -> int:
         async with asyncio.timeout(seconds):
             _, errors = await self.process.communicate()
         self.errors = errors.decode()
@@ -269,7 +273,7 @@ async def start_worker(
     """Start `wq-package worker` as a process; kill it in the end if it is still there."""
     workdir = folder / "workdir"
     command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port)]
-    command += ["--single-shot"] * single_shot + ["--connect-timeout", "10"]
+    command += ["--single-shot"] * single_shot + ["--connect-timeout", "100"]
     command += ["--store", str(folder / "store"), "--workdir", str(workdir), *options]
     process = await asyncio.create_subprocess_exec(
         *command, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "error"}

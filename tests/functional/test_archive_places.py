@@ -88,7 +88,7 @@ def test_debian_python_package_run__our_archive__is_unpacked_relocated_and_enter
         (tmp_path / "unpacked").mkdir()
     show = 'echo "$CONDA_PREFIX"; cat "$CONDA_PREFIX/etc/place"; exit 9'
     command = ["python_package_run", *options, "-e", str(archive), "--", "sh", "-c", show]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     prefix, place = done.stdout.splitlines()[-2:]
     assert (done.returncode, place) == (9, prefix), done.stderr
     if options:
@@ -111,7 +111,7 @@ def test_disk_full__one_sentence_and_nothing_is_left(tmp_path: Path, command: st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"no mounts here: {done.stderr}")
@@ -123,7 +123,7 @@ def test_disk_full__one_sentence_and_nothing_is_left(tmp_path: Path, command: st
 def test_store__user_who_is_not_root__cannot_write_and_is_found_out(open_folder: Path) -> None:
     archive = _make_environment(open_folder)
     command = [sys.executable, "-c", _TAMPER, str(open_folder / "store"), str(archive)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["1", "True True", "[]"]
 

@@ -87,7 +87,7 @@ def _run(
     variables = {"PATH": os.environ["PATH"], **(env or {})}
     words = [str(word) for word in command]
     return subprocess.run(
-        words, env=variables, cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+        words, env=variables, cwd=cwd, capture_output=True, text=True, check=False, timeout=240
     )
 
 

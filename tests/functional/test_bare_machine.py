@@ -78,7 +78,7 @@ def _run_inside(root: Path, command: str) -> subprocess.CompletedProcess[str]:
         [*namespace, "sh", "-c", inside, "sh", str(root)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

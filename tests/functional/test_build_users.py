@@ -47,7 +47,7 @@ def _build(home: Path, umask: str, *prefix: str, **settings: str) -> subprocess.
     words = [_COMMAND, "build", "env.yml", "-o", "env.tar.zst", "--offline"]
     command = [*prefix, "sh", "-c", f'umask {umask}; exec "$@"', "sh", *words]
     return subprocess.run(
-        command, cwd=home, env=variables, capture_output=True, text=True, check=False, timeout=280
+        command, cwd=home, env=variables, capture_output=True, text=True, check=False, timeout=600
     )
 
 

@@ -23,7 +23,7 @@ from wq_package.manager import BlockingManager, ManagerOptions
 from wq_package.task import Task
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 30.0
+PATIENCE = 180.0
 RECORD: dict[str, object] = {"type": "wq_master", "project": "ours", "port": 9123, "uuid": "1"}
 
 MANAGER = """
@@ -74,7 +74,7 @@ def debian_catalog(folder: Path) -> Iterator[CatalogAddress]:
     port = find_free_pair()
     options = ["-p", str(port), "-I", LOOPBACK, "-u", LOOPBACK, "-H", str(folder)]
     process = subprocess.Popen(
-        ["timeout", "120", "catalog_server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["timeout", "600", "catalog_server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         wait_for(lambda: is_listening(port), "catalog_server to listen")
@@ -103,7 +103,7 @@ def make_variables(catalog: CatalogAddress) -> dict[str, str]:
 
 def run_tool(catalog: CatalogAddress, *command: str) -> str:
     done = subprocess.run(
-        ["timeout", "30", *command], env=make_variables(catalog), capture_output=True, text=True, check=False
+        ["timeout", "180", *command], env=make_variables(catalog), capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr
 
@@ -113,7 +113,7 @@ def debian_manager(
     catalog: CatalogAddress, project: str, **variables: str
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        ["timeout", "120", "/usr/bin/python3", "-c", MANAGER, project],
+        ["timeout", "600", "/usr/bin/python3", "-c", MANAGER, project],
         env={**make_variables(catalog), **variables}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
@@ -167,7 +167,7 @@ def test_our_catalog__debian_manager_and_worker__meet_by_name(protocol: str) -> 
         wait_for(lambda: asyncio.run(find_managers([catalog], "th.*s")) != (), "the manager to advertise")
         (found,) = asyncio.run(find_managers([catalog], "theirs"))
         assert (found.project, found.port) == ("theirs", port)
-        worker = ["work_queue_worker", "--single-shot", "-t", "10", "--cores", "1", "-M", "theirs"]
+        worker = ["work_queue_worker", "--single-shot", "-t", "100", "--cores", "1", "-M", "theirs"]
         run_tool(catalog, *worker)
         assert manager.stdout.readline() == "found\n"
 
@@ -182,7 +182,7 @@ def run_ours(catalog: CatalogAddress, *arguments: str) -> subprocess.CompletedPr
 def make_worker(folder: Path, project: str, *more: str) -> list[str]:
     sizes = ["--cores", "1", "--memory", "100", "--disk", "100"]
     places = ["--store", str(folder / "store"), "--workdir", str(folder)]
-    return ["worker", "-M", project, "--single-shot", "-t", "20", *sizes, *places, *more]
+    return ["worker", "-M", project, "--single-shot", "-t", "200", *sizes, *places, *more]
 
 
 @pytest.mark.workqueue

@@ -32,7 +32,7 @@ from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
 from wq_package.errors import BuildError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
 
-pytestmark = [pytest.mark.conda, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.conda
 
 _APP = """\
 import numpy

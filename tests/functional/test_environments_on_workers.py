@@ -20,7 +20,7 @@ from wq_package.manager import BlockingManager, ManagerOptions
 from wq_package.task import Call, CallMode, Environment, Function, OutputFile, ResultCode, Task, TaskResult
 
 _PASSWORD = b"sesame\n"
-_WAIT = 120.0
+_WAIT = 240.0
 
 StartWorker = Callable[[int], list[str]]
 
@@ -59,7 +59,7 @@ def manager(
                        "--store", str(tmp_path / "store"), "--workdir", str(tmp_path / "work"), "--cores", "2"]  # fmt: skip
         else:
             command = ["work_queue_worker", "127.0.0.1", str(started.port), "-P", str(secret), "-s",
-                       str(tmp_path / "work"), "--cores", "2", "-t", "60", "--single-shot"]  # fmt: skip
+                       str(tmp_path / "work"), "--cores", "2", "-t", "600", "--single-shot"]  # fmt: skip
             command[0] = "/usr/bin/work_queue_worker"
         with _process(command, tools):
             yield started
@@ -74,7 +74,7 @@ def _process(command: list[str], path: Path) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

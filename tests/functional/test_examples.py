@@ -25,7 +25,7 @@ def run_example(name: str, folder: Path, *arguments: str) -> str:
         [sys.executable, str(EXAMPLES / name), *arguments],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
         cwd=folder,
         env=environment,

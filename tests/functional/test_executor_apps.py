@@ -344,7 +344,7 @@ def sleeps(seconds: float, walltime: float = 0.3) -> str:
 def test_walltime() -> None:
     with pytest.raises(AppTimeout):
         sleeps(30).result()
-    assert sleeps(0).result() == "done"
+    assert sleeps(0, walltime=300).result() == "done"
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -444,8 +444,8 @@ def test_app__name_beyond_ascii__runs() -> None:
 
 def test_sys_exit__fails_its_own_app_only() -> None:
     with pytest.raises(TaskFailedError, match=r"SystemExit.*enough"):
-        leave().result(timeout=100)
-    assert on_one_line(4).result(timeout=100)[0] == 7
+        leave().result(timeout=300)
+    assert on_one_line(4).result(timeout=300)[0] == 7
 
 
 def test_returned_exception__is_a_value() -> None:

@@ -89,7 +89,7 @@ def start_worker(port: int, *options: str) -> subprocess.Popen[str]:
         "work_queue_worker",
         "--single-shot",
         "-t",
-        "20",
+        "200",
         "--cores",
         "1",
         "--memory",
@@ -98,7 +98,7 @@ def start_worker(port: int, *options: str) -> subprocess.Popen[str]:
         "100",
     ]
     return subprocess.Popen(
-        ["timeout", "60", *command, *options, "127.0.0.1", str(port)],
+        ["timeout", "240", *command, *options, "127.0.0.1", str(port)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -210,7 +210,7 @@ def start_manager(folder: Path, password_file: str) -> subprocess.Popen[str]:
     (folder / "folder" / "sub" / "b c.txt").write_text("BBBB")
     (folder / "folder" / "run.sh").write_text("#!/bin/sh\n")
     return subprocess.Popen(
-        ["timeout", "60", "/usr/bin/python3", "-c", MANAGER, password_file],
+        ["timeout", "240", "/usr/bin/python3", "-c", MANAGER, password_file],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -226,7 +226,7 @@ def test_debian_manager__task_with_folder_buffer_and_output__accepts_our_answers
     port = int(manager.stdout.readline())
     worker = TinyWorker()
     asyncio.run(worker.run(port, password))
-    out, errors = manager.communicate(timeout=30)
+    out, errors = manager.communicate(timeout=240)
     assert manager.returncode == 0, errors
     assert json.loads(out) == [0, 0, "caf\u00e9\n", "out\n"]
     assert worker.task is not None

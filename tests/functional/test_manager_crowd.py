@@ -12,7 +12,7 @@ from wq_package.protocol import messages as m
 from wq_package.task import Resources, Task
 
 WORKERS = 1000
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 async def serve_one(port: int, number: int) -> int:

@@ -146,7 +146,7 @@ def test_status__debians_manager__is_shown_too() -> None:
 
 @pytest.mark.workqueue
 def test_work_queue_factory__starts_workers_for_our_queue(manager: BlockingManager, tmp_path: Path) -> None:
-    command = ["work_queue_factory", "-T", "local", "-w", "1", "-W", "2", "-t", "30", "--cores", "1"]
+    command = ["work_queue_factory", "-T", "local", "-w", "1", "-W", "2", "-t", "600", "--cores", "1"]
     command += ["--scratch-dir", str(tmp_path), "127.0.0.1", str(manager.port)]
     with (tmp_path / "factory.log").open("wb") as log:
         factory = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)

