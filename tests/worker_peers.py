@@ -31,7 +31,6 @@ from wq_package.archive.writer import compute_environment_digest, write_layer
 from wq_package.link import Link, Server, serve
 from wq_package.protocol import messages as m
 
-
 SECONDS = 180.0
 """How long a test waits for what takes a moment."""
 

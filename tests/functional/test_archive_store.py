@@ -134,7 +134,7 @@ def test_store__processes_killed_at_any_moment__nothing_looks_complete_that_is_n
 ) -> None:
     began = time.monotonic()
     Store(tmp_path / "first").unpack(archive)
-    usual = time.monotonic() - began
+    limit = time.monotonic() - began
     expected = read_tree(tmp_path / "first" / "envs" / _name(archive) / "lib")
     chance = random.Random(5)
     states: set[tuple[int, bool]] = set()
@@ -143,9 +143,11 @@ def test_store__processes_killed_at_any_moment__nothing_looks_complete_that_is_n
         child = _start(_UNPACK, root, archive)
         _go(child)
         try:
-            child.wait(timeout=chance.uniform(0, 1.3 * usual))
+            child.wait(timeout=chance.uniform(0, 1.3 * limit))
+            limit /= 1.2  # however busy this machine gets, some are killed and some get through
         except subprocess.TimeoutExpired:
             child.kill()
+            limit *= 1.1
         child.communicate()
         _check_whole(root, archive)
         layers = [path for path in (root / "layers").glob("*") if path.is_dir()] if root.exists() else []

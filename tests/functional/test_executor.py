@@ -520,7 +520,9 @@ def test_script__app_in_main__second_run_builds_nothing(folder: Path) -> None:
     command = [sys.executable, "program.py", str(folder / "cache"), str(folder / "store")]
     outputs = []
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=folder)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=folder
+        )
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout.split())
     assert outputs[0][:2] == ["10", "True"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -103,10 +103,16 @@ def start_worker(port: int, *options: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-async def run_tiny_manager(password: bytes | None, options: Iterable[str]) -> TinyManager:
+async def run_tiny_manager(
+    password: bytes | None, options: Iterable[str], *, is_over: Callable[[], bool] = lambda: False
+) -> TinyManager:
+    """Serve a worker until it leaves, or until `is_over`."""
     manager = TinyManager()
     async with await serve(manager.attend, "127.0.0.1", 0, password=password) as server:
         worker = start_worker(server.port, *options)
+        while worker.poll() is None and not is_over():  # noqa: ASYNC110 - a process cannot be awaited for with a condition
+            await asyncio.sleep(0.02)
+        worker.terminate()
         await asyncio.to_thread(worker.communicate)
     return manager
 
@@ -138,9 +144,13 @@ def test_debian_worker__wrong_password__never_reaches_the_handler(
 ) -> None:
     (tmp_path / "password").write_bytes(theirs or b"")
     options = [] if theirs is None else ["-P", str(tmp_path / "password")]
-    manager = asyncio.run(run_tiny_manager(ours, ["--connect-timeout", "2", *options]))
+
+    def is_refused() -> bool:
+        return any("password" in record.message for record in caplog.records)
+
+    manager = asyncio.run(run_tiny_manager(ours, options, is_over=is_refused))
     assert manager.result is None
-    assert any("password" in record.message for record in caplog.records)
+    assert is_refused()
 
 
 MANAGER = """

@@ -49,10 +49,10 @@ def submit(command, cores=1, **options):
         task.specify_tag(options["tag"])
     return queue.submit(task)
 
-def collect(count, seconds=240):
+def collect(count, seconds=240, sign=""):
     import time
     limit = time.time() + seconds
-    while count and time.time() < limit:
+    while count and time.time() < limit and not os.path.exists(sign):
         task = queue.wait(1)
         if task:
             count -= 1
@@ -141,6 +141,18 @@ def run_pair(folder: Path, script: str, *options: str, password: bytes | None = 
     pair = Pair(folder, script, password)
     try:
         pair.start_worker(*options)
+        return pair.finish()
+    finally:
+        pair.close()
+
+
+def run_pair_without_success(folder: Path, *options: str, password: bytes | None = None) -> Outcome:
+    """Run a manager with a task and our worker, until the worker has ended."""
+    sign = folder / "the worker has ended"
+    pair = Pair(folder, f"submit('echo in'); collect(1, sign={str(sign)!r})", password)
+    try:
+        pair.start_worker(*options).wait(SECONDS)
+        sign.touch()
         return pair.finish()
     finally:
         pair.close()
@@ -385,7 +397,7 @@ def test_password__not_right__one_sentence_and_code_6(tmp_path: Path, given: byt
     if given is not None:
         (tmp_path / "mine").write_bytes(given)
         options = ("--password-file", str(tmp_path / "mine"))
-    outcome = run_pair(tmp_path, "submit('echo in'); collect(1, 4)", *options, password=b"sesame\n")
+    outcome = run_pair_without_success(tmp_path, *options, password=b"sesame\n")
 
     assert outcome.results == []
     assert outcome.worker_code == 6
@@ -396,9 +408,7 @@ def test_password__not_right__one_sentence_and_code_6(tmp_path: Path, given: byt
 
 def test_password__offered_to_a_manager_without__one_sentence_and_code_6(tmp_path: Path) -> None:
     (tmp_path / "mine").write_bytes(b"sesame\n")
-    outcome = run_pair(
-        tmp_path, "submit('echo in'); collect(1, 4)", "--password-file", str(tmp_path / "mine")
-    )
+    outcome = run_pair_without_success(tmp_path, "--password-file", str(tmp_path / "mine"))
 
     assert outcome.results == []
     assert outcome.worker_code == 6

@@ -129,7 +129,7 @@ class Spawner:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()  # the helper's sign to kill everything and leave
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
