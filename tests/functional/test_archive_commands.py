@@ -98,6 +98,7 @@ def test_inspect__table_and_json__name_every_layer(archive: Path) -> None:
         assert word in table
     index = json.loads(_call("inspect", archive, "--json").stdout)
     assert [layer["header"]["name"] for layer in index["layers"]] == ["python", "thing"]
+    assert "lib/x" in _call("inspect", archive, "--sizes").stdout
     assert _call("inspect", archive, "--lock").stdout == "thing==1.0\n"
 
 

@@ -11,6 +11,7 @@ from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
     from wq_package.archive.layer import ArchiveIndex
+    from wq_package.archive.reader import ArchiveReader
     from wq_package_cli.main import Subparsers
 
 
@@ -24,6 +25,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("archive", metavar="ARCHIVE", type=Path, help="the environment archive")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print the index as JSON")
+    what.add_argument("--sizes", action="store_true", help="draw which folders take how much room")
     what.add_argument(
         "--lock", action="store_true", help="print the lock that the environment was built from"
     )
@@ -40,9 +42,22 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
             printer.print_json(json.loads(archive.index_text))
         elif args.lock:
             printer.print_data(archive.index.lock)
+        elif args.sizes:
+            _print_sizes(archive, printer)
         else:
             _print_table(archive.index, printer)
     return ExitCode.DONE
+
+
+def _print_sizes(archive: ArchiveReader, printer: Printer) -> None:
+    from wq_package.archive.contents import read_archived_manifest
+    from wq_package_cli.size_tree import draw_sizes, sum_sizes
+
+    manifests = (read_archived_manifest(archive, layer) for layer in archive.index.layers)
+    sizes = sum_sizes((member.path, member.size) for manifest in manifests for member in manifest.members)
+    console = printer.make_console(data=True)
+    console.print(f"{sizes.files} files, {_show_size(sizes.size)} MB unpacked", highlight=False)
+    console.print(draw_sizes(sizes))
 
 
 def _print_table(index: ArchiveIndex, printer: Printer) -> None:

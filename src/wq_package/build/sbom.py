@@ -22,6 +22,7 @@ __all__ = ["Material", "parse_conda_record", "parse_distribution_metadata", "ren
 
 _SPEC_VERSION = "1.6"
 _NAMESPACE = uuid.UUID("5c0f3a26-7a0b-5d3e-9a44-6a54d3f2b6c1")
+_TYPES = {LayerKind.INTERPRETER: "platform", LayerKind.DATA: "data"}
 _LONGEST_LICENCE = 100
 _REQUIRED_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
@@ -131,7 +132,7 @@ def _describe_layer(layer: IndexedLayer, material: Material) -> dict[str, object
     header = layer.header
     fields: dict[str, object] = {
         "bom-ref": layer.digest,
-        "type": "platform" if header.kind is LayerKind.INTERPRETER else "library",
+        "type": _TYPES.get(header.kind, "library"),
         "name": header.name,
         "version": header.version,
         "purl": _make_purl(header, material),
@@ -183,7 +184,7 @@ def _iter_dependencies(
     by_name = {
         canonicalize_name(layer.header.name): layer.digest
         for layer in layers
-        if layer.header.kind is not LayerKind.LOCAL
+        if layer.header.kind not in (LayerKind.LOCAL, LayerKind.DATA)
     }
     for layer in layers:
         names = {canonicalize_name(name) for name in known[layer.digest].requires}

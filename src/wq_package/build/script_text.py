@@ -5,12 +5,10 @@ Text in, text out. The first lines, which find the interpreter, are the archive'
 
 from __future__ import annotations
 
-import ast
 import configparser
 import re
 
-from wq_package.archive.launcher import render_script_header
-from wq_package.spec.python_text import parse_python
+from wq_package.archive.launcher import make_relocatable_script, render_script_header
 
 __all__ = ["normalize_script", "parse_entry_points", "render_entry_point"]
 
@@ -62,28 +60,4 @@ def normalize_script(data: bytes) -> bytes:
     if match is None:
         return data
     options = match.groupdict().get("options") or b""
-    header = render_script_header(arguments=options.decode("utf-8", "replace"))
-    return header.encode() + _move_docstring(data[match.end() :])
-
-
-def _move_docstring(body: bytes) -> bytes:
-    """Keep `__doc__` what it was: the header is a string at the top, so it takes a docstring's place.
-
-    And no string but the docstring may stand before a `__future__` import.
-    """
-    try:
-        statements = parse_python(body).body
-    except (SyntaxError, ValueError):
-        return body
-    docstring = statements[0] if statements else None
-    if not isinstance(docstring, ast.Expr) or not isinstance(docstring.value, ast.Constant):
-        return body
-    first, last = docstring.lineno - 1, docstring.end_lineno or 0
-    target = max([last, *(each.end_lineno or 0 for each in statements if _is_future_import(each))])
-    lines = body.splitlines(keepends=True)
-    moved = [b"__doc__ = ", *lines[first:last]] if isinstance(docstring.value.value, str) else []
-    return b"".join([*lines[:first], *lines[last:target], *moved, *lines[target:]])
-
-
-def _is_future_import(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+    return make_relocatable_script(data[match.end() :], arguments=options.decode("utf-8", "replace"))
