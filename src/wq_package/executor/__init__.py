@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wq_package.executor.executor import WQPackageExecutor, default_worker_command
+    from wq_package.executor.memoization import EnvironmentMemoizer
 
-__all__ = ["WQPackageExecutor", "default_worker_command"]
+__all__ = ["EnvironmentMemoizer", "WQPackageExecutor", "default_worker_command"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    from wq_package.executor import executor
+    from wq_package.executor import executor, memoization
 
-    return getattr(executor, name)
+    return getattr(memoization if name == "EnvironmentMemoizer" else executor, name)

@@ -87,6 +87,29 @@ class ArchiveBuilder:
             )
         return built
 
+    def identify_given(self, given: str) -> str:
+        """Name what the user named by what is in it, without building it.
+
+        Raises:
+            SpecError: it names nothing that can be an environment.
+            ArchiveError: the archive is damaged.
+            BuildError: the folder is no environment.
+        """
+        found = find_given(given, self._folder, os.environ)
+        match found.kind:
+            case GivenKind.ARCHIVE:
+                return read_archive(found.path).digest
+            case GivenKind.SPEC:
+                return digest_spec(load_spec(found.path))
+            case GivenKind.LOCK:
+                return hashlib.sha256(load_lock(found.path).encode()).hexdigest()
+            case GivenKind.PREFIX:
+                from wq_package.build.prefix import read_prefix  # seldom needed
+
+                return digest_spec(read_prefix(found.path).spec)
+            case _:
+                assert_never(found.kind)
+
     def _make(self, given: Given) -> Built:
         match given.kind:
             case GivenKind.ARCHIVE:

@@ -7,17 +7,16 @@ happens in `submit`: an app whose environment is not ready yet has its tasks wai
 
 from __future__ import annotations
 
-import itertools
+import functools
 import logging
 import math
 import os
-import queue
 import re
-import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,32 +36,31 @@ from parsl.utils import RepresentationMixin
 from wq_package.catalog import CatalogAddress
 from wq_package.errors import WQPackageError
 from wq_package.executor.archives import ArchiveBuilder
-from wq_package.executor.demands import Demand, parse_demand
+from wq_package.executor.delivery import Delivery, Pending
+from wq_package.executor.demands import parse_demand
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     ManagerStoppedError,
     UnsendableError,
-    explain_import,
-    read_answer,
 )
 from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
 from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import BLOCK, BLOCK_FEATURE, Listening, default_worker_command
-from wq_package.executor.packing import PackedApp, Packer, PackingEntry
+from wq_package.executor.packing import PackedApp, Packer
 from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
-from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value
+from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value, stamp_own_files
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager
 from wq_package.manager.passwords import make_password, save_password
-from wq_package.task import Call, Environment, Task, TaskResult
+from wq_package.task import Call, Environment, Task
 
 __all__ = ["WQPackageExecutor", "default_worker_command"]
 
 logger = logging.getLogger(__name__)
 
 
-_JOIN_SECONDS = 10.0
+_EDITION_SECONDS = 1.0
 
 
 def _check_script_folder(provider: ExecutionProvider) -> None:
@@ -97,6 +95,8 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         environment: the environment of all apps, in place of the analysis: an archive, a spec file, a lock, the folder
             of an environment, the name of a conda environment, or the digest of one that was built before.
         environments: the same for single apps, by name.
+        merge_environments: let an app run in an environment that is made for another, if everything that it needs is in there
+            in the same versions.
         autolabel: give tasks that declare nothing as much of a worker as others of their category turned out to use, instead
             of a whole one: `True` or a mode of `wq_package.resources.LabelMode`.
         autolabel_window: how many measured tasks it takes until that is trusted.
@@ -144,6 +144,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         scaling_cores_per_worker: int = 1,
         environment: str | None = None,
         environments: dict[str, str] | None = None,
+        merge_environments: bool = False,  # noqa: FBT001, FBT002 - as the others
         call_mode: str | None = None,
         cache_dir: str | None = None,
         tls: bool | None = None,  # noqa: FBT001 - as the others
@@ -167,6 +168,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self.extra_pkgs = extra_pkgs
         self.environment = environment
         self.environments = environments
+        self.merge_environments = merge_environments
         self.autolabel = autolabel
         self.autolabel_window = autolabel_window
         self.autocategory = autocategory
@@ -185,18 +187,20 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         self._listening = Listening(
             address, port, project_name, catalog, tls, worker_executable, worker_options
         )
-        self._variables = tuple((env or {}).items())
-        self._pending: dict[int, _Pending] = {}
+        self._prepare_state()
+
+    def _prepare_state(self) -> None:
+        self._variables = tuple((self.env or {}).items())
+        self._delivery = Delivery()
         self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
         self._shipments = weakref.WeakKeyDictionary()
         self._roots: dict[object, tuple[Any, ...]] = {}
-        self._ids = itertools.count(1)
-        self._answers: queue.SimpleQueue[tuple[_Pending, TaskResult] | None] = queue.SimpleQueue()
         self._staging = {
-            is_bash: StagingOptions(shared_fs=shared_fs, is_bash=is_bash, cache=use_cache)
+            is_bash: StagingOptions(shared_fs=self.shared_fs, is_bash=is_bash, cache=self.use_cache)
             for is_bash in (False, True)
         }
         self._blocks_ahead = 0
+        self._edition = (-math.inf, 0)
 
     # -- life ------------------------------------------------------------------------------------------------------------
 
@@ -214,8 +218,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         )
         self._manager.start()
         self._packer = self._make_packer()
-        self._deliverer = threading.Thread(target=self._deliver, name="wq-package-results", daemon=True)
-        self._deliverer.start()
+        self._delivery.start()
         self.worker_command = self._make_worker_command(catalogs)
         if self.provider.init_blocks:
             first = super().scale_out_facade(self.provider.init_blocks)
@@ -225,10 +228,11 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def shutdown(self) -> None:
         """Stop building, stop the workers, and fail what has not ended."""
         self._packer.close()
-        self._fail_all(lambda: ManagerStoppedError("the executor was shut down before the task ended"))
+        self._delivery.fail_all(
+            lambda: ManagerStoppedError("the executor was shut down before the task ended")
+        )
         self._manager.stop()
-        self._answers.put(None)
-        self._deliverer.join(_JOIN_SECONDS)
+        self._delivery.stop()
         self._cancel_blocks()
         if self.project_password_file is None:
             self._password_file.unlink(missing_ok=True)
@@ -250,7 +254,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def _make_packer(self) -> Packer:
         cache = None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
         analyzer = SourceAnalyzer(self.extra_pkgs or [], f"parsl=={parsl.__version__}")
-        return Packer(analyzer, ArchiveBuilder(cache))
+        return Packer(analyzer, ArchiveBuilder(cache), merge=self.merge_environments)
 
     # -- tasks -----------------------------------------------------------------------------------------------------------
 
@@ -268,14 +272,16 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         demand = parse_demand(resource_specification)
         shipment = self._find_shipment(func)
         cargo = stage_files(args, kwargs, self._make_staging_options(shipment.kind))
+        sent = (cargo.args, cargo.kwargs)
+        if shipment.wrapper:
+            sent = ((shipment.wrapper, *sent), {})
         try:
-            arguments, modules = pack_value((cargo.args, cargo.kwargs))
+            arguments, modules = pack_value(sent)
         except Exception as error:  # whatever the arguments' own pickling raises
             raise UnsendableError(
                 f"an argument of app `{shipment.name}` cannot be pickled: {error}"
             ) from error
-        pending = _Pending(next(self._ids), shipment, demand)
-        self._pending[pending.task_id] = pending
+        pending = self._delivery.add(shipment, demand)
         call = Call(shipment.function, arguments, self._mode)
         self._route(pending, self._choose_environment(shipment, modules), call, cargo)
         return pending.future
@@ -297,6 +303,21 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             if key is not None:
                 self._packer.request(shipment.name, key, self._roots[shipment.key.places])
 
+    def identify_environment(self, func: Callable[..., Any]) -> str:
+        """Name what is in the environment that an app runs in; empty if that is the workers' own.
+
+        Waits until the app has been analysed, but for no build.
+
+        Raises:
+            UnsendableError: the function cannot be pickled.
+            WQPackageError: what it needs cannot be found out.
+        """
+        shipment = self._find_shipment(func)
+        key = self._choose_environment(shipment, frozenset())
+        if key is None:
+            return ""
+        return self._packer.identify(shipment.name, key, self._roots[shipment.key.places])
+
     def _find_shipment(self, func: Callable[..., Any]) -> Shipment:
         app = resolve_app(func)
         if app.kind is AppKind.WHOLE:  # a new object for each task
@@ -312,9 +333,16 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
 
     def _pack_app(self, app: ResolvedApp) -> Shipment:
         roots = find_roots(app.function)
-        shipment = pack_function(app, roots)
+        shipment = pack_function(app, roots, self._find_edition(app.kind))
         self._roots.setdefault(shipment.key.places, roots)
         return shipment
+
+    def _find_edition(self, kind: AppKind) -> int:
+        """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""
+        now = time.monotonic()
+        if kind is not AppKind.WHOLE or now - self._edition[0] > _EDITION_SECONDS:
+            self._edition = (now, stamp_own_files())
+        return self._edition[1]
 
     def _make_staging_options(self, kind: AppKind) -> StagingOptions:
         return self._staging[kind is AppKind.BASH]
@@ -330,7 +358,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             return shipment.key
         return replace(shipment.key, modules=tuple(sorted(shipment.modules | modules)))
 
-    def _route(self, pending: _Pending, key: AppKey | None, call: Call, cargo: Cargo) -> None:
+    def _route(self, pending: Pending, key: AppKey | None, call: Call, cargo: Cargo) -> None:
         if key is None:
             self._send(pending, call, cargo, None)
             return
@@ -344,13 +372,13 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
 
         def go_on(environment: Environment | None, error: BaseException | None) -> None:
             if environment is None:
-                self._fail(pending, _explain_no_environment(pending.shipment.name, error))
+                self._delivery.fail(pending, _explain_no_environment(pending.shipment.name, error))
             else:
                 self._send(pending, call, cargo, environment)
 
         self._packer.wait(entry, go_on)
 
-    def _send(self, pending: _Pending, call: Call, cargo: Cargo, environment: Environment | None) -> None:
+    def _send(self, pending: Pending, call: Call, cargo: Cargo, environment: Environment | None) -> None:
         demand = pending.demand
         task = Task(
             call=call,
@@ -364,39 +392,12 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             max_retries=self.max_retries,
             running_time_min=demand.running_time_min,
         )
-        pending.manager_id = self._manager.submit(task, lambda result: self._answers.put((pending, result)))
-
-    def _deliver(self) -> None:
-        """Complete futures, in a thread of its own: what hangs on them, Parsl's and the user's, must not stop the manager."""
-        while (answer := self._answers.get()) is not None:
-            try:
-                self._finish(*answer)
-            except BaseException:  # the top of this thread; a callback of the user's may raise `SystemExit`
-                logger.exception("the result of task %d could not be delivered", answer[0].task_id)
-
-    def _finish(self, pending: _Pending, result: TaskResult) -> None:
-        if self._pending.pop(pending.task_id, None) is None:
-            return  # failed already, with everything else
-        value, error = read_answer(result, pending.shipment.name)
-        if error is None:
-            pending.future.set_result(value)
-        else:
-            explain_import(error, pending.entry.problems if pending.entry else ())
-            pending.future.set_exception(error)
-
-    def _fail(self, pending: _Pending, error: BaseException) -> None:
-        if self._pending.pop(pending.task_id, None) is not None:
-            pending.future.set_exception(error)
-
-    def _fail_all(self, make_error: Callable[[], BaseException]) -> None:
-        """Fail every task, each with an error of its own: one that is raised again and again grows a traceback."""
-        for pending in list(self._pending.values()):
-            self._fail(pending, make_error())
+        self._manager.submit(task, functools.partial(self._delivery.deliver, pending))
 
     @property
     def tasks(self) -> dict[object, Future[Any]]:
         """The futures of all tasks that have not ended."""
-        return {task_id: pending.future for task_id, pending in list(self._pending.items())}
+        return {pending.task_id: pending.future for pending in self._delivery.list_pending()}
 
     def list_packed(self) -> tuple[PackedApp, ...]:
         """List the apps whose environments are ready: specs, layers and times."""
@@ -406,7 +407,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
 
     def outstanding(self) -> int:
         """Count the cores that waiting and running tasks ask for."""
-        return math.ceil(sum(pending.demand.cores for pending in list(self._pending.values())))
+        return math.ceil(sum(pending.demand.cores for pending in self._delivery.list_pending()))
 
     @property
     def workers_per_node(self) -> int | float:
@@ -443,7 +444,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         logger.error("executor %s cannot go on: %s", self.label, exception)
         self._executor_exception = exception
         self._executor_bad_state.set()
-        self._fail_all(lambda: BadStateException(self, exception))
+        self._delivery.fail_all(lambda: BadStateException(self, exception))
 
     def _get_launch_command(self, block_id: str) -> str:
         command = self.worker_command.replace(BLOCK, block_id)
@@ -471,21 +472,6 @@ class HiddenValues(dict[str, str]):
 
     def __repr__(self) -> str:
         return "{" + ", ".join(f"{name!r}: '...'" for name in self) + "}"
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    """A task that has not ended."""
-
-    task_id: int
-    shipment: Shipment
-    demand: Demand
-    future: Future[Any] = field(default_factory=Future)
-    entry: PackingEntry | None = None
-    manager_id: int | None = None
-
-    def __post_init__(self) -> None:
-        self.future.parsl_executor_task_id = self.task_id  # type: ignore[attr-defined]  # Parsl logs it
 
 
 def _explain_no_environment(app: str, error: BaseException | None) -> EnvironmentUnavailableError:

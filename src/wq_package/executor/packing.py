@@ -22,7 +22,17 @@ from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec
 from wq_package.task import Environment
 
-__all__ = ["Builder", "Built", "PackedApp", "PackedLayer", "Packer", "PackingEntry", "Waiter"]
+__all__ = [
+    "Builder",
+    "Built",
+    "PackedApp",
+    "PackedLayer",
+    "Packer",
+    "PackingEntry",
+    "Waiter",
+    "digest_spec",
+    "serves",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +73,10 @@ class Builder(Protocol):
         """Build, or find what an earlier run built."""
 
     def find_given(self, given: str) -> Built:
-        """Make an archive of what the user named: an archive or a spec file."""
+        """Make an archive of what the user named."""
+
+    def identify_given(self, given: str) -> str:
+        """Name what the user named by what is in it, without building it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +100,14 @@ class PackedApp:
 
 @dataclass(slots=True)
 class PackingEntry:
-    """One app's environment, now or later. `environment` is set at the very last and never changes then."""
+    """One app's environment, now or later. `environment` is set at the very last and never changes then.
+
+    Attributes:
+        identity: names what is to be in it; known before it is built.
+    """
 
     name: str
+    identity: Future[str] = field(default_factory=Future)
     environment: Environment | None = None
     error: BaseException | None = None
     problems: tuple[str, ...] = ()
@@ -97,11 +115,19 @@ class PackingEntry:
 
 
 class Packer:
-    """Analyses and builds with a few threads, once for each distinct app and once for each distinct spec."""
+    """Analyses and builds with a few threads, once for each distinct app and once for each distinct spec.
 
-    def __init__(self, analyzer: Analyzer, builder: Builder, *, threads: int = 2) -> None:
+    Args:
+        merge: let an app have an environment that is made for another if everything that it needs is in there.
+    """
+
+    def __init__(
+        self, analyzer: Analyzer, builder: Builder, *, threads: int = 2, merge: bool = False
+    ) -> None:
         self._analyzer = analyzer
         self._builder = builder
+        self._merge = merge
+        self._specs: list[EnvironmentSpec] = []
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="wq-package-build")
         self._lock = threading.Lock()
         self._entries: dict[AppKey, PackingEntry] = {}
@@ -120,9 +146,19 @@ class Packer:
             if entry is not None:
                 return entry
             entry = self._entries[key] = PackingEntry(name)
-            if not self._is_closed:
+            if self._is_closed:
+                entry.identity.cancel()
+            else:
                 self._pool.submit(self._pack, entry, roots, key)
         return entry
+
+    def identify(self, name: str, key: AppKey, roots: Sequence[FunctionType]) -> str:
+        """Name what is in an app's environment; waits until the app has been analysed, but for no build.
+
+        Raises:
+            WQPackageError: that cannot be found out.
+        """
+        return self.request(name, key, roots).identity.result()
 
     def wait(self, entry: PackingEntry, waiter: Waiter) -> None:
         """Tell `waiter` when the environment is there or has failed; at once if it is so already."""
@@ -148,11 +184,15 @@ class Packer:
         with self._lock:
             self._is_closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for entry in list(self._entries.values()):
+            entry.identity.cancel()  # of what has not begun; others have ended
 
     def _pack(self, entry: PackingEntry, roots: Sequence[FunctionType], key: AppKey) -> None:
         try:
-            packed = self._make(entry.name, roots, key)
+            packed = self._make(entry, roots, key)
         except BaseException as error:  # noqa: BLE001 - the top of this thread: whatever it is, the tasks have to hear it
+            if not entry.identity.done():
+                entry.identity.set_exception(error)
             logger.info("app %s: no environment: %s", entry.name, error)
             self._tell(entry, None, error)
         else:
@@ -161,19 +201,24 @@ class Packer:
                 entry.problems = packed.problems
             self._tell(entry, packed.environment, None)
 
-    def _make(self, name: str, roots: Sequence[FunctionType], key: AppKey) -> PackedApp:
+    def _make(self, entry: PackingEntry, roots: Sequence[FunctionType], key: AppKey) -> PackedApp:
         start = time.perf_counter()
         needs = Needs(EnvironmentSpec()) if key.given else self._analyzer.find_needs(roots, key)
+        entry.identity.set_result(
+            self._builder.identify_given(key.given) if key.given else digest_spec(needs.spec)
+        )
         analyzed = time.perf_counter()
         if key.given:
+            spec = needs.spec
             built = self._build_once(key.given, lambda: self._builder.find_given(key.given))
         else:
-            built = self._build_once(digest_spec(needs.spec), lambda: self._builder.build(needs.spec))
+            spec = self._choose_spec(needs.spec)
+            built = self._build_once(digest_spec(spec), lambda: self._builder.build(spec))
         ended = time.perf_counter()
         environment = Environment(built.digest, str(built.path), needs.imports)
         packed = PackedApp(
-            name=name,
-            spec=needs.spec,
+            name=entry.name,
+            spec=spec,
             environment=environment,
             built=built,
             problems=needs.problems,
@@ -183,6 +228,17 @@ class Packer:
         )
         _log(packed)
         return packed
+
+    def _choose_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
+        """Choose what to build for an app: what it needs, or the least of what others need that has all of that."""
+        if not self._merge:
+            return spec
+        with self._lock:
+            serving = [other for other in self._specs if serves(other, spec)]
+            chosen = min(serving, key=lambda other: len(other.wheels) + len(other.conda), default=spec)
+            if not serving:
+                self._specs.append(spec)
+        return chosen
 
     def _build_once(self, name: str, build: Callable[[], Built]) -> Built:
         """Build, or wait for the thread that builds what has the same name."""
@@ -222,6 +278,18 @@ def _log(packed: PackedApp) -> None:
     )
     for problem in packed.problems:
         logger.warning("app %s: %s", packed.name, problem)
+
+
+def serves(larger: EnvironmentSpec, spec: EnvironmentSpec) -> bool:
+    """Tell whether an environment of one spec has everything that another wants, in the same versions."""
+    return (
+        larger.python == spec.python
+        and larger.channels == spec.channels
+        and set(larger.conda) >= set(spec.conda)
+        and set(larger.wheels) >= set(spec.wheels)
+        and {(source.import_name, source.digest) for source in larger.local}
+        >= {(source.import_name, source.digest) for source in spec.local}
+    )
 
 
 def digest_spec(spec: EnvironmentSpec) -> str:

@@ -29,7 +29,7 @@ from wq_package.executor.failures import UnsendableError
 from wq_package.executor.functions import AppKind, ResolvedApp, is_users
 from wq_package.task import Function
 
-__all__ = ["AppKey", "Shipment", "pack_function", "pack_value"]
+__all__ = ["AppKey", "Shipment", "pack_function", "pack_value", "stamp_own_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Shipment:
 
     Attributes:
         modules: those of its key, to compare with.
+        wrapper: the callable itself, if it is another object for each call and so travels with the arguments: the function
+            is then what unpickles and calls it, the same for all.
         category: its name, as the queue can write it.
     """
 
@@ -66,10 +68,16 @@ class Shipment:
     key: AppKey
     modules: frozenset[str]
     category: str = "app"
+    wrapper: bytes = b""
 
 
-def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment:
+def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...], edition: int | None = None) -> Shipment:
     """Turn a callable, and the user's functions found in it, into the bytes that a worker's interpreter loads.
+
+    Args:
+        app: what Parsl handed over, taken apart.
+        roots: the user's functions in it.
+        edition: what `stamp_own_files` said; it is asked if this is left out.
 
     Raises:
         UnsendableError: it cannot be pickled.
@@ -81,11 +89,15 @@ def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment
         raise UnsendableError(
             f"app `{app.name}` cannot be pickled: {error}", hint=_find_culprits(roots)
         ) from error
-    body = _pickle_script(app, payload)
+    is_whole = app.kind is AppKind.WHOLE
+    body = _pickle_script(app, b"" if is_whole else payload)
     places = tuple(_locate(root) for root in roots)
-    key = AppKey(places, tuple(sorted(modules)), app.kind is AppKind.WHOLE, edition=_stamp_own_files())
+    key = AppKey(
+        places, tuple(sorted(modules)), is_whole, edition=stamp_own_files() if edition is None else edition
+    )
     function = Function(hashlib.sha256(body).hexdigest(), body)
-    return Shipment(function, app.name, app.kind, key, modules, _name_category(app.name))
+    wrapper = payload if is_whole else b""
+    return Shipment(function, app.name, app.kind, key, modules, _name_category(app.name), wrapper)
 
 
 def _name_category(app: str) -> str:
@@ -115,7 +127,7 @@ def _can_travel(value: object) -> bool:
     return True
 
 
-def _stamp_own_files() -> int:
+def stamp_own_files() -> int:
     """Tell one state of the user's loaded modules from another: a notebook edits and reloads them."""
     stamps: list[tuple[str, int]] = []
     for name, module in list(sys.modules.items()):

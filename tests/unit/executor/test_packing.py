@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 
 import pytest
 
 from wq_package.errors import BuildError
-from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec
+from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec, serves
 from wq_package.executor.requirements import Needs
 from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
@@ -53,6 +54,9 @@ class FakeBuilder:
     def find_given(self, given: str) -> Built:
         self.built.append(given)
         return Built(Path(given), "given")
+
+    def identify_given(self, given: str) -> str:
+        return f"identity of {given}"
 
 
 KEYS = {name: AppKey(places=((name, 1, name, 0),)) for name in ("one", "two", "three")}
@@ -159,3 +163,56 @@ def test_digest_spec__says_what_is_in_it_and_not_where() -> None:
     assert digest_spec(base) == digest_spec(moved)
     assert digest_spec(base) != digest_spec(edited)
     assert digest_spec(make_spec("a==1")) != digest_spec(make_spec("a==2"))
+
+
+def test_identify__is_known_before_the_environment_is_built(packer: Packer, builder: FakeBuilder) -> None:
+    builder.go["a"] = threading.Event()
+    entry = packer.request("app", KEYS["one"], ())
+    assert packer.identify("app", KEYS["one"], ()) == digest_spec(SPECS["one"])
+    assert entry.environment is None
+    assert packer.identify("app", AppKey(given="env.yml"), ()) == "identity of env.yml"
+
+
+def test_identify__cannot_be_found_out__tells_why(packer: Packer, analyzer: FakeAnalyzer) -> None:
+    analyzer.specs = {}
+    with pytest.raises(KeyError):
+        packer.identify("app", KEYS["one"], ())
+
+
+def test_merge__app_whose_needs_are_met__shares_the_environment(
+    analyzer: FakeAnalyzer, builder: FakeBuilder
+) -> None:
+    analyzer.specs = {"one": make_spec("a", "b", "c"), "two": make_spec("a", "b"), "three": make_spec("b")}
+    for merge, built in ((True, ["a"]), (False, ["a", "a", "b"])):
+        builder.built = []
+        packer = Packer(analyzer, builder, threads=1, merge=merge)
+        digests = [ask(packer, KEYS[name]).result(60).digest for name in ("one", "two", "three")]
+        packer.close()
+        assert builder.built == built
+        assert digests == [f"digest of {name}" for name in (built if not merge else ["a"] * 3)]
+
+
+@pytest.mark.parametrize(
+    ("larger", "expected"),
+    [
+        (make_spec("a", "b"), True),
+        (make_spec("a"), True),
+        (make_spec("b"), False),
+        (replace(make_spec("a"), python="3.12.0"), False),
+        (replace(make_spec("a"), local=(LocalSource("own", "/x/own.py", "1"),)), True),
+    ],
+)
+def test_serves__everything_in_the_same_versions(larger: EnvironmentSpec, expected: bool) -> None:
+    assert serves(larger, make_spec("a")) is expected
+
+
+def test_serves__other_source_of_the_same_name__does_not() -> None:
+    one, other = (replace(make_spec("a"), local=(LocalSource("own", "/own.py", each),)) for each in "12")
+    assert not serves(one, other)
+    assert serves(one, replace(one, local=(LocalSource("own", "/elsewhere/own.py", "1"),)))
+
+
+def test_identify__closed_before_it_began__does_not_wait_for_ever(packer: Packer) -> None:
+    packer.close()
+    with pytest.raises(CancelledError):
+        packer.identify("app", KEYS["one"], ())

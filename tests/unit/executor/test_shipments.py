@@ -18,7 +18,7 @@ from parsl.app.errors import AppTimeout, BashExitFailure, MissingOutputs
 from parsl.app.python import timeout
 
 from wq_package.executor.failures import UnsendableError
-from wq_package.executor.functions import find_roots, resolve_app
+from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
 from wq_package.executor.shipments import Shipment, pack_function, pack_value
 
 
@@ -216,3 +216,26 @@ def test_pack_value__class_of_an_app_module__travels_by_value(apps: ModuleType) 
     data, modules = pack_value(apps.Scaler(2))
     assert modules == frozenset()
     assert type(pickle.loads(data)) is apps.Scaler
+
+
+def test_pack_function__wrapper_of_each_call__the_function_stays_the_same(tmp_path: Path) -> None:
+    def make_wrapper(number: int) -> Any:
+        def in_task_transfer_wrapper(func: Any, size: int) -> Any:
+            def wrapper(*args: Any) -> Any:
+                return func(*args) + size
+
+            return wrapper
+
+        return in_task_transfer_wrapper(double_it, number)
+
+    one, other = (
+        pack_function(ResolvedApp(make_wrapper(number), AppKind.WHOLE, "app"), ()) for number in (1, 2)
+    )
+    assert one.function == other.function
+    assert one.wrapper != other.wrapper
+    call = pickle.loads(one.function.body)
+    assert [call(each.wrapper, (3,), {}) for each in (one, other)] == [7, 8]
+
+
+def double_it(x: int) -> int:
+    return 2 * x

@@ -307,6 +307,13 @@ def _check_outputs(app: str, code: int, outputs: list[Any]) -> None:
         raise pe.MissingOutputs(f"Missing outputs from app {app}", missing)
 
 
+# -- a callable with Parsl's wrappers on, which are other objects for each call ------------------------------------------
+
+
+def _call_wrapper(wrapper: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return pickle.loads(wrapper)(*args, **kwargs)
+
+
 # -- which of them -------------------------------------------------------------------------------------------------------
 
 
@@ -316,7 +323,7 @@ def _make_call(
     """Make the callable.
 
     Args:
-        kind: "python", "bash" or "whole".
+        kind: "python", "bash" or "whole"; the last has no payload here but one with each call.
         name: what the user calls the app.
         python: the version that pickled the function.
         walltime: seconds after which a python app is interrupted.
@@ -330,6 +337,8 @@ def _make_call(
             "use pack=True, or start the workers with the same Python"
         )
     _stand_in_for_parsl()
+    if kind == "whole":
+        return _call_wrapper
     function = pickle.loads(payload)
     if kind == "bash":
         return _make_bash_call(function)
