@@ -55,11 +55,16 @@ def folder(tmp_path: Path) -> Path:
         _copy(find_running_distributions()[name], site)
     (site / "dropped.py").write_text("value = 1\n")
     (tmp_path / "project" / "mine").mkdir(parents=True)
-    (tmp_path / "project" / "mine" / "__init__.py").write_text("import cloudpickle\nvalue = 2\n")
+    (tmp_path / "project" / "mine" / "__init__.py").write_text(
+        "import cloudpickle\nvalue = 2\ndef main(): print('mine', value)\n"
+    )
     (site / "mine.pth").write_text(f"{tmp_path / 'project'}\n")
     info = site / "mine-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: mine\nVersion: 1.0\nRequires-Dist: not-installed-anywhere\n")
+    (info / "entry_points.txt").write_text(
+        "[console_scripts]\nmine-command = mine:main\n[my.plugins]\na = mine\n"
+    )
     (info / "RECORD").write_text("mine.pth,,\nmine-1.0.dist-info/METADATA,,\n")
     (info / "direct_url.json").write_text(json.dumps({"url": "file:///x", "dir_info": {"editable": True}}))
     return tmp_path
@@ -82,6 +87,16 @@ def test_prefix__virtual_environment__editable_and_dropped_code_travels(folder: 
     place = folder / "moved" / _SITE / "mine" / "__init__.py"
     assert _import(folder, code) == f"1 2 {place}"
     assert "--keep-edits" not in words
+
+
+def test_prefix__editable_install__its_metadata_and_commands_travel(folder: Path) -> None:
+    _build(folder)
+    shutil.move(folder / "project", folder / "elsewhere")
+
+    code = "from importlib import metadata as m; print(m.version('mine'), *m.entry_points(group='my.plugins').names)"
+    assert _import(folder, code) == "1.0 a"
+    command = [folder / "moved" / "bin" / "mine-command"]
+    assert subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout == "mine 2\n"
 
 
 def test_prefix__edited_distributions__are_named_and_packed_as_released(folder: Path) -> None:

@@ -179,7 +179,9 @@ class _Layers:
         self._build = build
         interpreter, bytecode = build.base.interpreter, build.options.bytecode
         local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
-        self._own = build.maker.begin([*local, *_make_data_recipes(spec, build)])
+        self._own = build.maker.begin(
+            [*local, *_make_metadata_recipes(spec, build), *_make_data_recipes(spec, build)]
+        )
         base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
         wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
@@ -202,6 +204,18 @@ class _Layers:
         if build.lock:
             check_lock([layer.stored for layer in (*self._base, *self._wheels, *local)], build.lock)
         return local
+
+
+def _make_metadata_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
+    if not spec.local:
+        return []
+    from wq_package.build.editable_metadata import find_described, make_metadata_recipe
+    from wq_package.build.installed import find_distributions, find_running_distributions
+
+    folders = build.options.site_folders
+    installed = find_distributions(folders) if folders else find_running_distributions()
+    described = find_described(spec.local, installed.values())
+    return [make_metadata_recipe(each, spec.local, build.base.interpreter) for each in described]
 
 
 def _make_data_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
