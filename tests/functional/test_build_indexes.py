@@ -92,8 +92,32 @@ def test_lock__wheel__is_named_with_its_digest(folder: Path) -> None:
     artefact = json.loads(done.stdout)["artefacts"][-1]
     assert artefact["file"] == wheel.name
     assert artefact["sha256"] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert artefact["size"] == wheel.stat().st_size
     assert artefact["tags"] == ["py3-none-any"]
     assert str(folder) not in done.stdout
+    assert _build(folder, "--no-index", "--find-links", "wheels").returncode == 0
+    assert _run(folder, "inspect", "env.tar.zst", "--lock").stdout == done.stdout
+
+
+def test_build__index_was_asked__its_lock_names_the_files(folder: Path) -> None:
+    assert _build(folder, "--no-index", "--find-links", "wheels").returncode == 0
+
+    artefact = json.loads(_run(folder, "inspect", "env.tar.zst", "--lock").stdout)["artefacts"][-1]
+    assert artefact["sha256"] == hashlib.sha256(next((folder / "wheels").iterdir()).read_bytes()).hexdigest()
+
+
+def test_locked__wheel_with_an_address__is_taken_from_there(folder: Path) -> None:
+    wheel = next((folder / "wheels").iterdir())
+    (folder / "spec.yml").write_text(f"dependencies:\n  - pip:\n    - wqp-only-here @ {wheel.as_uri()}\n")
+    assert _run(folder, "lock", "spec.yml", "-o", "env.lock", "--no-index").returncode == 0
+    assert json.loads((folder / "env.lock").read_text())["artefacts"][-1]["requirement"].endswith(
+        wheel.as_uri()
+    )
+
+    done = _build(folder, "--locked", "env.lock", "--no-index", WQ_PACKAGE_CACHE="cache2")
+
+    assert "wqp-only-here" in _list_layers(done)
+    assert str(folder) not in _run(folder, "inspect", "env.tar.zst", "--lock").stdout
 
 
 def test_locked__wheel_replaced_on_the_index__refused_with_both_digests(folder: Path) -> None:

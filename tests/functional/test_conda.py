@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
 import importlib.util
 import io
 import json
@@ -211,16 +212,25 @@ def test_build__from_a_lock__is_the_same_or_nothing(
     done = wq_package("lock", spec, "-o", lock, "--cache", cache)
     assert done.returncode == 0, done.stderr
     numpy = next(channel.glob("linux-64/numpy-*.conda"))
-    assert f'"build":"{numpy.stem.rpartition("-")[2]}"' in lock.read_text()
+    locked = next(each for each in json.loads(lock.read_text())["artefacts"] if each["name"] == "numpy")
+    sha256 = hashlib.sha256(numpy.read_bytes()).hexdigest()
+    assert locked["build"] == numpy.stem.rpartition("-")[2]
+    assert (locked["file"], locked["sha256"]) == (numpy.name, sha256)
+    assert (locked["size"], locked["tags"]) == (numpy.stat().st_size, ["linux-64"])
+    assert locked["url"] == f"file:///channel/linux-64/{numpy.name}"
     loose = _write_spec(
         tmp_path, channel.as_uri(), "  - numpy", "  - wqp-greeting", *(f"  - {name}" for name in _SAMPLES)
     )
     done = wq_package("build", loose, "--locked", lock, "-o", again, "--cache", cache)
     assert done.returncode == 0, done.stderr
     assert again.read_bytes() == archive.read_bytes()
-    lock.write_text(lock.read_text().replace(numpy.stem.rpartition("-")[2], "py311h0000000_0"))
+    written = lock.read_text()
+    lock.write_text(written.replace(numpy.stem.rpartition("-")[2], "py311h0000000_0"))
     done = wq_package("build", loose, "--locked", lock, "-o", tmp_path / "other.tar.zst", "--cache", cache)
     _assert_refused(done, "no package `numpy")
+    lock.write_text(written.replace(sha256, "0" * 64))
+    done = wq_package("build", loose, "--locked", lock, "-o", tmp_path / "other.tar.zst", "--cache", cache)
+    _assert_refused(done, f"has sha256:{sha256}, and sha256:{'0' * 64} in the lock")
     assert not (tmp_path / "other.tar.zst").exists()
 
 

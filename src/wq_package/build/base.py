@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wq_package.build.artefacts import Artefact
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.recipes import Recipe
 from wq_package.spec.environment import EnvironmentSpec
@@ -22,6 +23,7 @@ class EnvironmentBase:
         others: recipes of the layers that come with it, by name.
         distributions: version of each Python distribution in them, by canonical name.
         owners: name of the package that owns a path, where wheels must not overwrite it.
+        artefacts: the file that each conda package came from, by the package's name.
     """
 
     interpreter: Interpreter
@@ -29,6 +31,7 @@ class EnvironmentBase:
     others: tuple[Recipe, ...] = ()
     distributions: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
 
 
 def is_conda_spec(spec: EnvironmentSpec) -> bool:

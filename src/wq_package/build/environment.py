@@ -14,13 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wq_package.archive.layer import ArchiveIndex, Compression
+from wq_package.archive.layer import ArchiveIndex, Compression, LayerKind, StoredLayer
 from wq_package.archive.writer import write_archive
+from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase, is_conda_spec
 from wq_package.build.interpreter import find_interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
+from wq_package.build.noted import read_noted
 from wq_package.build.options import (
     BuildOptions,
     BuiltEnvironment,
@@ -74,15 +76,11 @@ def lock_environment(
     Raises:
         BuildError: in one of its kinds, with a hint.
     """
-    from wq_package.build.lock_sources import find_artefacts  # builds need neither
-    from wq_package.build.uv import Access
-
     options = _complete(options or BuildOptions(), Path())
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        layers = tuple(_Layers(spec, build))
-        access = Access(options.indexes, offline=options.offline, fresh=options.fresh)
-        artefacts = find_artefacts(layers, build.base.interpreter.executable, build.staging, access)
-        return render_lock([layer.stored for layer in layers], artefacts)
+        layers = _Layers(spec, build)
+        stored = [layer.stored for layer in layers]
+        return render_lock(stored, layers.find_artefacts(stored, ask=True), names_folders=True)
 
 
 def load_lock(path: Path) -> str:
@@ -186,6 +184,7 @@ class _Layers:
         wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
         self._wheels, made = source.provide(wanted, base)
+        self._has_asked = source.has_asked
         self._base = [made[recipe.key] for recipe in base]
         _check_overlaps(self._wheels, build.cache)
 
@@ -204,6 +203,38 @@ class _Layers:
         if build.lock:
             check_lock([layer.stored for layer in (*self._base, *self._wheels, *local)], build.lock)
         return local
+
+    def find_artefacts(self, layers: Sequence[StoredLayer], *, ask: bool) -> dict[str, Artefact]:
+        """Tell which files the layers came from, by the layer's digest, as far as it is known.
+
+        Args:
+            layers: all of them.
+            ask: whether an index may be asked for what is not known.
+        """
+        build = self._build
+        if build.lock:
+            return build.lock.known
+        conda = build.base.artefacts
+        known = {
+            each.digest: conda[each.header.name] for each in layers if each.header.kind is LayerKind.CONDA
+        }
+        known |= read_noted(self._wheels, build.cache)
+        missing = [
+            each for each in self._wheels if not known[each.stored.digest].sha256 or build.options.fresh
+        ]
+        if ask and missing:
+            from wq_package.build.lock_sources import ask_index  # most builds ask nobody
+            from wq_package.build.uv import Access
+
+            access = Access(build.options.indexes, offline=build.options.offline, fresh=build.options.fresh)
+            known |= ask_index(missing, build.cache, build.base.interpreter.executable, build.staging, access)
+        return known
+
+    def render_lock(self, layers: Sequence[StoredLayer]) -> str:
+        """Write the lock that goes into the archive."""
+        with _translated_errors(self._build.cache):
+            artefacts = self.find_artefacts(layers, ask=self._has_asked)
+        return render_lock(layers, artefacts)
 
 
 def _make_metadata_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
@@ -240,7 +271,7 @@ def _join(layers: _Layers, output: Path, build: _Build) -> ArchiveIndex:
     index = write_archive(
         ((layer.stored, layer.path) for layer in layers),
         output.absolute(),
-        make_lock=render_lock,
+        make_lock=layers.render_lock,
         python=build.base.interpreter.version,
         verified=True,
     )

@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import BinaryIO
 
 from wq_package.archive.index_text import TextError, parse_stored_layer, render_stored_layer
 from wq_package.archive.layer import Compression, StoredLayer
+from wq_package.build.artefacts import UNKNOWN, Artefact, parse_artefact, render_artefact
 from wq_package.errors import BuildError, DiskFullError
 
 __all__ = ["CachedLayer", "LayerCache", "compute_file_digest", "compute_key", "default_cache_root"]
@@ -42,12 +43,14 @@ class CachedLayer:
         path: the file with its stored bytes.
         requires: what the distribution in it requires.
         watched: files outside any distribution that went in.
+        artefact: what is known of the file that a distribution was installed from.
     """
 
     stored: StoredLayer
     path: Path
     requires: tuple[str, ...] = ()
     watched: tuple[Path, ...] = ()
+    artefact: Artefact = UNKNOWN
 
 
 def default_cache_root() -> Path:
@@ -114,7 +117,8 @@ class LayerCache:
                 return None
             os.utime(note)  # so that `prune` knows what is in use
             watched = tuple(Path(watched) for watched, _ in record["watched"])
-            return CachedLayer(stored, path, tuple(record["requires"]), watched)
+            artefact = parse_artefact(record["artefact"])
+            return CachedLayer(stored, path, tuple(record["requires"]), watched, artefact)
         except (OSError, ValueError, KeyError, TypeError, TextError):
             return None
 
@@ -129,6 +133,7 @@ class LayerCache:
         *,
         requires: tuple[str, ...] = (),
         watched: tuple[Path, ...] = (),
+        artefact: Artefact | None = None,
     ) -> CachedLayer:
         """Keep a layer that `write` writes, under a key."""
         states = [(str(path), _stat(path)) for path in watched]
@@ -143,8 +148,8 @@ class LayerCache:
             self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
             temporary.replace(path)
             self._stamp(path)
-            record = {"digest": stored.digest, "requires": requires, "watched": states}
-            self._write(self.root / "keys" / f"{key}.json", json.dumps(record))
+            made = CachedLayer(stored, path, requires, watched, artefact or UNKNOWN)
+            self._write_record(key, made, states)
         except OSError as error:
             hint = "free some space, or set WQ_PACKAGE_CACHE to another disk"
             raise DiskFullError(
@@ -153,14 +158,22 @@ class LayerCache:
         finally:
             with suppress(OSError):
                 temporary.unlink()
-        return CachedLayer(stored, path, requires, watched)
+        return made
 
     def link(self, key: str, layer: CachedLayer) -> None:
         """Let another key lead to a layer that is already there."""
-        self._write(
-            self.root / "keys" / f"{key}.json",
-            json.dumps({"digest": layer.stored.digest, "requires": layer.requires, "watched": []}),
-        )
+        self._write_record(key, layer, [])
+
+    def _write_record(
+        self, key: str, layer: CachedLayer, states: Sequence[tuple[str, list[int] | None]]
+    ) -> None:
+        record = {
+            "digest": layer.stored.digest,
+            "requires": layer.requires,
+            "watched": states,
+            "artefact": render_artefact(layer.artefact),
+        }
+        self._write(self.root / "keys" / f"{key}.json", json.dumps(record))
 
     def has_key(self, key: str) -> bool:
         """Tell whether something was ever kept under a key."""

@@ -111,6 +111,7 @@ class LayerMaker:
             lambda sink: recompress_layer(other.stored, other.path, sink, self._compression),
             requires=other.requires,
             watched=other.watched,
+            artefact=other.artefact,
         )
 
     def _make_new(self, recipe: Recipe) -> CachedLayer:
@@ -118,7 +119,11 @@ class LayerMaker:
         folder.mkdir(exist_ok=True)
         plan = recipe.plan(folder)
         made = self._cache.add(
-            recipe.key, lambda sink: self._write(plan, sink), requires=plan.requires, watched=plan.watched
+            recipe.key,
+            lambda sink: self._write(plan, sink),
+            requires=plan.requires,
+            watched=plan.watched,
+            artefact=plan.artefact,
         )
         with suppress(OSError):  # most recipes put nothing there
             folder.rmdir()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, Relocation
+from wq_package.build.artefacts import UNKNOWN, Artefact
 
 __all__ = ["LayerPlan"]
 
@@ -21,6 +22,7 @@ class LayerPlan:
         sources: Python sources to compile: the file to read, and its path in the layer.
         watched: files outside any distribution that went in; the layer is made again when one changes.
         requires: what a distribution requires, as its metadata says.
+        artefact: what is known of the file that it was installed from, without asking anybody.
     """
 
     header: LayerHeader
@@ -29,3 +31,4 @@ class LayerPlan:
     sources: tuple[tuple[Path, str], ...] = ()
     watched: tuple[Path, ...] = ()
     requires: tuple[str, ...] = ()
+    artefact: Artefact = UNKNOWN

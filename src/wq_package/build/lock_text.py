@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Any
 
 from wq_package.archive.layer import LayerKind, StoredLayer
+from wq_package.build.artefacts import UNKNOWN, Artefact, parse_artefact, render_artefact
 from wq_package.errors import BuildError, InvalidSpecError
 from wq_package.spec.environment import CondaRequirement, canonicalize_name
-
-if TYPE_CHECKING:
-    from wq_package.build.artefacts import Artefact
 
 __all__ = ["Lock", "LockedArtefact", "check_lock", "parse_lock", "render_lock"]
 
@@ -30,7 +28,7 @@ class LockedArtefact:
     Attributes:
         layer: digest of its layer, `sha256:<hex>`.
         build: build string of a conda package, or empty.
-        sha256: hex digest of the wheel that it came from, or empty.
+        artefact: the file that it came from, as far as it is known.
     """
 
     kind: str
@@ -38,7 +36,7 @@ class LockedArtefact:
     version: str
     layer: str
     build: str = ""
-    sha256: str = ""
+    artefact: Artefact = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,16 @@ class Lock:
     @property
     def conda(self) -> tuple[CondaRequirement, ...]:
         """The conda packages."""
-        packages = (each for each in self.artefacts if each.kind == LayerKind.CONDA.value)
-        return tuple(CondaRequirement(each.name, each.version, each.build) for each in packages)
+        return tuple(self.conda_digests)
+
+    @property
+    def conda_digests(self) -> dict[CondaRequirement, str]:
+        """The digest of each conda package, or nothing where it is not known."""
+        return {
+            CondaRequirement(each.name, each.version, each.build): each.artefact.sha256
+            for each in self.artefacts
+            if each.kind == LayerKind.CONDA.value
+        }
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -68,25 +74,45 @@ class Lock:
         return tuple(f"{each.name}=={each.version}" for each in wheels)
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """What asks for a distribution that has an address of its own, by canonical name."""
+        return {
+            canonicalize_name(each.name): each.artefact.requirement
+            for each in self.artefacts
+            if each.artefact.requirement
+        }
+
+    @property
     def hashes(self) -> dict[str, str]:
         """The digest of each distribution's wheel, as far as it is known, by canonical name."""
         return {
-            canonicalize_name(each.name): each.sha256
+            canonicalize_name(each.name): each.artefact.sha256
             for each in self.artefacts
-            if each.kind == LayerKind.WHEEL.value and each.sha256
+            if each.kind == LayerKind.WHEEL.value and each.artefact.sha256
         }
 
+    @property
+    def known(self) -> dict[str, Artefact]:
+        """The file that each layer came from, by the layer's digest."""
+        return {each.layer.removeprefix("sha256:"): each.artefact for each in self.artefacts}
 
-def render_lock(layers: Sequence[StoredLayer], artefacts: Mapping[str, Artefact] | None = None) -> str:
+
+def render_lock(
+    layers: Sequence[StoredLayer],
+    artefacts: Mapping[str, Artefact] | None = None,
+    *,
+    names_folders: bool = False,
+) -> str:
     """Write the lock of some layers, in their order.
 
     Args:
         layers: all of an environment.
-        artefacts: which wheels they came from, by digest of the layer, as far as it is known.
+        artefacts: which files they came from, by digest of the layer, as far as it is known.
+        names_folders: whether folders of this machine are named: in an archive, which goes elsewhere, they are not.
     """
     known = artefacts or {}
     described = [
-        _describe(layer) | _describe_artefact(known.get(layer.digest))
+        _describe(layer) | _describe_artefact(known.get(layer.digest, UNKNOWN), names_folders=names_folders)
         for layer in layers
         if layer.header.kind is not LayerKind.LAUNCHER
     ]
@@ -111,17 +137,10 @@ def _describe(layer: StoredLayer) -> dict[str, object]:
     return fields
 
 
-def _describe_artefact(artefact: Artefact | None) -> dict[str, object]:
-    if artefact is None:
-        return {}
-    fields: dict[str, object] = {
-        "file": artefact.file,
-        "url": artefact.url,
-        "sha256": artefact.sha256,
-        "size": artefact.size,
-        "tags": list(artefact.tags),
-    }
-    return {name: value for name, value in fields.items() if value}
+def _describe_artefact(artefact: Artefact, *, names_folders: bool) -> dict[str, object]:
+    if "file:" in artefact.requirement and not names_folders:
+        artefact = replace(artefact, url="", requirement="")
+    return render_artefact(artefact)
 
 
 def parse_lock(text: str, path: str) -> Lock:
@@ -142,15 +161,12 @@ def parse_lock(text: str, path: str) -> Lock:
         raise InvalidSpecError(path, (issue,), hint="write it again with `wq-package lock`") from error
 
 
-def _parse_artefact(fields: dict[str, str]) -> LockedArtefact:
-    values = [
-        *(fields[name] for name in ("kind", "name", "version", "layer")),
-        fields.get("build", ""),
-        fields.get("sha256", ""),
-    ]
+def _parse_artefact(fields: dict[str, Any]) -> LockedArtefact:
+    values = [*(fields[name] for name in ("kind", "name", "version", "layer")), fields.get("build", "")]
     if not all(isinstance(value, str) for value in values):
         raise TypeError("a field of an artefact is not text")
-    return LockedArtefact(*values)
+    kind, name, version, layer, build = values
+    return LockedArtefact(kind, name, version, layer, build, parse_artefact(fields))
 
 
 def check_lock(layers: Sequence[StoredLayer], lock: Lock) -> None:

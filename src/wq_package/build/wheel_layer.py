@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
+from wq_package.build.artefacts import UNKNOWN, Artefact, parse_direct_url, parse_wheel_tags
 from wq_package.build.elf import ElfFacts, is_elf, read_elf
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
@@ -80,7 +81,18 @@ def plan_wheel_layer(
         entries=tuple(entries),
         sources=tuple(_iter_sources(files, interpreter.site_packages)),
         requires=distribution.requires,
+        artefact=_describe_artefact(distribution),
     )
+
+
+def _describe_artefact(distribution: InstalledDistribution) -> Artefact:
+    direct = parse_direct_url(distribution.name, _read_text(distribution, "direct_url.json"))
+    tags = parse_wheel_tags(_read_text(distribution, "WHEEL"))
+    return replace(direct or UNKNOWN, tags=tags)
+
+
+def _read_text(distribution: InstalledDistribution, name: str) -> str:
+    return (distribution.read(name) or b"").decode("utf-8", "replace")
 
 
 def find_edits(distribution: InstalledDistribution, interpreter: Interpreter) -> tuple[str, ...]:
@@ -99,9 +111,7 @@ def _collect(
     record = distribution.read("RECORD")
     if record is None:
         raise _make_error(distribution, ("RECORD is missing",))
-    entry_points = parse_entry_points(
-        (distribution.read("entry_points.txt") or b"").decode("utf-8", "replace")
-    )
+    entry_points = parse_entry_points(_read_text(distribution, "entry_points.txt"))
     issues: list[str] = []
     files = [_make_script(name, target) for name, target in entry_points.items()]
     for row in parse_record(record.decode("utf-8", "replace")):

@@ -20,7 +20,7 @@ from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.layer_plan import LayerPlan
-from wq_package.build.lock_text import parse_lock
+from wq_package.build.lock_text import Lock, parse_lock
 from wq_package.build.options import BuildOptions
 from wq_package.build.recipes import Recipe, make_installed_recipe, make_pin_key
 from wq_package.errors import AlteredDistributionError, BuildError
@@ -52,6 +52,9 @@ class WheelSource:
     Args:
         staging: folder for what uv installs; it must stay until the layers are made.
         maker: makes the layers.
+
+    Attributes:
+        has_asked: whether an index was asked.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class WheelSource:
         self._options = options
         self._staging = staging
         self._maker = maker
+        self._lock = parse_lock(options.lock, "the lock") if options.lock else Lock(())
+        self.has_asked = False
         self._installed = _find_usable_distributions(base.interpreter, options)
 
     def provide(
@@ -82,7 +87,8 @@ class WheelSource:
         is_exact = all(WheelRequirement(text).version for text in wanted)
         pins = wanted if is_exact else self._resolve(wanted)
         layers, made = self._make(pins, others)
-        if is_exact and not self._options.site_folders and self._is_incomplete(pins, layers):
+        is_given = self._options.site_folders or self._options.lock
+        if is_exact and not is_given and self._is_incomplete(pins, layers):
             is_exact, pins = False, self._resolve(wanted)
             layers, made = self._make(pins, others)
         if not is_exact and self._provided:
@@ -101,6 +107,7 @@ class WheelSource:
     def _resolve(self, requirements: Sequence[str]) -> list[str]:
         from wq_package.build.uv import Access, resolve_requirements
 
+        self.has_asked = True
         preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
         return list(
             resolve_requirements(
@@ -148,9 +155,11 @@ class WheelSource:
         layers = {name: made[recipe.key] for name, recipe in recipes.items()}
         for pin in pins:
             key = self._make_pin_key(pin)
-            is_released = not (self._options.keep_edits and layers[pin.name].stored.header.build)
+            layer = layers[pin.name]
+            is_edited = self._options.keep_edits and layer.stored.header.build
+            is_released = not is_edited and not layer.artefact.requirement
             if is_released and recipes[pin.name].key != key and not self._cache.has_key(key):
-                self._cache.link(key, layers[pin.name])
+                self._cache.link(key, layer)
         return layers, made
 
     def _read_pin(self, text: str) -> _Pin:
@@ -163,6 +172,7 @@ class WheelSource:
     def _make_pin_key(self, pin: _Pin) -> str:
         # What a URL leads to may change: such a layer is made again by every build.
         identity = f"{pin.name}=={pin.version}" if pin.version else f"{pin.text} {self._staging.name}"
+        identity = self._lock.addresses.get(pin.name, identity)
         return make_pin_key(identity, self._interpreter, bytecode=self._options.bytecode)
 
     def _make_recipes(self, pins: Sequence[_Pin]) -> dict[str, Recipe]:
@@ -172,6 +182,7 @@ class WheelSource:
             self._interpreter,
             self._options,
             self._staging / "index",
+            self._lock,
         )
         recipes = {pin.name: self._make_fetched_recipe(pin, fetched) for pin in absent}
         for pin in pins:
@@ -183,7 +194,12 @@ class WheelSource:
         key = self._make_pin_key(pin)
         if self._options.fresh:
             key = compute_key(key, self._staging.name)  # never found, so always made
-        return Recipe(pin.title, key, -1, lambda _: fetched.plan(pin.name))
+
+        def plan(_: Path) -> LayerPlan:
+            self.has_asked = True
+            return fetched.plan(pin.name)
+
+        return Recipe(pin.title, key, -1, plan)
 
     def _make_installed_recipe(self, pin: _Pin, installed: InstalledDistribution) -> Recipe:
         settings = self._options
@@ -202,7 +218,8 @@ class WheelSource:
     def _plan_from_index(self, pin: _Pin, altered: AlteredDistributionError, staging: Path) -> LayerPlan:
         """Take the released files where the installed ones were edited; say so."""
         _LOG.warning("%s: taking it from the index", altered)
-        fetched = _Fetched(lambda: [pin.text], self._interpreter, self._options, staging)
+        self.has_asked = True
+        fetched = _Fetched(lambda: [pin.text], self._interpreter, self._options, staging, self._lock)
         try:
             return fetched.plan(pin.name)
         except BuildError as error:
@@ -222,8 +239,10 @@ class _Fetched:
         interpreter: Interpreter,
         options: BuildOptions,
         folder: Path,
+        lock: Lock,
     ) -> None:
         self._list_pins = list_pins
+        self._pinned = lock
         self._interpreter = interpreter
         self._options = options
         self._folder = folder
@@ -245,12 +264,13 @@ class _Fetched:
     def _fetch(self) -> dict[str, InstalledDistribution]:
         from wq_package.build.uv import Access, install_wheels
 
+        addresses = self._pinned.addresses
         install_wheels(
-            self._list_pins(),
+            [addresses.get(WheelRequirement(pin).canonical_name, pin) for pin in self._list_pins()],
             self._interpreter.executable,
             self._folder,
             Access(self._options.indexes, offline=self._options.offline, fresh=self._options.fresh),
-            parse_lock(self._options.lock, "the lock").hashes if self._options.lock else None,
+            self._pinned.hashes,
         )
         return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
 

@@ -13,18 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wq_package.archive.launcher import make_launcher_entries
+from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase
-from wq_package.build.conda.channels import ANACONDA, DEFAULT_CHANNEL, resolve_channels
+from wq_package.build.conda.channels import ANACONDA, DEFAULT_CHANNEL, resolve_channels, scrub_url
 from wq_package.build.conda.conda_meta import render_conda_meta
 from wq_package.build.conda.extracted import ExtractedPackage, open_package
 from wq_package.build.conda.installed_prefix import find_installed_packages, open_prefix
 from wq_package.build.conda.layer import plan_conda_layer, with_digest
 from wq_package.build.conda.ownership import find_ownership
 from wq_package.build.conda.rattler_backend import RattlerBackend, SolveRequest
+from wq_package.build.conda.records import CondaRecord
 from wq_package.build.conda.staged_python import select_python_closure, stage_python
 from wq_package.build.conda.upkeep import mark_used
 from wq_package.build.interpreter import Interpreter, describe_interpreter, describe_running_interpreter
 from wq_package.build.layer_cache import compute_key
+from wq_package.build.lock_text import Lock, parse_lock
 from wq_package.build.options import BuildOptions, Reporter
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
 from wq_package.errors import BuildError
@@ -82,7 +85,8 @@ def prepare_conda_base(
         packages = find_installed_packages(spec, Path(sys.prefix), _EXPECTED_BY_WHEELS if spec.wheels else ())
         if packages:
             return make_base(packages, describe_running_interpreter(), options)
-    packages = _fetch_packages(spec, RattlerBackend(root, offline=options.offline), reporter)
+    lock = parse_lock(options.lock, "the lock") if options.lock else None
+    packages = _fetch_packages(spec, lock, RattlerBackend(root, offline=options.offline), reporter)
     (root / "pythons").mkdir(parents=True, exist_ok=True)
     prefix = stage_python(select_python_closure(packages), root / "pythons")
     mark_used(prefix)
@@ -90,11 +94,15 @@ def prepare_conda_base(
 
 
 def _fetch_packages(
-    spec: EnvironmentSpec, backend: RattlerBackend, reporter: Reporter
+    spec: EnvironmentSpec, lock: Lock | None, backend: RattlerBackend, reporter: Reporter
 ) -> tuple[ExtractedPackage, ...]:
-    reporter.start("solving", None)
-    records = backend.solve(make_request(spec))
-    reporter.done()
+    request = make_request(spec)
+    if lock:
+        records = backend.find(request.channels, request.subdir, lock.conda_digests)
+    else:
+        reporter.start("solving", None)
+        records = backend.solve(request)
+        reporter.done()
     folders = backend.fetch(records, reporter)
     for folder in folders:
         mark_used(folder)
@@ -155,7 +163,15 @@ def make_base(
     }
     python = recipes.pop("python")
     others = tuple(recipes[name] for name in sorted(recipes))
-    return EnvironmentBase(interpreter, python, others, ownership.distributions, ownership.owners)
+    artefacts = {package.record.name: _describe_artefact(package.record) for package in packages}
+    return EnvironmentBase(interpreter, python, others, ownership.distributions, ownership.owners, artefacts)
+
+
+def _describe_artefact(record: CondaRecord) -> Artefact:
+    url = scrub_url(record.url, keep=3) if record.url else ""
+    return Artefact(
+        record.file_name, url, record.sha256, record.size, (record.subdir,) if record.subdir else ()
+    )
 
 
 def _make_recipe(

@@ -12,8 +12,9 @@ from typing import Any
 from wq_package.build.conda.channels import is_local, scrub_url
 from wq_package.build.conda.records import CondaRecord
 from wq_package.errors import BuildError
+from wq_package.spec.environment import CondaRequirement
 
-__all__ = ["ChildError", "explain_fetch", "explain_solve"]
+__all__ = ["ChildError", "explain_fetch", "explain_solve", "select_record"]
 
 _NO_CANDIDATES = re.compile(r"No candidates were found for (?P<spec>.+?)\.?\s*$", re.MULTILINE)
 _REMOTE = re.compile(r"https?://[^\s()'\"`<>]+")
@@ -150,6 +151,40 @@ def explain_fetch(error: ChildError, records: Sequence[CondaRecord]) -> BuildErr
         )
     return BuildError(
         f"{name} cannot be fetched from `{shown}`: {reason}", hint="check the network, then try again"
+    )
+
+
+def select_record(
+    records: Sequence[CondaRecord], wanted: CondaRequirement, sha256: str, channels: Sequence[str]
+) -> CondaRecord:
+    """Choose the one package that a lock names.
+
+    Args:
+        records: all that the channels have of that name, the first channel's first.
+        wanted: with exact version and build.
+        sha256: hex digest of the package, or empty if it is not known.
+        channels: URLs that were asked.
+
+    Raises:
+        BuildError: there is none, or one with another digest.
+    """
+    same = [
+        each
+        for each in records
+        if (each.name, each.version, each.build) == (wanted.name, wanted.version, wanted.build)
+    ]
+    chosen = next((each for each in same if not sha256 or each.sha256 == sha256), None)
+    if chosen is not None:
+        return chosen
+    if same:
+        raise BuildError(
+            f"the conda package `{same[0].stem}` has sha256:{same[0].sha256}, and sha256:{sha256} in the lock",
+            hint="somebody replaced it in its channel: find out who, or write a new lock with `wq-package lock`",
+        )
+    where = _join(_name(url) for url in channels)
+    raise BuildError(
+        f"no package `{wanted.text}`, which the lock names, in {where}",
+        hint="name the channel that has it in the spec, or write a new lock with `wq-package lock`",
     )
 
 

@@ -10,18 +10,19 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from wq_package.build.conda.channels import is_local
-from wq_package.build.conda.failures import ChildError, explain_fetch, explain_solve
+from wq_package.build.conda.failures import ChildError, explain_fetch, explain_solve, select_record
 from wq_package.build.conda.records import CondaRecord, parse_record
 from wq_package.build.options import Reporter
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError
 from wq_package.programs import start_program
+from wq_package.spec.environment import CondaRequirement
 
 __all__ = ["RattlerBackend", "SolveRequest"]
 
@@ -75,21 +76,47 @@ class RattlerBackend:
             ) from error
 
     def _solve(self, request: SolveRequest) -> tuple[CondaRecord, ...]:
-        # What a local channel says is read anew each time: it may have changed, and costs nothing.
-        offline = self._offline and not all(map(is_local, request.channels))
-        answer = _ask(
-            {
-                "operation": "solve",
-                "channels": request.channels,
-                "specs": request.specs,
-                "wished": request.wished,
-                "subdir": request.subdir,
-                "priority": request.priority,
-                "cache": str(self._root / "channels"),
-                "offline": offline,
-            }
-        )
+        asked = {"specs": request.specs, "wished": request.wished, "priority": request.priority}
+        answer = self._ask_channels("solve", request.channels, request.subdir, asked)
         return tuple(sorted(map(parse_record, answer), key=lambda record: record.name))
+
+    def _ask_channels(
+        self, operation: str, channels: Sequence[str], subdir: str, more: Mapping[str, object]
+    ) -> list[dict[str, Any]]:
+        # What a local channel says is read anew each time: it may have changed, and costs nothing.
+        offline = self._offline and not all(map(is_local, channels))
+        request = {
+            "operation": operation,
+            "channels": channels,
+            "subdir": subdir,
+            "cache": str(self._root / "channels"),
+            "offline": offline,
+        }
+        answer: list[dict[str, Any]] = _ask({**request, **more})
+        return answer
+
+    def find(
+        self, channels: Sequence[str], subdir: str, wanted: Mapping[CondaRequirement, str]
+    ) -> tuple[CondaRecord, ...]:
+        """Find exactly these packages, sorted by name, without solving.
+
+        Args:
+            channels: URLs, the most important first.
+            subdir: the platform: `linux-64`.
+            wanted: sha256 of each package, or nothing where it is not known.
+
+        Raises:
+            BuildError: a channel cannot be reached, or has no such package, or another one of the same name.
+        """
+        names = sorted({requirement.name for requirement in wanted})
+        try:
+            answer = self._ask_channels("find", channels, subdir, {"names": names})
+        except ChildError as error:
+            specs = [requirement.text for requirement in wanted]
+            raise explain_solve(error, channels, specs, (), offline=self._offline) from error
+        records = tuple(map(parse_record, answer))
+        found = tuple(select_record(records, *each, channels) for each in wanted.items())
+        return tuple(sorted(found, key=lambda record: record.name))
 
     def _find_loose_solution(self, request: SolveRequest, error: ChildError) -> tuple[CondaRecord, ...]:
         """Try without priorities, to tell whether mixed channels are what stands in the way."""

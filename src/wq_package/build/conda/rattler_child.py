@@ -77,6 +77,8 @@ async def _answer(request: dict[str, Any], answers: TextIO) -> object:
     match request["operation"]:
         case "solve":
             return await _solve(request)
+        case "find":
+            return await _find(request)
         case "fetch":
             return await _fetch_all(request, answers)
         case other:
@@ -93,17 +95,29 @@ async def _solve(request: dict[str, Any]) -> list[dict[str, Any]]:
         return await _solve_exactly(request, request["specs"])
 
 
-async def _solve_exactly(request: dict[str, Any], specs: list[str]) -> list[dict[str, Any]]:
+async def _find(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """List every build of some names that the channels have, the first channel's first; nothing is solved."""
+    found = await _open_gateway(request).query(
+        [Channel(url) for url in request["channels"]],
+        [request["subdir"], "noarch"],
+        request["names"],
+        recursive=False,
+    )
+    return [json.loads(record.to_json()) for records in found for record in records]
+
+
+def _open_gateway(request: dict[str, Any]) -> Gateway:
     action: Any = "force-cache-only" if request["offline"] else "cache-or-fetch"
+    config = SourceConfig(cache_action=action)
+    return Gateway(cache_dir=Path(request["cache"]), default_config=config, client=Client.default_client())
+
+
+async def _solve_exactly(request: dict[str, Any], specs: list[str]) -> list[dict[str, Any]]:
     records = await solve(
         sources=[Channel(url) for url in request["channels"]],
         specs=[MatchSpec(text) for text in specs],
         platforms=[request["subdir"], "noarch"],
-        gateway=Gateway(
-            cache_dir=Path(request["cache"]),
-            default_config=SourceConfig(cache_action=action),
-            client=Client.default_client(),
-        ),
+        gateway=_open_gateway(request),
         virtual_packages=VirtualPackage.detect(VirtualPackageOverrides.from_env()),
         channel_priority=ChannelPriority[request["priority"].capitalize()],
     )
