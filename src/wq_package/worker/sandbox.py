@@ -185,9 +185,9 @@ def _follow_links_within(sandbox: str, folder: str) -> None:
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             path = f"{parent}/{name}"
-            target = os.path.realpath(path)
+            target = os.path.realpath(path) if os.path.islink(path) else ""
             leads_out = target.startswith(whole) and not target.startswith(inside)
-            if os.path.islink(path) and leads_out and os.path.exists(target):
+            if leads_out and os.path.exists(target):
                 os.unlink(path)
                 _copy_item(target, path)
 

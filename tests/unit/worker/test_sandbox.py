@@ -208,13 +208,13 @@ def test_open_file__pipe__is_refused_without_waiting(tmp_path: Path) -> None:
         open_file(str(tmp_path / "pipe"))
 
 
-def make_deep(folder: Path, levels: int = 3000) -> None:
-    """Make folders in each other, deeper than any path may be long."""
+def make_deep(folder: Path, levels: int = 1500) -> None:
+    """Make folders in each other, deeper than Python's stack and than any path may be long."""
     folder.mkdir()
     here = os.open(folder, os.O_RDONLY)
     for _ in range(levels):
-        os.mkdir("a", dir_fd=here)
-        inner = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.mkdir("ab", dir_fd=here)
+        inner = os.open("ab", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = inner
     os.close(here)
