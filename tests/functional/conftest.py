@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _NEEDS = {
     "workqueue": ("work_queue_worker", "apt-get install coop-computing-tools python3-workqueue"),
     "root": ("chroot", "run as root"),
+    "openssl": ("openssl", "apt-get install openssl"),
 }
 
 

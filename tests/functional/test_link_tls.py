@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import shutil
 import socket
 import ssl
 import subprocess
@@ -18,7 +17,7 @@ from wq_package.errors import AuthenticationError, ManagerUnreachableError
 from wq_package.link import Link, ServeOptions, TlsOptions, connect, serve
 from wq_package.protocol import messages as m
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+pytestmark = pytest.mark.openssl
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 180.0

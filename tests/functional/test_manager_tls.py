@@ -110,7 +110,6 @@ def test_manager__no_openssl__says_so_and_does_not_listen(
 def test_manager__no_openssl_but_cryptography__makes_the_certificate_with_that(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("cryptography")
     monkeypatch.setenv("PATH", str(tmp_path))
 
     async def test() -> tuple[str, bytes]:

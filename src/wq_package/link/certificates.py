@@ -22,7 +22,7 @@ from wq_package.programs import run_program
 _DAYS = 3650
 _SECONDS = 30.0
 _FORMATS = "hazmat.primitives.serialization"
-_HINT = "install `openssl` or `cryptography`, give `tls` a context with a certificate, or listen without TLS (`tls=False`)"
+_HINT = "install `openssl` or `wq-package[tls]`, give `tls` a context with a certificate, or listen without TLS (`tls=False`)"
 
 
 @dataclass(frozen=True, slots=True)
