@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -13,6 +14,11 @@ from pathlib import Path
 import pytest
 
 from installed import Installed
+
+# What is started in the background, or by `nohup`, has some signals ignored and so would all that tests start.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parents[2]
 
