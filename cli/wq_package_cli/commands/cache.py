@@ -18,17 +18,27 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _DAY = 86400.0
+_ACTIONS = {
+    "list": "list the layers that are kept",
+    "size": "tell how much room they take",
+    "prune": "remove all layers, or those that --keep and --days do not spare",
+    "verify": "compare every layer with its digest, and remove those that are damaged",
+}
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("cache", help="list, measure, verify or prune the layer store")
-    add = parser.add_argument
-    add("action", choices=("list", "size", "prune", "verify"), help="what to do")
-    add("--cache", metavar="DIR", help="the layer store; by default the one that builds use")
-    add("--keep", metavar="SIZE", type=_parse_size, help="prune: bytes that may stay, for example `5G`")
-    add("--days", metavar="N", type=float, help="prune: keep what was used in the last N days")
-    add("--json", action="store_true", help="print as JSON")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, help_text in _ACTIONS.items():
+        add = actions.add_parser(
+            action, help=help_text, description=f"{help_text.capitalize()}."
+        ).add_argument
+        add("--cache", metavar="DIR", help="the layer store; by default the one that builds use")
+        add("--json", action="store_true", help="print as JSON")
+        if action == "prune":
+            add("--keep", metavar="SIZE", type=_parse_size, help="bytes that may stay, for example `5G`")
+            add("--days", metavar="N", type=float, help="keep what was used in the last N days")
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:

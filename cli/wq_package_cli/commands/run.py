@@ -60,6 +60,6 @@ def _become(command: list[str], variables: dict[str, str], printer: Printer) -> 
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         printer.print_words(f"error: `{command[0]}` cannot be run ({error.strerror})")
-        if missing:
-            printer.print_words("hint: it is neither in the environment nor on this machine's PATH")
+        place = "is neither in the environment nor on this machine's PATH" if missing else "is not a program"
+        printer.print_words(f"hint: it {place}")
         return ExitCode.COMMAND_NOT_FOUND if missing else ExitCode.COMMAND_NOT_EXECUTABLE

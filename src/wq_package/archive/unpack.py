@@ -138,7 +138,8 @@ def _open_new_folder(destination: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
     except OSError as error:
-        raise ArchiveError(f"`{destination}` cannot be made ({error.strerror})") from error
+        hint = "name a new folder in one that is there and that you may write to"
+        raise ArchiveError(f"`{destination}` cannot be made ({error.strerror})", hint=hint) from error
     try:
         yield temporary
         temporary.rename(destination)

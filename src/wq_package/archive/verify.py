@@ -72,7 +72,10 @@ def verify_start(prefix: Path, imports: Sequence[str] = ()) -> None:
         raise ArchiveError(f"the environment's Python did not end within {_START_SECONDS} s") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise ArchiveError(f"the environment does not work: {lines[-1]}")
+        hint = (
+            "add what is missing to the spec, and build again" if "ModuleNotFoundError" in lines[-1] else None
+        )
+        raise ArchiveError(f"the environment does not work: {lines[-1]}", hint=hint)
 
 
 def _verify_layer(archive: ArchiveReader, layer: IndexedLayer, decoder: LayerDecoder) -> None:

@@ -303,7 +303,10 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
     try:
         file = temporary.open("xb")
     except OSError as error:
-        raise BuildError(f"nothing can be written to `{output.parent}` ({error.strerror})") from error
+        hint = "name a file in a folder that you may write to"
+        raise BuildError(
+            f"nothing can be written to `{output.parent}` ({error.strerror})", hint=hint
+        ) from error
     try:
         with file:
             yield file
