@@ -40,6 +40,9 @@ class Program:
         environ: used instead of the worker's own environment, if given.
         output: file for standard output and error, merged; discarded by default.
         sockets: passed on as file descriptors 3, 4, …
+        processors: the only ones that it may run on; any, if `None`.
+        is_watched: whether it is measured while it runs.
+        memory_limit_mb: what it may hold, if it is watched; it is killed when it holds more.
     """
 
     argv: tuple[str, ...]
@@ -48,6 +51,9 @@ class Program:
     environ: Mapping[str, str] | None = None
     output: str | None = None
     sockets: tuple[int, ...] = ()
+    processors: tuple[int, ...] | None = None
+    is_watched: bool = False
+    memory_limit_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +62,20 @@ class ProgramEnd:
 
     Attributes:
         errno: why it could not be started, or 0.
+        excess_mb: what it held when it was killed for holding too much, or 0.
+        cores, processes: the most at one time; 0 if it was not watched.
     """
 
     exit_code: int = 0
     signal: int = 0
+    errno: int = 0
     cpu_usec: int = 0
     memory_mb: float = 0.0
-    errno: int = 0
+    cores: float = 0.0
+    read_mb: float = 0.0
+    written_mb: float = 0.0
+    processes: int = 0
+    excess_mb: float = 0.0
 
 
 class Spawner:
@@ -105,6 +118,9 @@ class Spawner:
             "environ": None if program.environ is None else dict(program.environ),
             "output": program.output,
             "mark": f"{_MARK}={mark}",
+            "cpus": program.processors,
+            "watch": program.is_watched,
+            "limit": int((program.memory_limit_mb or 0) * 1024),
         }
         self._send(json.dumps(message).encode(), program.sockets)
         return self._last
@@ -159,10 +175,12 @@ class Spawner:
             self._report(packet)
 
     def _report(self, packet: bytes) -> None:
-        number, status, cpu, memory, errno = ENDED.unpack(packet)
+        number, status, errno, cpu, memory, cores, read, written, processes, excess = ENDED.unpack(packet)
         sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-        self._callbacks.pop(number)(ProgramEnd(exit_code, sign, cpu, memory / 1024, errno))
+        sizes = (memory / 1024, cores / 1000, read / 1024, written / 1024)
+        end = ProgramEnd(exit_code, sign, errno, cpu, *sizes, processes, excess / 1024)
+        self._callbacks.pop(number)(end)
 
     def _lose_helper(self) -> None:
         """Somebody killed the helper: start another, and count what the first one ran as killed."""

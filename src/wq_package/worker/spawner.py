@@ -7,19 +7,24 @@ worker by just long enough to kill every process group that it started: when the
 One packet is one message. From the worker: JSON, with file descriptors beside it:
 
     {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null,
-     "mark": "NAME=VALUE"}
+     "mark": "NAME=VALUE", "cpus": […] or null, "watch": bool, "limit": KiB, 0 for none}
     {"kill": id, "signal": number}
     {"protect": id, "folders": […]}
     {"file": path}      the message stands in a file, because it is larger than a packet
 
 A process that leaves its group (a daemon) is handed to us when its parent ends. By its environment, which has the mark
-of the program that it came from, it is found and killed with that program.
+of the program that it came from, it is found and killed with that program. A program that is watched is measured while
+it runs and killed when it holds more memory than its limit; see `measure/`.
 
 Where the kernel lets us, we have a view of the file system of our own, which everything that we start shares. In it, the
 folders to protect are read-only, for root too; the worker itself goes on writing to them.
 
-To the worker: `<Q id> <i wait status> <q CPU µs> <q KiB> <i errno>`; errno is not 0 if the process did not start, or
-if the folders are not protected.
+To the worker, when no process of a program is left:
+
+    <Q id> <i wait status> <i errno> <q CPU µs> <q KiB> <q 0.001 cores> <q KiB read> <q KiB written> <q processes>
+    <q KiB with which it was over its limit, or 0>
+
+errno is not 0 if the process did not start, or if the folders are not protected. What was not watched has no cores and no processes.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import importlib.util
 import json
 import os
 import select
@@ -34,25 +40,74 @@ import signal
 import socket
 import struct
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
-ENDED = struct.Struct("<Qiqqi")
+ENDED = struct.Struct("<Qiiqqqqqqq")
 PACKET_LIMIT = 160 * 1024
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 32, 4096, 16384, 1 << 19
 MS_RELATIME = 1 << 21
+_BLOCKS_PER_KB = 2
+_LAST_SECONDS = 2.0
+"""How long the end of a program waits for those of its processes that were killed then and do not go."""
+
+
+def _load_watch() -> Any:
+    """Load the folder `measure` beside this file; `-I` and `-S` keep packages off the path."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "measure")
+    place = os.path.join(folder, "__init__.py")
+    spec = importlib.util.spec_from_file_location("_measure", place, submodule_search_locations=[folder])
+    if spec is None or spec.loader is None:
+        raise ImportError(place)
+    sys.modules["_measure"] = importlib.util.module_from_spec(spec)
+    return importlib.import_module("_measure.watch").Watch
+
+
+class _Program:
+    """A program that was started.
+
+    Attributes:
+        ending: since when only processes are left that have been killed; 0 while it runs.
+    """
+
+    def __init__(self, number: int, pid: int, message: dict[str, Any]) -> None:
+        self.number = number
+        self.pid = pid
+        self.mark = b"\0" + message["mark"].encode() + b"\0"
+        self.is_watched: bool = message["watch"]
+        self.status = 0
+        self.cpu = 0.0
+        self.peak = 0
+        self.read = 0
+        self.written = 0
+        self.ending = 0.0
+
+    def add(self, used: Any) -> None:
+        """Count what a process of it has used that nobody but us has waited for."""
+        self.cpu += used.ru_utime + used.ru_stime
+        self.peak = max(self.peak, used.ru_maxrss)
+        self.read += used.ru_inblock // _BLOCKS_PER_KB
+        self.written += used.ru_oublock // _BLOCKS_PER_KB
 
 
 class Spawner:
     """The processes that were started and have not ended."""
 
-    def __init__(self, control: socket.socket, view_errno: int = 0) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        make_watch: Callable[[Callable[[int], int | None]], Any],
+        view_errno: int = 0,
+    ) -> None:
         self.control = control
         self.view_errno = view_errno
-        self.numbers: dict[int, int] = {}  # our caller's id by process id
-        self.pids: dict[int, int] = {}
-        self.marks: dict[int, bytes] = {}  # by process id
+        self.watch = make_watch(self._find_owner)
+        self.programs: dict[int, _Program] = {}  # by process id, which is also that of the group
+        self.pids: dict[int, int] = {}  # by our caller's id
+        self.ending: set[int] = set()
         self.hunted: set[bytes] = set()  # marks of programs that have ended and left something behind
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
@@ -66,16 +121,27 @@ class Spawner:
         poller.register(self.control.fileno(), select.POLLIN)
         poller.register(self.woken, select.POLLIN)
         try:
-            while self._turn(dict(poller.poll())):
+            while self._turn(dict(poller.poll(self._find_delay()))):
                 pass
         finally:
             self._end_all()
+
+    def _find_delay(self) -> float | None:
+        """Milliseconds until there is something to do by itself."""
+        delay = self.watch.find_delay()
+        if self.ending:
+            delay = min(_LAST_SECONDS if delay is None else delay, _LAST_SECONDS)
+        return None if delay is None else delay * 1000 + 1
 
     def _turn(self, ready: dict[int, int]) -> bool:
         if self.woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self.woken, 4096)
             self._reap()
+        for number in self.watch.look():
+            self._kill(number, signal.SIGKILL)
+        if self.ending:
+            self._end_ended()
         if self.control.fileno() not in ready:
             return True
         packet, descriptors = _receive(self.control)
@@ -89,12 +155,13 @@ class Spawner:
             with open(place, "rb") as file:
                 message = json.load(file)
             os.unlink(place)
+            _forget_own_peak()
         try:
             if "start" in message:
                 self._start(message, descriptors)
             elif "protect" in message:
                 error = self.view_errno or _make_read_only(message["folders"])
-                self.control.send(ENDED.pack(message["protect"], 0, 0, 0, error))
+                self.control.send(ENDED.pack(message["protect"], 0, error, 0, 0, 0, 0, 0, 0, 0))
             else:
                 self._kill(message["kill"], message["signal"])
         finally:
@@ -104,28 +171,34 @@ class Spawner:
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
         try:
             os.chdir(message["cwd"])
-            pid = os.posix_spawn(
-                message["argv"][0],
-                message["argv"],
-                _make_environ(message),
-                file_actions=_make_file_actions(message["output"], descriptors),
-                setpgroup=0,
-                setsigdef=_RESET,
-                setsigmask=(),
-            )
+            with _on_processors(message["cpus"]):
+                pid = os.posix_spawn(
+                    message["argv"][0],
+                    message["argv"],
+                    _make_environ(message),
+                    file_actions=_make_file_actions(message["output"], descriptors),
+                    setpgroup=0,
+                    setsigdef=_RESET,
+                    setsigmask=(),
+                )
         except OSError as error:
-            self.control.send(ENDED.pack(message["start"], 0, 0, 0, error.errno or 1))
+            self.control.send(ENDED.pack(message["start"], 0, error.errno or 1, 0, 0, 0, 0, 0, 0, 0))
             return
         finally:
             os.chdir("/")  # a sandbox can be removed while we idle
-        self.numbers[pid] = message["start"]
-        self.pids[message["start"]] = pid
-        self.marks[pid] = b"\0" + message["mark"].encode() + b"\0"
+        program = self.programs[pid] = _Program(message["start"], pid, message)
+        self.pids[program.number] = pid
+        if program.is_watched:
+            self.watch.add(program.number, pid, message["limit"])
 
     def _kill(self, number: int, sign: int) -> None:
         pid = self.pids.get(number)
-        if pid is not None:
-            _signal_group(pid, sign)
+        if pid is None:
+            return
+        _signal_group(pid, sign)
+        if sign == signal.SIGKILL and self.programs[pid].is_watched:
+            for other in self.watch.list_others(number):  # those that have left the group
+                _signal(other, sign)
 
     def _reap(self) -> None:
         while True:
@@ -135,33 +208,67 @@ class Spawner:
                 return
             if found is None:
                 return
-            _signal_group(
-                found.si_pid, signal.SIGKILL
-            )  # what the task left behind; the id is ours until we wait
-            self._report(*os.wait4(found.si_pid, 0))
+            pid = found.si_pid
+            program = self.programs.get(pid) or self._find_program(pid)
+            if program is not None and program.pid == pid:
+                self._kill(
+                    program.number, signal.SIGKILL
+                )  # what it left behind; the id is ours until we wait
+            self._note(program, *os.wait4(pid, 0))
 
-    def _report(self, pid: int, status: int, used: Any) -> None:
-        number = self.numbers.pop(pid, None)
-        if number is None:  # a process whose parent ended before it; it may have had children
+    def _note(self, program: _Program | None, pid: int, status: int, used: Any) -> None:
+        if program is not None:
+            program.add(used)
+        if program is None or program.pid != pid:  # its parent ended before it; it may have had children
             self.hunted = {mark for mark in self.hunted if self._hunt(mark)}
             return
-        del self.pids[number]
-        mark = self.marks.pop(pid)
-        if self._hunt(mark):
-            self.hunted.add(mark)
-        cpu = int((used.ru_utime + used.ru_stime) * 1e6)
+        program.status = status
+        program.ending = time.monotonic()
+        self.ending.add(pid)
+
+    def _find_program(self, pid: int) -> _Program | None:
+        """Find the program of a process that has ended and was handed to us."""
+        try:
+            return self.programs.get(os.getpgid(pid))
+        except OSError:
+            return None
+
+    def _end_ended(self) -> None:
+        for pid in list(self.ending):
+            program = self.programs[pid]
+            if not _is_group_there(pid) or time.monotonic() - program.ending >= _LAST_SECONDS:
+                self.ending.discard(pid)
+                self._report(program)
+
+    def _report(self, program: _Program) -> None:
+        del self.programs[program.pid], self.pids[program.number]
+        if self._hunt(program.mark):
+            self.hunted.add(program.mark)
+        memory, cores, processes, excess = program.peak, 0.0, 0, 0
+        if program.is_watched:
+            floor = _find_own_peak() if self.watch.has_seen(program.number) else 0
+            gauge = self.watch.end(program.number, program.peak, program.cpu, floor)
+            memory, cores, processes, excess = gauge.memory, gauge.cores, gauge.processes, gauge.excess
+        cpu = int(program.cpu * 1e6)
+        found = (cpu, memory, int(cores * 1000), program.read, program.written, processes, excess)
         with contextlib.suppress(OSError):  # the worker has gone
-            self.control.send(ENDED.pack(number, status, cpu, used.ru_maxrss, 0))
+            self.control.send(ENDED.pack(program.number, program.status, 0, *found))
+
+    def _find_owner(self, pid: int) -> int | None:
+        """Tell which program a process that was handed to us came from."""
+        environ = _read_environ(pid)
+        marks = (program for program in self.programs.values() if program.mark in environ)
+        return next((program.number for program in marks if program.is_watched), None)
 
     def _hunt(self, mark: bytes) -> bool:
         """Kill what was handed to us and has a mark; return whether there was any."""
-        found = [pid for pid in _list_children() if pid not in self.numbers and _has_mark(pid, mark)]
+        found = [pid for pid in _list_children() if pid not in self.programs and mark in _read_environ(pid)]
         for pid in found:
             _signal(pid, signal.SIGKILL)
         return bool(found)
 
     def _end_all(self) -> None:
-        for pid in self.numbers:
+        for pid in self.programs:
             _signal_group(pid, signal.SIGKILL)
         while children := _list_children():  # the children of those that are killed are handed to us in turn
             for pid in children:
@@ -221,12 +328,53 @@ def _list_children() -> list[int]:
         return []
 
 
-def _has_mark(pid: int, mark: bytes) -> bool:
+def _read_environ(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return mark in b"\0" + file.read() + b"\0"
+            return b"\0" + file.read() + b"\0"
     except OSError:
+        return b""
+
+
+def _is_group_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
         return False
+    except OSError:  # it is there, and somebody else's by now
+        return True
+    return True
+
+
+def _find_own_peak() -> int:
+    """Find our own high-water mark in KiB: a process that we start begins with it, because it shares our memory."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            status = file.read()
+        return int(status[status.index(b"VmHWM:") + 6 :].split(None, 1)[0])
+    except (OSError, ValueError):
+        return 0
+
+
+def _forget_own_peak() -> None:
+    """Begin our high-water mark anew, after something large."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+@contextlib.contextmanager
+def _on_processors(numbers: list[int] | None) -> Any:
+    """Be on some processors only, so that what is started now is so from its first instruction on."""
+    if not numbers:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):  # taken from us since the worker looked
+        os.sched_setaffinity(0, numbers)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _adopt_orphans() -> None:
@@ -312,7 +460,7 @@ def main(descriptor: int, *, by_user: bool) -> None:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
     control.set_inheritable(False)
     _adopt_orphans()
-    Spawner(control, _separate_view(by_user=by_user)).serve()
+    Spawner(control, _load_watch(), _separate_view(by_user=by_user)).serve()
 
 
 if __name__ == "__main__":

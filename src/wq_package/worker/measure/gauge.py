@@ -1,0 +1,137 @@
+"""What one program has used so far, from readings of its processes (logic module; Python 3.8 or newer).
+
+Knows readings and the time of each; knows nothing of where they come from. Sizes are in KiB, times in seconds.
+
+Between two readings a process can have held more than either shows, and a short one is never read at all. What closes
+the gap is the high-water mark that the system keeps of each process and hands over when it ends: a program that was
+alone has its exact peak in the end, however short it was. Of several processes the largest mark is a lower bound of what
+they held together.
+"""
+
+from __future__ import annotations
+
+FIRST_DELAY = 0.02
+LONGEST_DELAY = 1.0
+LONGEST_LIMITED_DELAY = 0.15
+NEAR_DELAY = 0.05
+_NEAR = 0.7
+_CALM = 1.05
+_CORES_WINDOW = 0.25
+_SLACK_KB = 1024
+_COPIED_SLACK_KB = 4096
+_EXACT_SECONDS = 5.0
+"""How long an exact reading stands while the processes do not grow; what they share can still become their own."""
+
+
+class Reading:
+    """What the processes of a program hold at one moment.
+
+    Attributes:
+        resident: what each process has in memory; pages that several have are in each of them.
+        cpu: processor time of all, with that of their children that have ended.
+        threads: of all.
+        faulted: how much the first process has been given page by page, some of it perhaps more than once.
+    """
+
+    __slots__ = ("cpu", "faulted", "resident", "threads")
+
+    def __init__(self, resident: list[int], cpu: float, threads: int, faulted: int = 0) -> None:
+        self.resident = resident
+        self.cpu = cpu
+        self.threads = threads
+        self.faulted = faulted
+
+
+class Gauge:
+    """The peaks of one program.
+
+    Args:
+        now: when it started.
+        limit: memory that it may hold; 0 means any.
+        base: what it held when it was forked from a process that goes on; that is not its own.
+    """
+
+    def __init__(self, now: float, limit: int = 0, base: int = 0) -> None:
+        self.limit = limit
+        self.base = base
+        self.memory = 0
+        self.cores = 0.0
+        self.processes = 0
+        self.samples = 0
+        self.excess = 0
+        self.due = now + FIRST_DELAY
+        self._began = now
+        self._delay = FIRST_DELAY
+        self._last = 0
+        self._exact_for = 0
+        self._exact_until = 0.0
+        self._window = (now, 0.0, 1)
+
+    def needs_exact(self, now: float, reading: Reading) -> bool:
+        """Whether this reading could raise the peak, but counts some pages more than once or not at all."""
+        if len(reading.resident) > 1:
+            total = sum(reading.resident) - self.base
+            is_new = total > self._exact_for + _SLACK_KB or now >= self._exact_until
+            return is_new and total > self.memory + _SLACK_KB
+        if not self.base or not reading.resident:
+            return False
+        # A page of the parent's that a fork writes to becomes its own; its resident size does not show that.
+        copied = reading.faulted - max(0, reading.resident[0] - self.base)
+        return copied > _COPIED_SLACK_KB + self.memory // 10
+
+    def add(self, now: float, reading: Reading, exact: int | None) -> None:
+        """Take in a reading; `exact` is what the processes hold of their own, if that was found out."""
+        self.samples += 1
+        self.processes = max(self.processes, len(reading.resident))
+        if exact is None:
+            held = self._estimate(reading)
+        else:
+            held = exact
+            self._exact_for = sum(reading.resident) - self.base
+            self._exact_until = now + _EXACT_SECONDS
+        self.memory = max(self.memory, held)
+        self._add_cores(now, reading)
+        if self.limit and held > self.limit:
+            self.excess = max(self.excess, held)
+        self._plan(now, held)
+
+    def _estimate(self, reading: Reading) -> int:
+        """Say what is held at least: of several processes, what the largest has."""
+        return max(0, max(reading.resident, default=0) - self.base)
+
+    def _add_cores(self, now: float, reading: Reading) -> None:
+        since, cpu, threads = self._window
+        seconds = now - since
+        if seconds < _CORES_WINDOW:
+            return
+        busy = min((reading.cpu - cpu) / seconds, float(max(threads, reading.threads)))
+        self.cores = max(self.cores, busy)
+        self._window = (now, reading.cpu, reading.threads)
+
+    def _plan(self, now: float, held: int) -> None:
+        """Look again soon at what grows or is near its limit, and ever more rarely at what is calm."""
+        longest = LONGEST_LIMITED_DELAY if self.limit else LONGEST_DELAY
+        is_calm = held <= self._last * _CALM + _SLACK_KB
+        self._delay = (
+            min(longest, self._delay * 2) if is_calm else min(longest, max(NEAR_DELAY, self._delay / 2))
+        )
+        if self.limit and held > self.limit * _NEAR:
+            self._delay = NEAR_DELAY
+        self._last = held
+        self.due = now + self._delay
+
+    def end(self, now: float, peak: int, cpu: float, floor: int = 0) -> None:
+        """Take in what the system says of a program that has ended.
+
+        Args:
+            peak: the largest high-water mark of any of its processes.
+            cpu: processor time of all.
+            floor: the mark that any process starts with here, because its parent held as much; it says nothing.
+        """
+        own = peak - self.base
+        if peak > floor or not self.samples:
+            self.memory = max(self.memory, own)
+        seconds = now - self._began
+        if seconds > 0:
+            self.cores = max(self.cores, cpu / seconds)
+        self.processes = max(self.processes, 1)

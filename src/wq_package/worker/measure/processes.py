@@ -1,0 +1,157 @@
+"""Which processes belong to which program, and what they hold (shell module; Python 3.8 or newer).
+
+Knows `/proc`; decides nothing. A process belongs to a program by its process group, by its parent, or, when its parent
+has gone, by what whoever adopted it can tell. The files of a process stay open from one reading to the next: that
+halves the cost, and a number that the system gives to another process meanwhile cannot deceive us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from .gauge import Reading  # noqa: TID252 - `wq_package` cannot be imported where this runs
+
+_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+_TICKS = float(os.sysconf("SC_CLK_TCK"))
+_PARENT, _GROUP, _FAULTS, _TIMES, _THREADS, _RESIDENT = 1, 2, 7, slice(11, 15), 17, 21
+"""Where they stand in `/proc/PID/stat`, after the name in brackets."""
+
+
+class ProcessTable:
+    """The processes of every program.
+
+    Args:
+        find_owner: tells the program of a process that was handed to us, if it can.
+    """
+
+    def __init__(self, find_owner: Callable[[int], int | None]) -> None:
+        self._find_owner = find_owner
+        self._own = os.getpid()
+        self._files: dict[int, dict[int, int]] = {}  # program → process → open file
+        self._owners: dict[int, int] = {}
+        self._seen: set[str] = set()
+        self._last = b""
+
+    def add(self, program: int, pid: int) -> None:
+        """Follow a program from its first process on, which leads its process group."""
+        self._files[program] = {}
+        self._follow(program, pid)
+
+    def remove(self, program: int) -> None:
+        """Forget a program."""
+        for pid in list(self._files.pop(program, {}).items()):
+            self._owners.pop(pid[0], None)
+            os.close(pid[1])
+
+    def list_others(self, program: int) -> list[int]:
+        """List the processes of a program that were seen, beside the first."""
+        return [pid for pid in self._files.get(program, ()) if pid != self._first(program)]
+
+    def discover(self) -> None:
+        """Look for processes that have come."""
+        last = _read("/proc/loadavg").rsplit(b" ", 1)[-1]
+        if last == self._last:  # the system has numbered nothing since
+            return
+        self._last = last
+        names = {name for name in os.listdir("/proc") if name.isdigit()}
+        new, self._seen = names - self._seen, names
+        for pid in sorted(map(int, new)):
+            if pid not in self._owners:
+                self._sort(pid)
+
+    def read(self, program: int) -> Reading:
+        """Read what the processes of a program hold now."""
+        resident: list[int] = []
+        ticks = threads = faulted = 0
+        for pid, file in list(self._files[program].items()):
+            fields = _split(_read_again(file))
+            if not fields:
+                self._drop(program, pid)
+                continue
+            ticks += sum(map(int, fields[_TIMES]))
+            if int(fields[_RESIDENT]) == 0:  # it has ended and waits for its parent to ask
+                continue
+            if not resident:
+                faulted = int(fields[_FAULTS]) * _PAGE_KB
+            resident.append(int(fields[_RESIDENT]) * _PAGE_KB)
+            threads += int(fields[_THREADS])
+        return Reading(resident, ticks / _TICKS, threads, faulted)
+
+    def read_exact(self, program: int, base: int) -> int:
+        """Read what the processes of a program hold together, each page counted once; slow.
+
+        With a base, what each has for itself is added up, and of the first at least what it has grown by.
+        """
+        total = 0
+        for index, (pid, file) in enumerate(list(self._files[program].items())):
+            parts = _read_rollup(pid)
+            if parts is None:
+                fields = _split(_read_again(file))
+                total += int(fields[_RESIDENT]) * _PAGE_KB if fields else 0
+            elif not base:
+                total += parts["Pss"]
+            else:
+                own = parts["Private_Clean"] + parts["Private_Dirty"]
+                total += max(own, parts["Rss"] - base) if index == 0 else own
+        return total
+
+    def _first(self, program: int) -> int | None:
+        return next(iter(self._files[program]), None)
+
+    def _sort(self, pid: int) -> None:
+        """Find out whose process this is; most are nobody's here."""
+        fields = _split(_read(f"/proc/{pid}/stat"))
+        if not fields:
+            return
+        parent, group = int(fields[_PARENT]), int(fields[_GROUP])
+        program = self._owners.get(group, self._owners.get(parent))
+        if program is None and parent == self._own:
+            program = self._find_owner(pid)
+        if program in self._files:
+            self._follow(program, pid)
+
+    def _follow(self, program: int, pid: int) -> None:
+        with contextlib.suppress(OSError):  # it has ended already
+            self._files[program][pid] = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+            self._owners[pid] = program
+
+    def _drop(self, program: int, pid: int) -> None:
+        os.close(self._files[program].pop(pid))
+        self._owners.pop(pid, None)
+
+
+def _read(path: str) -> bytes:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return _read_again(file)
+    finally:
+        os.close(file)
+
+
+def _read_again(file: int) -> bytes:
+    try:
+        return os.pread(file, 4096, 0)
+    except OSError:  # the process has gone
+        return b""
+
+
+def _split(stat: bytes) -> list[bytes]:
+    """Split `/proc/PID/stat` after the name, which may hold anything."""
+    return stat[stat.rindex(b")") + 2 :].split() if stat else []
+
+
+def _read_rollup(pid: int) -> dict[str, int] | None:
+    parts = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
+    text = _read(f"/proc/{pid}/smaps_rollup").decode()
+    if not text:
+        return None
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        if name in parts:
+            parts[name] = int(rest.split()[0])
+    return parts
