@@ -27,7 +27,8 @@ from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import events as ev
 from wq_package.worker.cache import EntryStore, remove_tree
-from wq_package.worker.discovery import discover_capacity
+from wq_package.worker.devices import DevicePool
+from wq_package.worker.discovery import discover_capacity, find_gpu_names
 from wq_package.worker.environments import EnvironmentRoom
 from wq_package.worker.functions import (
     InterpreterPool,
@@ -112,8 +113,14 @@ class Worker:
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="files")
         self.spawner = Spawner(workspace, by_user=options.user_namespace)
         self.entries = EntryStore(workspace / "cache")
+        self.devices = DevicePool(os.sched_getaffinity(0), find_gpu_names(int(self.capacity.gpus)))
         self.runs = RunRoom(
-            str(workspace), self.spawner, self.entries, self.threads, range(int(self.capacity.gpus))
+            str(workspace),
+            self.spawner,
+            self.entries,
+            self.threads,
+            self.devices,
+            is_enforcing=options.is_enforcing,
         )
         self.calls = InterpreterPool(
             self.spawner, workspace / "hosts", workspace / "functions", self._end_call

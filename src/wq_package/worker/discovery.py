@@ -17,7 +17,7 @@ from wq_package.programs import run_program
 from wq_package.worker.actions import Box
 from wq_package.worker.options import WorkerOptions
 
-__all__ = ["discover_capacity", "find_cores", "find_memory_mb"]
+__all__ = ["discover_capacity", "find_cores", "find_gpu_names", "find_memory_mb"]
 
 _ROOT = Path("/")
 _MB = 2**20
@@ -65,6 +65,12 @@ def find_gpus() -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+
+
+def find_gpu_names(count: int) -> tuple[str, ...]:
+    """Find the names by which graphics cards are handed out: what a batch system gave us, or their numbers."""
+    given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return tuple(given[:count]) if len(given) >= count else tuple(map(str, range(count)))
 
 
 def _iter_groups(root: Path, controller: str) -> Iterator[Path]:

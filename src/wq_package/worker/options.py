@@ -32,6 +32,7 @@ class WorkerOptions:
         features: user features to announce.
         user_namespace: protect environments from tasks by a user namespace where this worker is not root; programs
             that change the user (`sudo`) do not work in tasks then.
+        is_enforcing: hold every task to the memory, disk and cores that it declares, whatever its manager asks for.
         interpreter_idle: seconds after which a warm interpreter without calls is ended.
     """
 
@@ -54,6 +55,7 @@ class WorkerOptions:
     catalogs: tuple[CatalogAddress, ...] = ()
     tls_fingerprint: str = ""
     user_namespace: bool = False
+    is_enforcing: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.project) == bool(self.host):

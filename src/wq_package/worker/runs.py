@@ -1,7 +1,7 @@
 """Command tasks: from the sandbox to the outputs (shell module).
 
-Knows one task at a time: makes its sandbox, starts its shell with the variables that Work Queue promises, and collects
-what it left. Decides nothing about when it runs. See work-queue.md 3.1.
+Knows one task at a time: makes its sandbox, starts its shell with the variables that Work Queue promises, has it measured
+and held to its limits, and collects what it left. Decides nothing about when it runs. See work-queue.md 3.1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from wq_package.protocol import messages as wire
 from wq_package.task import ResultCode
 from wq_package.worker.actions import Box, StagedFile, StartRun
 from wq_package.worker.cache import EntryStore, remove_tree
+from wq_package.worker.devices import NO_DEVICES, DevicePool, Devices
 from wq_package.worker.events import RunEnded
+from wq_package.worker.measure.disk import DiskWatch, measure_disk
 from wq_package.worker.process import Program, ProgramEnd, Spawner
 from wq_package.worker.sandbox import Collected, collect_outputs, make_sandbox
 from wq_package.worker.usage import Usage
@@ -30,6 +32,7 @@ __all__ = ["RunRoom", "make_task_variables"]
 _log = logging.getLogger(__name__)
 _CLEAN_LIMIT = 64
 _ENOSPC = (28, 122)  # ENOSPC, EDQUOT
+_BLOCKS_PER_MB = 2048
 
 
 @dataclass(slots=True)
@@ -40,11 +43,20 @@ class _Run:
     number: int = 0
     began: float = 0.0
     is_killed: bool = False
-    gpus: tuple[int, ...] = ()
+    devices: Devices = NO_DEVICES
+    memory_limit: float = 0.0
+    disk_limit: float = 0.0
+    is_over_disk: bool = False
+    disk: float = 0.0
 
     @property
     def temporary(self) -> str:
         return self.folder + ".tmp"
+
+    @property
+    def places(self) -> tuple[str, str, str]:
+        """Where what it writes takes disk."""
+        return self.folder, self.temporary, self.output
 
 
 class RunRoom:
@@ -53,18 +65,28 @@ class RunRoom:
     Args:
         workspace: the worker's folder; sandboxes are made in it.
         threads: for copying and removing.
-        gpus: the numbers of the graphics cards that may be handed out.
+        devices: what is handed out to tasks.
+        is_enforcing: whether every task is held to its limits, and not only one whose manager asks for it.
     """
 
     def __init__(
-        self, workspace: str, spawner: Spawner, store: EntryStore, threads: Executor, gpus: Sequence[int] = ()
+        self,
+        workspace: str,
+        spawner: Spawner,
+        store: EntryStore,
+        threads: Executor,
+        devices: DevicePool,
+        *,
+        is_enforcing: bool = False,
     ) -> None:
         self._workspace = workspace
         self._spawner = spawner
         self._store = store
         self._threads = threads
         self._runs: dict[int, _Run] = {}
-        self._free_gpus = list(gpus)
+        self._devices = devices
+        self._is_enforcing = is_enforcing
+        self._disks = DiskWatch(threads)
         self._pending: set[asyncio.Task[None]] = set()
         self._clean: list[
             str
@@ -73,7 +95,8 @@ class RunRoom:
     def start(self, action: StartRun, on_end: Callable[[RunEnded], None]) -> None:
         """Run a task; `on_end` is called once, later."""
         output = f"{self._workspace}/out.{action.serial}"
-        run = _Run(action, self._find_place(action), output, gpus=self._take_gpus(action.box))
+        run = _Run(action, self._find_place(action), output)
+        self._provide(run)
         self._runs[action.serial] = run
         if action.inputs:  # copying may take long
             self._spawn(self._prepare_slowly(run, on_end))
@@ -110,6 +133,14 @@ class RunRoom:
         else:
             self._launch(run, on_end)
 
+    def _provide(self, run: _Run) -> None:
+        """Give a task what it has for itself, and note what it must keep to."""
+        task, box = run.action.task, run.action.box
+        is_enforced = task.is_enforced or self._is_enforcing
+        run.devices = self._devices.take(box.cores, box.gpus, is_pinned=is_enforced)
+        if is_enforced:
+            run.memory_limit, run.disk_limit = task.memory_mb or 0.0, task.disk_mb or 0.0
+
     def _find_place(self, action: StartRun) -> str:
         """Find a sandbox that is there and empty, or name a new one."""
         if self._clean and not action.inputs and not action.task.folders:
@@ -132,18 +163,29 @@ class RunRoom:
         program = Program(
             argv=("/bin/sh", "-c", task.command),
             cwd=run.folder,
-            variables=make_task_variables(task, run.action.box, run.gpus, run.temporary, self._workspace),
+            variables=make_task_variables(
+                task, run.action.box, run.devices.gpus, run.temporary, self._workspace
+            ),
             output=run.output,
+            processors=run.devices.processors,
+            is_watched=True,
+            memory_limit_mb=run.memory_limit,
         )
+        self._disks.begin(run.action.serial, run.places, run.disk_limit, partial(self._stop_over_disk, run))
         run.number = self._spawner.start(program, lambda end: self._finish(run, end, on_end))
         if run.is_killed:
             self._spawner.kill(run.number)
 
+    def _stop_over_disk(self, run: _Run) -> None:
+        run.is_over_disk = True
+        self._spawner.kill(run.number)
+
     def _finish(self, run: _Run, end: ProgramEnd, on_end: Callable[[RunEnded], None]) -> None:
         usec = int((time.monotonic() - run.began) * 1e6)
+        run.disk = self._disks.end(run.action.serial)
         if end.errno:
             self._fail(run, OSError(end.errno, os.strerror(end.errno)), on_end)
-        elif run.action.task.outputs or run.action.inputs or run.action.task.folders:
+        elif run.action.task.outputs or not _is_untouched(run):
             self._spawn(self._collect_slowly(run, end, usec, on_end))
         else:
             self._report(run, end, usec, Collected(), on_end)
@@ -152,26 +194,38 @@ class RunRoom:
         self, run: _Run, end: ProgramEnd, usec: int, on_end: Callable[[RunEnded], None]
     ) -> None:
         loop = asyncio.get_running_loop()
-        collect = partial(collect_outputs, run.folder, run.action.task.outputs, self._store)
         try:
-            collected = await loop.run_in_executor(self._threads, collect)
+            collected = await loop.run_in_executor(self._threads, self._measure_and_collect, run)
         except OSError as error:
             self._fail(run, error, on_end)
             return
         self._report(run, end, usec, collected, on_end)
 
+    def _measure_and_collect(self, run: _Run) -> Collected:
+        run.disk = max(run.disk, measure_disk(run.places))
+        return collect_outputs(run.folder, run.action.task.outputs, self._store)
+
     def _report(
         self, run: _Run, end: ProgramEnd, usec: int, collected: Collected, on_end: Callable[[RunEnded], None]
     ) -> None:
         try:
-            size = os.stat(run.output).st_size
+            output = os.stat(run.output)
         except OSError as error:  # the task has removed more than its own files
             self._fail(run, error, on_end)
             return
+        run.disk = max(run.disk, output.st_blocks / _BLOCKS_PER_MB)
         self._forget(run)
-        used = Usage(end.cpu_usec, end.memory_mb)
+        is_stopped = end.signal != 0 and (run.is_over_disk or end.excess_mb > 0)
         ended = RunEnded(
-            run.action.serial, end.exit_code, end.signal, usec, run.output, size, collected.stored, usage=used
+            run.action.serial,
+            end.exit_code,
+            end.signal,
+            usec,
+            run.output,
+            output.st_size,
+            collected.stored,
+            ResultCode.RESOURCE_EXHAUSTION if is_stopped else None,
+            usage=_make_usage(run, end),
         )
         on_end(ended)
         self._remove(run)
@@ -194,22 +248,14 @@ class RunRoom:
 
     def _forget(self, run: _Run) -> None:
         self._runs.pop(run.action.serial, None)
-        self._free_gpus.extend(run.gpus)
+        self._disks.end(run.action.serial)
+        self._devices.give_back(run.devices)
 
     def _remove(self, run: _Run) -> None:
-        if (
-            len(self._clean) < _CLEAN_LIMIT
-            and _is_clean(run.folder, 0o700)
-            and _is_clean(run.temporary, 0o777)
-        ):
+        if len(self._clean) < _CLEAN_LIMIT and _is_untouched(run):
             self._clean.append(run.folder)
         else:
             self._threads.submit(_remove_all, run.folder, run.temporary)
-
-    def _take_gpus(self, box: Box) -> tuple[int, ...]:
-        count = int(box.gpus)
-        taken, self._free_gpus = self._free_gpus[:count], self._free_gpus[count:]
-        return tuple(taken)
 
     def _spawn(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
@@ -220,6 +266,21 @@ class RunRoom:
 def _make_temporary(folder: str) -> None:
     os.mkdir(folder)
     os.chmod(folder, 0o777)
+
+
+def _make_usage(run: _Run, end: ProgramEnd) -> Usage:
+    limits = (
+        ("memory", run.memory_limit, max(end.memory_mb, end.excess_mb)),
+        ("disk", run.disk_limit, run.disk),
+    )
+    limit, allowed, used = next((each for each in limits if 0 < each[1] < each[2]), ("", 0.0, 0.0))
+    sizes = (end.memory_mb, run.disk, end.cores, end.read_mb, end.written_mb)
+    return Usage(end.cpu_usec, *sizes, end.processes, limit, allowed, used)
+
+
+def _is_untouched(run: _Run) -> bool:
+    """Whether a task has left its sandbox as it was made."""
+    return _is_clean(run.folder, 0o700) and _is_clean(run.temporary, 0o777)
 
 
 def _is_clean(folder: str, mode: int) -> bool:
@@ -236,7 +297,7 @@ def _remove_all(*paths: str) -> None:
 
 
 def make_task_variables(
-    task: wire.TaskDescription, box: Box, gpus: Sequence[int], temporary: str, workspace: str
+    task: wire.TaskDescription, box: Box, gpus: Sequence[str], temporary: str, workspace: str
 ) -> Mapping[str, str | None]:
     """Make the variables that Work Queue promises to a task; the task's own have precedence, except the last."""
     variables: dict[str, str | None] = {"DISPLAY": None}
@@ -245,7 +306,7 @@ def make_task_variables(
     if "CORES" in variables:
         variables["OMP_NUM_THREADS"] = variables["CORES"]
     if gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     variables.update(task.variables)
     variables.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary))
     variables["WORKER_TMPDIR"] = workspace

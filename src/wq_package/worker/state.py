@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wq_package.protocol import messages as wire
@@ -60,6 +60,7 @@ from wq_package.worker.events import (
 )
 from wq_package.worker.greeting import render_resources
 from wq_package.worker.ledger import Ledger
+from wq_package.worker.usage import Usage
 
 __all__ = ["WORKER_PYTHON", "WorkerState", "is_inside_name"]
 
@@ -650,7 +651,7 @@ def _find_deadline(task: wire.TaskDescription | wire.CallTask, now: float) -> fl
 
 def _make_result(record: _Task, event: RunEnded, status: int, size: int) -> wire.Result:
     exit_code = event.signal or event.exit_code  # Work Queue has one number for both
-    used = event.usage
+    used = _add_time_limit(record, event)
     return wire.Result(
         status,
         exit_code,
@@ -670,10 +671,18 @@ def _make_result(record: _Task, event: RunEnded, status: int, size: int) -> wire
     )
 
 
+def _add_time_limit(record: _Task, event: RunEnded | CallEnded) -> Usage:
+    """Say by how much a task was over its wall time, if that is why it was ended."""
+    allowed = record.task.wall_time
+    if record.reason is not ResultCode.WALL_TIME or allowed is None:
+        return event.usage
+    return replace(event.usage, limit="wall_time", allowed=allowed, used=event.usec / 1e6)
+
+
 def _render_result(record: _Task, event: CallEnded) -> wire.CallResult:
     code = event.code
     message = event.message
-    used = event.usage
+    used = _add_time_limit(record, event)
     if record.reason is not None:
         code, message = record.reason, _EXPLAINED[record.reason]
     return wire.CallResult(

@@ -124,6 +124,7 @@ class Gauge:
         """Take in what the system says of a program that has ended.
 
         Args:
+            now: when it ended.
             peak: the largest high-water mark of any of its processes.
             cpu: processor time of all.
             floor: the mark that any process starts with here, because its parent held as much; it says nothing.

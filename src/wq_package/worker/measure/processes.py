@@ -82,20 +82,23 @@ class ProcessTable:
     def read_exact(self, program: int, base: int) -> int:
         """Read what the processes of a program hold together, each page counted once; slow.
 
-        With a base, what each has for itself is added up, and of the first at least what it has grown by.
+        Of pages of files, which are mostly those of shared libraries, the most that any one process has counts: how many
+        processes outside of the program have them too must not make a difference. With a base, what each process has
+        for itself is added up, and of the first at least what it has grown by.
         """
-        total = 0
+        total = mapped = 0
         for index, (pid, file) in enumerate(list(self._files[program].items())):
             parts = _read_rollup(pid)
-            if parts is None:
+            if parts is None:  # it has ended, or may not be looked into
                 fields = _split(_read_again(file))
                 total += int(fields[_RESIDENT]) * _PAGE_KB if fields else 0
-            elif not base:
-                total += parts["Pss"]
-            else:
+            elif base:
                 own = parts["Private_Clean"] + parts["Private_Dirty"]
                 total += max(own, parts["Rss"] - base) if index == 0 else own
-        return total
+            else:
+                total += parts["Pss"] - parts["Pss_File"]
+                mapped = max(mapped, _read_sizes(f"/proc/{pid}/status", ("RssFile",)).get("RssFile", 0))
+        return total + mapped
 
     def _first(self, program: int) -> int | None:
         return next(iter(self._files[program]), None)
@@ -146,12 +149,16 @@ def _split(stat: bytes) -> list[bytes]:
 
 
 def _read_rollup(pid: int) -> dict[str, int] | None:
-    parts = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
-    text = _read(f"/proc/{pid}/smaps_rollup").decode()
-    if not text:
-        return None
-    for line in text.splitlines()[1:]:
-        name, _, rest = line.partition(":")
-        if name in parts:
-            parts[name] = int(rest.split()[0])
-    return parts
+    names = ("Rss", "Pss", "Pss_File", "Private_Clean", "Private_Dirty")  # `Pss_File` since Linux 5.4
+    found = _read_sizes(f"/proc/{pid}/smaps_rollup", names)
+    return {**dict.fromkeys(names, 0), **found} if found else None
+
+
+def _read_sizes(path: str, names: tuple[str, ...]) -> dict[str, int]:
+    """Read lines of the form `NAME: 12 kB`."""
+    found = {}
+    for line in _read(path).splitlines():
+        name, _, rest = line.decode(errors="replace").partition(":")
+        if name in names:
+            found[name] = int(rest.split()[0])
+    return found
