@@ -36,7 +36,9 @@ durations = st.integers(0, 20_000)
 
 
 class WorkerMachine(RuleBasedStateMachine):
-    """The shell, the manager and the world around a `WorkerState`."""
+    """The shell, a manager of ours and the world around a `WorkerState`."""
+
+    speaks_dialect = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,8 +61,9 @@ class WorkerMachine(RuleBasedStateMachine):
         self.awaited: list[str] = []  # layers that other workers fetch
         self.is_answered = True
         self.is_announced = False
-        self.feed(m.Hello(1, "s"))
-        self.feed(ev.FunctionStored("f"))
+        if self.speaks_dialect:
+            self.feed(m.Hello(1, "s"))
+            self.feed(ev.FunctionStored("f"))
 
     def feed(self, event: Any) -> None:
         for action in self.state.handle(event, self.now):
@@ -96,8 +99,12 @@ class WorkerMachine(RuleBasedStateMachine):
                 assert not any(file.key == action.key for run in self.running.values() for file in run.inputs)
                 self.live_keys.remove(action.key)
             case act.SendResults():
+                assert not self.speaks_dialect or not action.ended
                 for ended in action.ended:
                     self.tell(ended.result.task_id)
+            case act.PushResult():
+                assert self.speaks_dialect
+                self.tell(action.ended.result.task_id)
             case act.SendCallResult():
                 self.tell(action.result.task_id)
             case act.SendEntry():
@@ -129,9 +136,12 @@ class WorkerMachine(RuleBasedStateMachine):
     def submit_task(self, box: dict[str, Any], names: set[str], wall_time: float | None) -> None:
         self.next_task += 1
         self.sent.add(self.next_task)
+        if not self.speaks_dialect:
+            names &= set(self.names)  # a worker parts from a real manager that has forgotten to send an input
         inputs = tuple(m.TaskFile(name, name) for name in sorted(names))
         self.feed(m.TaskDescription(self.next_task, "true", inputs=inputs, wall_time=wall_time, **box))
 
+    @precondition(lambda self: self.speaks_dialect)
     @rule(
         box=boxes,
         names=st.sets(st.sampled_from(NAMES), max_size=1),
@@ -172,6 +182,7 @@ class WorkerMachine(RuleBasedStateMachine):
             self.sent.discard(number)
         self.feed(m.Kill(number))
 
+    @precondition(lambda self: self.speaks_dialect)
     @rule(data=st.data())
     def recall(self, data: st.DataObject) -> None:
         numbers = data.draw(st.sets(st.integers(1, max(1, self.next_task)), max_size=6))
@@ -182,6 +193,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.is_announced = False
         self.feed(m.SendResults(-1))
 
+    @precondition(lambda self: self.speaks_dialect)
     @rule(name=st.sampled_from(("e", "f")))
     def offer(self, name: str) -> None:
         layers = tuple(m.LayerName(layer, 1) for layer in LAYERS[name])
@@ -304,3 +316,13 @@ class WorkerMachine(RuleBasedStateMachine):
 
 WorkerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestWorkerState = WorkerMachine.TestCase
+
+
+class PlainWorkerMachine(WorkerMachine):
+    """The same with a real manager."""
+
+    speaks_dialect = False
+
+
+PlainWorkerMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestPlainWorkerState = PlainWorkerMachine.TestCase

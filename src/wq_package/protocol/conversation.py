@@ -124,6 +124,11 @@ def _answer_status(conversation: Conversation, _message: m.Message) -> None:
     conversation.queries_asked -= 1
 
 
+def _tell_result(conversation: Conversation, message: m.Message) -> None:
+    if not conversation.is_dialect_spoken:  # which lets a worker say it as soon as it is there
+        conversation.check_exchange(message, m.SendResults)
+
+
 def _answer_results(conversation: Conversation, message: m.Message) -> None:
     conversation.check_exchange(message, m.SendResults)
 
@@ -201,7 +206,7 @@ _TO_MANAGER: dict[type, _Rule] = {
     m.Feature: _offer_feature,
     m.Name: _ask_name,
     m.StatusQuery: _ask_status,
-    m.Result: _answer_results,
+    m.Result: _tell_result,
     m.Update: _answer_results,
     m.Dir: _answer_get,
     m.File: _answer_get,

@@ -119,6 +119,13 @@ class SendResults:
 
 
 @dataclass(frozen=True, slots=True)
+class PushResult:
+    """Send the result of a command task, and its output, to a manager of ours, which does not ask for it."""
+
+    ended: EndedTask
+
+
+@dataclass(frozen=True, slots=True)
 class SendCallResult:
     """Push the result of a call; the body is `body` or stands in the file `path`."""
 
@@ -164,7 +171,7 @@ class Leave:
 
 
 Action = (
-    Send | StartRun | StartCall | KillRun | KillCall | ReturnCall | DropCall | RemoveEntry | SendEntry | SendResults
+    Send | StartRun | StartCall | KillRun | KillCall | ReturnCall | DropCall | RemoveEntry | SendEntry | SendResults | PushResult
     | SendCallResult | ExamineEnvironment | ReleaseLayer | ComposeEnvironment | Disconnect | Leave
 )  # fmt: skip
 """Everything that the shell can be told to do."""

@@ -268,6 +268,8 @@ class Session:
                 worker.calls.kill(action.serial)
             case act.ReturnCall():
                 self._return_call(action.serial)
+            case act.PushResult():
+                self._send_result(action.ended)
             case act.SendResults():
                 self._send_results(action)
             case act.Disconnect():
@@ -305,16 +307,18 @@ class Session:
 
     def _send_results(self, action: act.SendResults) -> None:
         for ended in action.ended:
-            size = ended.result.size
-            if 0 < size <= _INLINE_OUTPUT:
-                self._outbox.send(ended.result, Path(ended.output).read_bytes()[:size])
-                os.unlink(ended.output)
-            elif ended.output:
-                self._outbox.send_file(ended.result, ended.output, size, is_removed=True)
-            else:
-                self._outbox.send(ended.result)
+            self._send_result(ended)
             self._outbox.send(wire.Info("tasks_running", str(action.running)))
         self._outbox.send(wire.End())
+
+    def _send_result(self, ended: act.EndedTask) -> None:
+        size = ended.result.size
+        if size > _INLINE_OUTPUT:
+            self._outbox.send_file(ended.result, ended.output, size, is_removed=True)
+            return
+        self._outbox.send(ended.result, Path(ended.output).read_bytes()[:size] if size else b"")
+        if ended.output:
+            os.unlink(ended.output)
 
     def _send_call_result(self, action: act.SendCallResult) -> None:
         if action.path:

@@ -29,6 +29,7 @@ from wq_package.worker.actions import (
     KillCall,
     KillRun,
     Leave,
+    PushResult,
     RemoveEntry,
     ReturnCall,
     Send,
@@ -393,14 +394,18 @@ class WorkerState:
         code = record.reason or event.failure or ResultCode.SUCCESS
         size = 0 if code is ResultCode.FORSAKEN else event.output_size
         result = _make_result(record, event, _STATUS.get(code, 32), size)
-        actions.extend(self._finish_run(record, result, event.output))
-        return actions + self._schedule(now)
+        actions.extend(self._schedule(now))  # first, so that no processor is idle while we report
+        return actions + self._finish_run(record, result, event.output)
 
     def _finish_run(self, record: _Task, result: wire.Result, output: str) -> list[Action]:
         record.phase = _Phase.ENDED
         self._by_serial.pop(record.serial, None)
-        self._ended.append(EndedTask(result, output))
-        return self._announce()
+        ended = EndedTask(result, output)
+        if not self.speaks_dialect:
+            self._ended.append(ended)
+            return self._announce()
+        self._forget(record)
+        return [PushResult(ended)]
 
     def _announce(self) -> list[Action]:
         # Work Queue: once a batch, not again until the manager has asked for the results.

@@ -19,6 +19,7 @@ from wq_package.worker.actions import (
     KillRun,
     Leave,
     ReleaseLayer,
+    PushResult,
     RemoveEntry,
     ReturnCall,
     Send,
@@ -139,9 +140,23 @@ def test_task__input_never_sent__a_real_manager_is_dropped() -> None:
 def test_task__input_never_sent__our_manager_is_told() -> None:
     state = make_state(dialect=True)
 
-    state.handle(make_task(inputs=(m.TaskFile("x", "x"),)), NOW)
+    actions = state.handle(make_task(inputs=(m.TaskFile("x", "x"),)), NOW)
 
-    assert tell(find(state.handle(m.SendResults(-1), NOW), SendResults)[0]) == [(1, 1)]
+    assert actions == [PushResult(EndedTask(m.Result(1, 0, 0, 0, 1), ""))]
+    assert state.is_idle
+
+
+def test_run_ended__our_manager__is_told_at_once_and_after_the_next_has_begun() -> None:
+    state = make_state(dialect=True, capacity=Box(1, 10, 10))
+    state.handle(make_task(1), NOW)
+    state.handle(make_task(2), NOW)
+
+    started, told = state.handle(RunEnded(1, usec=9, output="o", output_size=5), NOW)
+
+    assert isinstance(started, StartRun)
+    assert told == PushResult(EndedTask(m.Result(0, 0, 5, 9, 1), "o"))
+    assert state.handle(m.Kill(1), NOW) == []  # it is forgotten
+    assert state.handle(m.SendResults(-1), NOW) == [SendResults((), 1)]
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", ""])
@@ -233,8 +248,9 @@ def test_recall__what_has_not_begun__is_given_back_and_forgotten() -> None:
     actions = state.handle(m.Recall((1, 2, 3, 4)), NOW)
 
     assert actions == [DropCall("arguments"), Send(m.Recalled((2, 3)))]
-    assert find(state.handle(RunEnded(1), NOW), StartRun) == []
-    assert tell(find(state.handle(m.SendResults(-1), NOW), SendResults)[0]) == [(1, 0)]
+    ended = state.handle(RunEnded(1), NOW)
+    assert [action.ended.result.task_id for action in find(ended, PushResult)] == [1]
+    assert find(ended, StartRun) == []
     assert state.is_idle
 
 
@@ -640,9 +656,9 @@ def test_drain__gives_back_what_waits_and_finishes_what_runs() -> None:
     assert Send(m.Resource("cores", 0, 0, 0)) in actions
     refused = {action.result.task_id: action.result.status for action in find(actions, SendCallResult)}
     assert refused == {3: "no worker can run it", 4: "no worker can run it"}
-    assert state.handle(make_task(5), NOW) == []
-    state.handle(RunEnded(1), NOW)
-    assert tell(find(state.handle(m.SendResults(-1), NOW), SendResults)[0]) == [(2, 40), (5, 40), (1, 0)]
+    actions += state.handle(make_task(5), NOW) + state.handle(RunEnded(1), NOW)
+    told = [action.ended.result for action in find(actions, PushResult)]
+    assert [(result.task_id, result.status) for result in told] == [(2, 40), (5, 40), (1, 0)]
 
 
 def test_greeting__is_that_of_real_workers_in_their_order() -> None:

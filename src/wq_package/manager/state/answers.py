@@ -153,6 +153,7 @@ class AnswerDesk:
         self, worker: WorkerRecord, record: TaskRecord, run: RunRecord, result: TaskResult
     ) -> None:
         del worker.tasks[record.task_id]
-        self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
+        if not worker.is_dialect:  # one of ours has forgotten it by now
+            self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
         self._ledger.unlink(worker, record)
         self._ledger.end(record, results.add_outputs(record, result))
