@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wq_package.link.asking import ask_status
 from wq_package.link.certificates import Certificate, make_certificate
+from wq_package.link.flushes import Flushes
 from wq_package.link.link import Link
 from wq_package.link.opening import connect
 from wq_package.link.serving import ServeOptions, Server, serve
@@ -16,6 +17,7 @@ from wq_package.link.tls import TlsOptions
 
 __all__ = [
     "Certificate",
+    "Flushes",
     "Link",
     "ServeOptions",
     "Server",

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from wq_package.errors import QueueError
-from wq_package.link.wire import Wire
+from wq_package.link.wire import Consumer, Wire
 from wq_package.protocol import messages as m
 
 FILE_PIECE = 256 * 1024
@@ -43,8 +43,26 @@ class Link:
                 raise wire.error
             if wire.is_ended or wire.is_closing:
                 return [m.ConnectionClosed()]
+            wire.is_awaited = True
             await wire.wait()
+        wire.is_awaited = False
         return wire.take_events()
+
+    def deliver(self, consumer: Consumer) -> None:
+        """Let events be taken in as they come, which spares turns of the loop, while `receive` waits.
+
+        The consumer gives back the events that have to be waited with: those, and what comes until the next `receive`,
+        are received. What it raises, `receive` raises.
+        """
+        self._wire.consumer = consumer
+
+    def hold(self) -> None:
+        """Keep what is sent back until `release`."""
+        self._wire.flushes.hold()
+
+    def release(self) -> None:
+        """Write out what was sent since `hold`."""
+        self._wire.flushes.release()
 
     def send(self, *messages: m.Message) -> None:
         """Queue messages; they go out together at the end of this turn of the loop.

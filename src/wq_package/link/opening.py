@@ -6,6 +6,7 @@ import asyncio
 import ssl
 
 from wq_package.errors import AuthenticationError, ManagerUnreachableError, RemoteProtocolError
+from wq_package.link.flushes import Flushes
 from wq_package.link.link import Link
 from wq_package.link.nonces import make_nonce
 from wq_package.link.tls import TlsOptions, check_fingerprint, make_tls_error
@@ -63,7 +64,7 @@ async def _open(host: str, port: int, role: Role, password: bytes | None, tls: T
     buffer = memoryview(bytearray(READ_SIZE))
     loop = asyncio.get_running_loop()
     if tls is None:
-        _, wire = await loop.create_connection(lambda: Wire(connection, buffer), host, port)
+        _, wire = await loop.create_connection(lambda: Wire(connection, buffer, Flushes()), host, port)
         return wire
     name = tls.server_name or host
     _, wire = await loop.create_connection(
@@ -80,7 +81,7 @@ class _PinnedWire(Wire):
     """
 
     def __init__(self, connection: Connection, read_buffer: memoryview, tls: TlsOptions) -> None:
-        super().__init__(connection, read_buffer)
+        super().__init__(connection, read_buffer, Flushes())
         self._tls = tls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from wq_package.errors import AuthenticationError, QueueError, WQPackageError
+from wq_package.link.flushes import Flushes
 from wq_package.link.link import Link
 from wq_package.link.nonces import make_nonce
 from wq_package.link.wire import READ_SIZE, Wire
@@ -68,6 +69,7 @@ class Server:
         context: ssl.SSLContext | None,
         options: ServeOptions,
     ) -> None:
+        self.flushes = Flushes()
         self._handler = handler
         self._password = password
         self._context = context
@@ -138,7 +140,7 @@ class Server:
 
     def _make_wire(self) -> _AcceptedWire:
         connection = Connection(Role.MANAGER, password=self._password, nonce=make_nonce())
-        return _AcceptedWire(connection, self._read_buffer, self._context, self._accept)
+        return _AcceptedWire(connection, self._read_buffer, self.flushes, self._context, self._accept)
 
     def _accept(self, wire: _AcceptedWire) -> None:
         link = Link(wire)
@@ -206,10 +208,11 @@ class _AcceptedWire(Wire):
         self,
         connection: Connection,
         read_buffer: memoryview,
+        flushes: Flushes,
         context: ssl.SSLContext | None,
         accept: Callable[[_AcceptedWire], None],
     ) -> None:
-        super().__init__(connection, read_buffer)
+        super().__init__(connection, read_buffer, flushes)
         self._context = context
         self._accept = accept
         self._is_secure = context is None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wq_package.errors import WQPackageError
+from wq_package.link.flushes import Flushes
 from wq_package.protocol import messages as m
 from wq_package.protocol.connection import Connection
 
@@ -26,14 +27,21 @@ FLUSH_AT_ONCE = 64 * 1024
 KEEPALIVE_IDLE = 60
 """Seconds of silence after which the kernel asks whether the peer's machine is still there."""
 
+Consumer = Callable[[list[m.Event]], list[m.Event]]
+"""Takes in events at once, and gives back those that have to be waited with."""
+
 
 class Wire(asyncio.BufferedProtocol):
     """What asyncio calls: moves bytes between a transport and a connection, and wakes who waits."""
 
-    def __init__(self, connection: Connection, read_buffer: memoryview) -> None:
+    def __init__(self, connection: Connection, read_buffer: memoryview, flushes: Flushes) -> None:
         self.connection = connection
+        self.flushes = flushes
+        self.consumer: Consumer | None = None
+        self.is_awaited = False
+        """Whether `receive` waits and nothing is queued, so that events may go to the consumer at once."""
         self.events: list[m.Event] = []
-        self.error: WQPackageError | None = None
+        self.error: Exception | None = None
         self.is_ended = False
         self.is_cut = False
         """Whether the peer went in the middle of something."""
@@ -81,8 +89,9 @@ class Wire(asyncio.BufferedProtocol):
         if self.error is not None or self.is_closing:
             return
         self.connection.receive_data(self._read_buffer[:nbytes])
-        self._waiting_bytes += nbytes
         self._take_events()
+        if self.events:
+            self._waiting_bytes += nbytes
         if self._waiting_bytes > MAX_WAITING_BYTES and self._is_reading and self.error is None:
             self._is_reading = False
             self.transport.pause_reading()
@@ -152,7 +161,7 @@ class Wire(asyncio.BufferedProtocol):
             self.flush()
         elif not self._is_flush_planned:
             self._is_flush_planned = True
-            asyncio.get_running_loop().call_soon(self._flush_as_planned)
+            self.flushes.add(self._flush_as_planned)
 
     def flush(self) -> None:
         """Write out what is queued."""
@@ -160,7 +169,7 @@ class Wire(asyncio.BufferedProtocol):
         if data and not self.transport.is_closing():
             self.transport.write(data)
 
-    def fail(self, error: WQPackageError) -> None:
+    def fail(self, error: Exception) -> None:
         """Close because of an error, after what was already sent."""
         if self.is_traced:
             _logger.debug("! %s: %s", self.peer_address, error)
@@ -201,11 +210,23 @@ class Wire(asyncio.BufferedProtocol):
         else:
             if self.is_traced:
                 self.trace("<", events)
-            self.events += events
             self.flush()
+            self._hand_over(events)
             if self.connection.error is not None:
                 self.fail(self.connection.error)
-        _wake(self._readers)
+        if self.events or self.error is not None or self.is_ended or not self.is_awaited:
+            self.is_awaited = False
+            _wake(self._readers)
+
+    def _hand_over(self, events: list[m.Event]) -> None:
+        """Give events to the consumer if it may have them now; what it leaves waits to be received."""
+        if events and self.consumer is not None and self.is_awaited and not self.is_ended:
+            try:
+                events = self.consumer(events)
+            except Exception as error:  # noqa: BLE001 - it is raised where the events would have been received
+                self.fail(error)
+                return
+        self.events += events
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:

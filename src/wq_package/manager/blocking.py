@@ -42,9 +42,10 @@ class BlockingManager:
         if options.on_result is not None:
             raise QueueError("a blocking manager has no `on_result`", hint="give `on_done` with each task")
         self._manager = Manager(dataclasses.replace(options, on_result=self._deliver))
+        self._manager.after_batch = self._notify
         self._inbox: deque[tuple[int, Task] | int] = deque()
         self._is_woken = False
-        self._is_notice_planned = False
+        self._has_news = False
         self._callbacks: dict[int, OnDone] = {}
         self._results: deque[TaskResult] = deque()
         self._unclaimed = 0
@@ -239,16 +240,13 @@ class BlockingManager:
                 manager.cancel(item)
             else:
                 manager.submit_checked(item[1], item[0])
+        manager.pump()
 
     def _deliver(self, result: TaskResult) -> None:
         on_done = self._callbacks.pop(result.task_id, None)
         if on_done is None:
             self._results.append(result)
-            if (
-                not self._is_notice_planned
-            ):  # waking a thread costs more than a task: once for all of this turn
-                self._is_notice_planned = True
-                asyncio.get_running_loop().call_soon(self._notify)
+            self._has_news = True  # waking a thread costs more than a task: once for all of this batch
             return
         try:
             on_done(result)
@@ -256,6 +254,7 @@ class BlockingManager:
             _logger.exception("the callback of task %d failed", result.task_id)
 
     def _notify(self) -> None:
-        self._is_notice_planned = False
-        with self._changed:
-            self._changed.notify_all()
+        if self._has_news:
+            self._has_news = False
+            with self._changed:
+                self._changed.notify_all()

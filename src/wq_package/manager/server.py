@@ -13,7 +13,8 @@ import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import Any, Self
 from wq_package.archive.launcher import render_launcher
 from wq_package.catalog import Advertiser
 from wq_package.errors import ProtocolError, QueueError, WQPackageError
-from wq_package.link import Link, Server, make_certificate, serve
+from wq_package.link import Flushes, Link, Server, make_certificate, serve
 from wq_package.manager.archives import Archives
 from wq_package.manager.options import ManagerOptions
 from wq_package.manager.passwords import save_password
@@ -56,6 +57,7 @@ class Manager:
         self._sessions: dict[int, Session] = {}
         self._archives = Archives()
         self._digests = DigestCache()
+        self._flushes = Flushes()
         self._posted: list[e.Event] = []
         self._is_pump_planned = False
         self._results: deque[TaskResult] = deque()
@@ -66,6 +68,8 @@ class Manager:
         self._tls_fingerprint = ""
         self._companions: list[asyncio.Task[None]] = []
         self._started = time.time()
+        self.after_batch: Callable[[], None] = _do_nothing
+        """Called when everything is done that followed from what happened at once."""
         self._left = 0
         self._bytes_sent = 0
         self._bytes_received = 0
@@ -81,8 +85,13 @@ class Manager:
         options = self._options
         context = await self._prepare_tls()
         self._server = await serve(
-            self._attend, options.host, options.port, password=options.password, tls=context
+            self._attend,
+            options.host,
+            options.port,
+            password=options.password,
+            tls=context,
         )
+        self._flushes = self._server.flushes
         loop = asyncio.get_running_loop()
         self._companions.append(loop.create_task(self._tell_time()))
         if options.name and options.catalogs:
@@ -180,16 +189,17 @@ class Manager:
         check_task(task)
         task_id = next(self._ids)
         self.submit_checked(task, task_id)
+        self._plan_pump()
         return task_id
 
     def submit_checked(self, task: Task, task_id: int) -> None:
-        """Queue a task that has passed `check_task`, under an id that was reserved."""
+        """Queue a task that has passed `check_task`, under an id that was reserved; placed with the next `pump`."""
         self._left += 1
         if task.inputs:
             loop = asyncio.get_running_loop()
             self._staging[task_id] = loop.create_task(self._stage(task_id, task))
         else:
-            self._post_one(e.Submitted(task_id, task))
+            self._posted.append(e.Submitted(task_id, task))
 
     def reserve_id(self) -> int:
         """Take a task id for a later `submit_checked`; safe to call from any thread."""
@@ -266,9 +276,10 @@ class Manager:
     def _plan_pump(self) -> None:
         if not self._is_pump_planned:
             self._is_pump_planned = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            asyncio.get_running_loop().call_soon(self.pump)
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
+        """Place what was submitted."""
         self._is_pump_planned = False
         self._handle([])
 
@@ -279,6 +290,16 @@ class Manager:
         self._carry_out(self._state.handle(e.Tick(time.monotonic(), time.time()), *events))
 
     def _carry_out(self, actions: list[a.Action]) -> None:
+        if not actions:
+            return
+        self._flushes.hold()
+        try:
+            self._carry_out_all(actions)
+        finally:
+            self._flushes.release()
+        self.after_batch()
+
+    def _carry_out_all(self, actions: list[a.Action]) -> None:
         for action in actions:
             kind = type(action)
             if kind is a.Finish:
@@ -341,27 +362,27 @@ class Manager:
             session.discard()
 
     async def _converse(self, session: Session) -> None:
+        session.link.deliver(partial(self._take, session))
         while True:
             events = await session.link.receive()
             is_closed = type(events[-1]) is m.ConnectionClosed
-            if any(type(event) is m.StatusQuery for event in events):
-                self._answer_queries(session, events)
-                return
-            for start in range(0, len(events), EVENTS_AT_ONCE):
-                if start:  # whoever says very much at once waits for the others
-                    await asyncio.sleep(0)
-                told = list(session.translate(events[start : start + EVENTS_AT_ONCE]))
-                # In the middle of a body, a worker can say nothing else.
-                self._handle(told or [e.Received(session.number, _ALIVE)])
+            while events:
+                events = self._take(session, events)
+                await asyncio.sleep(0)  # whoever says very much at once waits for the others
             if is_closed:
                 return
 
-    def _answer_queries(self, session: Session, events: list[m.Event]) -> None:
-        for event in events:
-            if isinstance(event, m.StatusQuery):
-                session.link.send(self._render_answer(event))
-                session.link.close()
-                return
+    def _take(self, session: Session, events: list[m.Event]) -> list[m.Event]:
+        """Take in what a worker says, and give back what is too much for once."""
+        told = session.translate(events[:EVENTS_AT_ONCE])
+        if session.query is not None:
+            session.link.send(self._render_answer(session.query))
+            session.link.close()
+            session.query = None
+            return []
+        # In the middle of a body, a worker can say nothing else.
+        self._handle(told or [e.Received(session.number, _ALIVE)])
+        return events[EVENTS_AT_ONCE:]
 
     def _render_answer(self, query: m.StatusQuery) -> m.StatusAnswer:
         if query.is_http and query.kind == "":
@@ -384,6 +405,10 @@ class Manager:
             is_tls=self._options.speaks_tls,
             statistics=self.statistics(),
         )
+
+
+def _do_nothing() -> None:
+    pass
 
 
 _ALIVE = m.Alive()

@@ -53,6 +53,7 @@ class Session:
         self.link = link
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.query: m.StatusQuery | None = None
         self._archives = archives
         self._post = post
         self._least_time = least_time
@@ -67,28 +68,33 @@ class Session:
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    def translate(self, events: Iterable[m.Event]) -> Iterator[e.Event]:
+    def translate(self, events: Iterable[m.Event]) -> list[e.Event]:
         """Make the state machine's events of a batch of the protocol's.
 
         Raises:
             RemoteProtocolError: the worker sent what was not asked for.
         """
+        told: list[e.Event] = []
         for event in events:
             kind = type(event)
             if kind is m.Data:
                 self._take_data(event.body)  # type: ignore[union-attr,arg-type]  # its type was just compared
             elif kind is m.EndOfBody:
                 if self._header is not None:
-                    yield self._end_body(self._header)
+                    told.append(self._end_body(self._header))
                 elif self._asked and self._asked[0] is not None:
                     self._asked[0].close_file()
             elif kind is m.CallResult or kind is m.Result:
                 self._header = event  # type: ignore[assignment]  # its type was just compared
                 self._body_due = time.monotonic() + self._find_time(event.size)  # type: ignore[union-attr]  # see above
             elif kind in _OF_FILES:
-                yield from self._take_file_event(event)
-            else:
-                yield e.Received(self.number, event)  # type: ignore[arg-type]  # the link has checked who says what
+                told += self._take_file_event(event)
+            elif kind is m.StatusQuery:
+                self.query = event  # type: ignore[assignment]  # its type was just compared
+                break
+            elif kind is not m.ConnectionClosed:
+                told.append(e.Received(self.number, event))  # type: ignore[arg-type]  # the link has checked who says what
+        return told
 
     def _take_data(self, data: bytes) -> None:
         self.bytes_received += len(data)

@@ -92,6 +92,7 @@ class Session:
             AuthenticationError: the manager wants a password that we do not have, or another one.
         """
         self._greet()
+        self._link.deliver(self._take)
         try:
             while not self._link.is_closed:
                 for event in await self._link.receive():
@@ -110,6 +111,20 @@ class Session:
             _log.warning("disconnected: %s", error)
         if self._error is not None:
             _log.warning("disconnected: %s", self._error)
+
+    def _take(self, events: list[wire.Event]) -> list[wire.Event]:
+        """Obey at once, unless something has to be waited for first."""
+        if self._feed is not None:
+            return events
+        self._link.hold()
+        try:
+            for position, event in enumerate(events):
+                if isinstance(event, wire.Url | wire.Thirdget):
+                    return events[position:]
+                self._receive(event)
+        finally:
+            self._link.release()
+        return []
 
     async def _fetch(self, source: wire.Url | wire.Thirdget) -> None:
         """Get a cache entry that the next lines may name."""
