@@ -8,6 +8,7 @@ exception, it is a `wq_package.task.TaskResult`.
     ├── AnalysisError      SourceSyntaxError · AppNotFoundError · UnresolvedImportsError
     ├── SpecError          InvalidSpecError
     ├── BuildError         BackendNotFoundError · BackendFailedError · NotRelocatableError · DiskFullError · AlteredDistributionError
+    │                      ChannelUnreachableError
     ├── ArchiveError       CorruptArchiveError · UnsafeMemberError · IncompatibleEnvironmentError
     ├── ProtocolError      LocalProtocolError · RemoteProtocolError
     └── QueueError         WorkerLostError · ManagerUnreachableError · AuthenticationError
@@ -157,6 +158,18 @@ class AlteredDistributionError(BuildError):
         self.name = name
         self.version = version
         self.issues = issues
+
+
+class ChannelUnreachableError(BuildError):
+    """A conda channel does not answer.
+
+    Args:
+        wheels: what the Python package index may have instead, as PEP 508 texts.
+    """
+
+    def __init__(self, message: str, wheels: tuple[str, ...], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.wheels = wheels
 
 
 class ArchiveError(WQPackageError):

@@ -373,7 +373,35 @@ def test_build__no_such_version__says_so(channel: Path, cache: Path, tmp_path: P
 def test_build__channel_without_anybody_there__names_it_and_the_way_out(cache: Path, tmp_path: Path) -> None:
     spec = _write_spec(tmp_path, "http://127.0.0.1:9/mine", "  - numpy=2.4.6")
     done = wq_package("build", spec, "-o", tmp_path / "env.tar.gz", "--cache", cache)
-    _assert_refused(done, "the channel `mine`", "127.0.0.1:9", "cannot be reached", "`numpy==2.4.6`")
+    _assert_refused(done, "the channel `mine`", "127.0.0.1:9", "cannot be reached", "--allow-pypi")
+    assert "`numpy==2.4.6`" in done.stderr
+
+
+def test_build__channel_without_anybody_there__pypi_only_if_allowed(cache: Path, tmp_path: Path) -> None:
+    pin = cloudpickle.__version__
+    spec = _write_spec(tmp_path, "http://127.0.0.1:9/mine", f"  - cloudpickle={pin}")
+    command = ("build", spec, "--cache", cache, "--json", "-o")
+    done = wq_package(*command, tmp_path / "env.tar.gz", "--allow-pypi")
+    assert done.returncode == 0, done.stderr
+    assert f"has to do for cloudpickle=={pin}" in done.stderr
+    assert {"cloudpickle", "python"} <= {layer["name"] for layer in json.loads(done.stdout)["layers"]}
+    lock = tmp_path / "env.lock"
+    assert wq_package("lock", spec, "-o", lock, "--cache", cache, "--allow-pypi").returncode == 0
+    again = tmp_path / "again.tar.gz"
+    done = wq_package(
+        *command, again, "--locked", lock
+    )  # the lock names no conda package: no channel is asked
+    assert done.returncode == 0, done.stderr
+
+
+def test_build__channel_by_relative_path__is_beside_the_spec_and_python_s_build_counts(
+    channel: Path, cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "mine").symlink_to(channel)
+    spec = _write_spec(tmp_path / "specs", "./mine", "  - python=3.11.7=h0000000_0")
+    done = wq_package("build", spec, "-o", tmp_path / "env.tar.gz", "--cache", cache, cwd=tmp_path)
+    _assert_refused(done, "no package `python", "h0000000_0")
 
 
 def test_build__folder_that_is_no_channel__says_so(cache: Path, tmp_path: Path) -> None:

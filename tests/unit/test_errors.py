@@ -16,6 +16,7 @@ def _make_all() -> list[errors.WQPackageError]:
         errors.InvalidSpecError("env.yml", ("bad",)),
         errors.BackendNotFoundError("uv", ("PATH", "the wheel")),
         errors.BackendFailedError(("uv", "pip"), 2, "no such version\n"),
+        errors.ChannelUnreachableError("the channel does not answer", ("numpy==2.4.6",), hint="wait"),
         errors.CorruptArchiveError("e.tar.gz", ("short",)),
         errors.UnsafeMemberError("../x", "it leaves the target"),
         errors.ManagerUnreachableError("no manager answers at `localhost:1`", hint="is it running?"),

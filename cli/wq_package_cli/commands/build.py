@@ -66,6 +66,11 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="pack installed distributions that were edited as they are, not as they were released",
     )
     add("--offline", action="store_true", help="use only what is installed or cached")
+    add(
+        "--allow-pypi",
+        action="store_true",
+        help="take conda packages from the Python package index where their channel cannot be reached",
+    )
     add("--no-bytecode", action="store_true", help="do not compile: smaller archive, slower first import")
     add("--cache", metavar="DIR", help="where finished layers are kept")
     add("-q", "--quiet", action="store_true", help="draw no progress")
@@ -99,6 +104,7 @@ def _parse(args: argparse.Namespace) -> _Request:
         bytecode=not args.no_bytecode,
         interpreter=args.interpreter,
         offline=args.offline,
+        allow_pypi=args.allow_pypi,
         indexes=parse_indexes(args),
         lock=load_lock(Path(args.locked)) if args.locked else "",
         keep_edits=args.keep_edits,

@@ -38,6 +38,11 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="take every wheel from the index, whatever is installed or cached",
     )
     add("--offline", action="store_true", help="use only what is installed or cached")
+    add(
+        "--allow-pypi",
+        action="store_true",
+        help="take conda packages from the Python package index where their channel cannot be reached",
+    )
     add("--no-bytecode", action="store_true", help="for builds with --no-bytecode")
     add("--cache", metavar="DIR", help="where finished layers are kept")
     add_index_arguments(parser)
@@ -54,6 +59,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         bytecode=not args.no_bytecode,
         interpreter=args.interpreter,
         offline=args.offline,
+        allow_pypi=args.allow_pypi,
         indexes=parse_indexes(args),
     )
     lock = lock_environment(load_spec(Path(args.spec)), options) + "\n"

@@ -8,6 +8,7 @@ when every pin is exact, complete, and installed or cached.
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,10 +33,12 @@ from wq_package.build.options import (
 )
 from wq_package.build.recipes import Recipe, make_interpreter_recipe, make_launcher_recipe, make_local_recipe
 from wq_package.build.wheels import WheelSource
-from wq_package.errors import BuildError, DiskFullError, InvalidSpecError
-from wq_package.spec.environment import EnvironmentSpec
+from wq_package.errors import BuildError, ChannelUnreachableError, DiskFullError, InvalidSpecError
+from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
 __all__ = ["build_environment", "load_lock", "lock_environment"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def build_environment(
@@ -56,7 +59,7 @@ def build_environment(
     started = time.monotonic()
     _check_output(output)
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        index = _join(_Layers(spec, build), output, build)
+        index = _join(_Layers(build), output, build)
     seconds = time.monotonic() - started
     return BuiltEnvironment(output, index.environment, index, build.maker.built, build.maker.reused, seconds)
 
@@ -78,7 +81,7 @@ def lock_environment(
     """
     options = _complete(options or BuildOptions(), Path())
     with _prepare(spec, options, reporter or SilentReporter()) as build:
-        layers = _Layers(spec, build)
+        layers = _Layers(build)
         stored = [layer.stored for layer in layers]
         return render_lock(stored, layers.find_artefacts(stored, ask=True), names_folders=True)
 
@@ -103,21 +106,44 @@ def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -
     """Open the cache and choose the interpreter; the cache is kept as it is while the build runs."""
     lock = parse_lock(options.lock, "the lock") if options.lock else None
     cache = LayerCache(options.cache or default_cache_root())
-    wanted = replace(spec, python=lock.python or spec.python, conda=lock.conda) if lock else spec
+    wanted = _take_locked(spec, lock) if lock else spec
     with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
-        base = _prepare_base(wanted, options, cache, reporter)
+        wanted, base = _prepare_base(wanted, options, cache, reporter)
         with LayerMaker(cache, base.interpreter, options, staging, reporter) as maker:
-            yield _Build(cache, base, options, staging, reporter, maker, lock)
+            yield _Build(wanted, cache, base, options, staging, reporter, maker, lock)
+
+
+def _take_locked(spec: EnvironmentSpec, lock: Lock) -> EnvironmentSpec:
+    channels = spec.channels if lock.conda else ()
+    return replace(spec, python=lock.python or spec.python, conda=lock.conda, channels=channels)
 
 
 def _prepare_base(
     spec: EnvironmentSpec, options: BuildOptions, cache: LayerCache, reporter: Reporter
-) -> EnvironmentBase:
-    """Choose the Python: that of the spec's conda packages, or one of this machine."""
-    if is_conda_spec(spec):
-        from wq_package.build.conda.conda_base import prepare_conda_base  # most builds need none of it
+) -> tuple[EnvironmentSpec, EnvironmentBase]:
+    """Choose the Python: that of the spec's conda packages, or one of this machine.
 
-        return prepare_conda_base(spec, options, cache.root / "conda", reporter)
+    Returns:
+        The spec as it can be had, and what the environment stands on.
+    """
+    if not is_conda_spec(spec):
+        return spec, _copy_interpreter(spec, options)
+    from wq_package.build.conda.conda_base import prepare_conda_base  # most builds need none of it
+
+    try:
+        return spec, prepare_conda_base(spec, options, cache.root / "conda", reporter)
+    except ChannelUnreachableError as error:
+        if not options.allow_pypi or options.lock:
+            raise
+        _LOG.warning(
+            "%s: the Python package index has to do for %s", error, ", ".join(error.wheels) or "Python"
+        )
+        wheels = (*map(WheelRequirement, error.wheels), *spec.wheels)
+        spec = replace(spec, channels=(), conda=(), wheels=wheels)
+        return spec, _copy_interpreter(spec, options)
+
+
+def _copy_interpreter(spec: EnvironmentSpec, options: BuildOptions) -> EnvironmentBase:
     interpreter = find_interpreter(spec.python, options.interpreter)
     return EnvironmentBase(interpreter, make_interpreter_recipe(interpreter, bytecode=options.bytecode))
 
@@ -161,6 +187,7 @@ def _check_output(output: Path) -> None:
 class _Build:
     """What all steps of one build need."""
 
+    spec: EnvironmentSpec
     cache: LayerCache
     base: EnvironmentBase
     options: BuildOptions
@@ -173,13 +200,12 @@ class _Build:
 class _Layers:
     """The layers of an environment, in order; those of local sources are made while the others are already taken."""
 
-    def __init__(self, spec: EnvironmentSpec, build: _Build) -> None:
+    def __init__(self, build: _Build) -> None:
         self._build = build
+        spec = build.spec
         interpreter, bytecode = build.base.interpreter, build.options.bytecode
         local = [make_local_recipe(source, interpreter, bytecode=bytecode) for source in sorted(spec.local)]
-        self._own = build.maker.begin(
-            [*local, *_make_metadata_recipes(spec, build), *_make_data_recipes(spec, build)]
-        )
+        self._own = build.maker.begin([*local, *_make_metadata_recipes(build), *_make_data_recipes(build)])
         base = [build.base.python, make_launcher_recipe(interpreter), *build.base.others]
         wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
@@ -237,7 +263,8 @@ class _Layers:
         return render_lock(layers, artefacts)
 
 
-def _make_metadata_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
+def _make_metadata_recipes(build: _Build) -> list[Recipe]:
+    spec = build.spec
     if not spec.local:
         return []
     from wq_package.build.editable_metadata import find_described, make_metadata_recipe
@@ -249,7 +276,8 @@ def _make_metadata_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]
     return [make_metadata_recipe(each, spec.local, build.base.interpreter) for each in described]
 
 
-def _make_data_recipes(spec: EnvironmentSpec, build: _Build) -> list[Recipe]:
+def _make_data_recipes(build: _Build) -> list[Recipe]:
+    spec = build.spec
     if not spec.data and not spec.variables:
         return []
     from wq_package.build.data import make_data_recipe, make_variables_recipe  # most builds need none of it

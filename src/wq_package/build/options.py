@@ -70,6 +70,7 @@ class BuildOptions:
         bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
+        allow_pypi: take conda packages from the Python package index where their channel cannot be reached.
         lock: text of a lock that the environment must be equal to; nothing is resolved then.
         indexes: where distributions are looked for, beside what uv and pip are set up for.
         keep_edits: take installed distributions as they are, edited or not, instead of as they were released.
@@ -84,6 +85,7 @@ class BuildOptions:
     bytecode: bool = True
     interpreter: str | None = None
     offline: bool = False
+    allow_pypi: bool = False
     lock: str = ""
     indexes: Indexes = field(default_factory=Indexes)
     keep_edits: bool = False

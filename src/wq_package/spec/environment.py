@@ -132,7 +132,8 @@ class EnvironmentSpec:
 
     Attributes:
         python: the interpreter's version, `3.11.7`, or a constraint.
-        conda: conda packages, without `python` and `pip` themselves.
+        channels: names, URLs and paths; once loaded, no path is relative.
+        conda: conda packages, without `pip`, and with `python` only if its build or channel is named.
         wheels: distributions of the Python package index.
         local: the user's own code.
         data: repositories and files that are fetched when the environment is built.

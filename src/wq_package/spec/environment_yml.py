@@ -76,7 +76,7 @@ def _render_list(key: str, items: Iterable[str]) -> list[str]:
 
 def _render_dependencies(spec: EnvironmentSpec) -> list[str]:
     entries = []
-    if spec.python:
+    if spec.python and all(requirement.name != "python" for requirement in spec.conda):
         entries.append(_quote(CondaRequirement("python", spec.python).text))
     if spec.wheels:
         entries.append("pip")
@@ -241,7 +241,7 @@ class _Reader:
             else:
                 self.issues.append(f"a dependency has to be text or `pip: [...]`, not {_say(entry)}")
         pythons = [requirement.version for requirement in conda if requirement.name == "python"]
-        rest = [requirement for requirement in conda if requirement.name not in ("python", "pip")]
+        rest = [each for each in conda if each.name not in ("python", "pip") or _is_exact_python(each)]
         return (pythons[-1] or None) if pythons else None, tuple(rest), tuple(wheels)
 
     def _read_conda(self, text: str) -> list[CondaRequirement]:
@@ -289,6 +289,11 @@ class _Reader:
             self.issues.append(f"`{name}` cannot be imported: `import` has to be a module name")
             return []
         return [LocalSource(name, path, digest)]
+
+
+def _is_exact_python(requirement: CondaRequirement) -> bool:
+    """Tell whether only a conda channel has this Python: any other will do where no build or channel is named."""
+    return requirement.name == "python" and bool(requirement.build or requirement.channel)
 
 
 def _say(value: object) -> str:

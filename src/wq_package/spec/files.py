@@ -55,6 +55,7 @@ def load_spec(path: Path, notes: Notes | None = None) -> EnvironmentSpec:
     else:
         spec = _load_by_content(text, path)
     local = tuple(_make_absolute(source, path) for source in spec.local)
+    spec = _find_channels(spec, path)
     return replace(spec, local=local, data=tuple(_find_repository(source, path) for source in spec.data))
 
 
@@ -104,6 +105,19 @@ def _read_text(path: Path) -> str:
 def _make_absolute(source: LocalSource, path: Path) -> LocalSource:
     absolute = Path(os.path.normpath(path.absolute().parent / source.path))
     return replace(source, path=str(absolute), digest=source.digest or digest_local_source(absolute))
+
+
+def _find_channels(spec: EnvironmentSpec, path: Path) -> EnvironmentSpec:
+    """Take channels that are relative paths as relative to the spec, as everything else in it."""
+    channels = tuple(_find_channel(channel, path) for channel in spec.channels)
+    conda = tuple(replace(each, channel=_find_channel(each.channel, path)) for each in spec.conda)
+    return replace(spec, channels=channels, conda=conda)
+
+
+def _find_channel(channel: str, path: Path) -> str:
+    if channel not in (".", "..") and not channel.startswith(("./", "../")):
+        return channel
+    return os.path.normpath(path.absolute().parent / channel)
 
 
 def _find_repository(source: DataSource, path: Path) -> DataSource:

@@ -19,7 +19,8 @@ __all__ = ["parse_poncho", "render_poncho"]
 
 def render_poncho(spec: EnvironmentSpec, *, old: bool = False) -> str:
     """Write a spec as poncho's JSON; `old` for the generation with `conda.packages`."""
-    python = [CondaRequirement("python", spec.python).text] if spec.python else []
+    is_named = any(requirement.name == "python" for requirement in spec.conda)
+    python = [CondaRequirement("python", spec.python).text] if spec.python and not is_named else []
     conda: list[object] = [*python, "pip", *(requirement.text for requirement in spec.conda)]
     pip = [wheel.text for wheel in spec.wheels]
     channels = list(spec.channels or ("conda-forge",))

@@ -4,7 +4,7 @@ import pytest
 
 from wq_package.build.conda.failures import ChildError, explain_fetch, explain_solve
 from wq_package.build.conda.records import CondaRecord, parse_record
-from wq_package.errors import BuildError
+from wq_package.errors import BuildError, ChannelUnreachableError
 
 FORGE = "https://conda.anaconda.org/conda-forge"
 LOCAL = "file:///srv/channel"
@@ -51,7 +51,10 @@ def test_explain_solve__no_network__names_channel_cause_and_way_out() -> None:
     specs = ("python=3.11", "numpy=2.4.6=py311_0", "scipy>=1", "conda-forge::rich=15")
     error = _explain("GatewayError", text, specs=specs)
     assert str(error) == f"the channel `conda-forge` (`{FORGE}`) cannot be reached: no such host"
-    assert "`numpy==2.4.6` and `rich==15`" in str(error.hint)
+    assert "--allow-pypi, these come" in str(error.hint)
+    assert "`numpy==2.4.6`, `scipy>=1` and `rich==15.*`" in str(error.hint)
+    assert isinstance(error, ChannelUnreachableError)
+    assert error.wheels == ("numpy==2.4.6", "scipy>=1", "rich==15.*")
 
 
 def test_explain_solve__offline__says_that_it_is_not_cached() -> None:

@@ -165,3 +165,12 @@ def test_parse__damaged_note__is_made_again() -> None:
 
     assert parse_environment_yml("name: a", "env.yml", notes).name == "a"
     assert notes.kept[key] == '{"name": "a"}'
+
+
+@pytest.mark.parametrize("text", ["python=3.11.7=h123_0", "conda-forge::python=3.11.7"])
+def test_parse__python_of_one_build_or_channel__is_a_conda_package(text: str) -> None:
+    spec = parse_environment_yml(f"dependencies: ['{text}', pip]", "env.yml")
+
+    assert spec.python == "3.11.7"
+    assert [each.text for each in spec.conda] == [text]
+    assert yaml.safe_load(render_environment_yml(spec))["dependencies"] == [text]

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wq_package.build.conda.channels import is_local, scrub_url
+from wq_package.build.conda.instead import find_wheels
 from wq_package.build.conda.records import CondaRecord
-from wq_package.errors import BuildError
+from wq_package.errors import BuildError, ChannelUnreachableError
 from wq_package.spec.environment import CondaRequirement
+from wq_package.spec.environment_yml import parse_conda_requirement
 
 __all__ = ["ChildError", "explain_fetch", "explain_solve", "select_record"]
 
@@ -110,27 +112,23 @@ def _explain_unreachable(
     if is_local(url):
         hint = "check the path; a folder becomes a channel by being indexed, see `recipes/channel/README.md`"
         return BuildError(f"`{scrub_local(url)}` is not a conda channel: {reason}", hint=hint)
-    wheels = _join(f"`{wheel}`" for wheel in _iter_wheels(specs))
-    instead = f", or take them from the Python index under `pip:`: {wheels}" if wheels else ""
+    wheels = find_wheels(filter(None, map(parse_conda_requirement, specs)))
+    named = _join(f"`{wheel}`" for wheel in wheels)
+    instead = (
+        f"; with --allow-pypi, these come from the Python package index instead: {named}" if wheels else ""
+    )
     what = "is not in the cache" if offline else "cannot be reached"
     way = "build without --offline once" if offline else "check the network and proxy settings"
-    return BuildError(
+    return ChannelUnreachableError(
         f"the channel {_name(url)} (`{scrub_url(url, keep=1)}`) {what}: {reason}",
-        hint=f"{way}, name another channel in the spec{instead}",
+        wheels,
+        hint=f"{way}, or name another channel in the spec{instead}",
     )
 
 
 def scrub_local(url: str) -> str:
     """Write a local channel as the path that its user knows."""
     return url.removeprefix("file://")
-
-
-def _iter_wheels(specs: Iterable[str]) -> Iterable[str]:
-    for spec in specs:
-        name, _, rest = spec.rpartition("::")[2].partition("=")
-        if name not in ("python", "pip") and re.fullmatch(r"[\w.-]+", name):
-            version = rest.split("=")[0]
-            yield f"{name}=={version}" if re.fullmatch(r"[\w.+!]+", version) else name
 
 
 def explain_fetch(error: ChildError, records: Sequence[CondaRecord]) -> BuildError:
