@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from fake_environments import load_catalogue, make_environment
 from wq_package.analyze import Analysis, AnalyzeOptions, analyze_source
 from wq_package.analyze.extract import extract_imports
+from wq_package.analyze.implied import find_implied
 from wq_package.analyze.notebooks import read_notebook
 from wq_package.analyze.parsing import parse_loosely, parse_source
+from wq_package.analyze.sources import SourceFile
 from wq_package.analyze.target import make_target
+from wq_package.analyze.units import open_unit
 from wq_package.errors import AnalysisError, InvalidSpecError, SourceSyntaxError, UnresolvedImportsError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.environment_yml import parse_environment_yml, render_environment_yml
@@ -198,6 +201,54 @@ def test_read_notebook__anything__gives_a_notebook_or_a_syntax_error(content: by
             content.replace("'", '"') if isinstance(content, str) else content, "x.ipynb"
         )
         assert ast.parse(notebook.text).type_ignores == []
+
+
+STATEMENTS = (
+    "import numpy as np\n",
+    "from importlib import import_module as load\n",
+    "import importlib.resources as r\n",
+    "x = load('scipy')\n",
+    "r.files('yaml')\n",
+    "def f(a=[\n1,\n2]):\n    import pandas\n    return a\n",
+    "@np.vectorize\n",
+    "class A:\n  '''import this\nimport that'''\n  def g(self): exec('import yaml')\n",
+    "try:\n    import cupy\nexcept ImportError:\n    cupy = None\nelse:\n    cupy.x()\n",
+    "if np:\n",
+    "else:\n    import json\n",
+    "t = 'it\\'s' # import torch (\n",
+    'u = """\nimport h5py\n""" + f"{np}"\n',
+    "y = 1 + \\\n2\n",
+    ")\n",
+    "z = {\n'import': 1,\n}\n",
+    "pandas.read_parquet('s3://x')\n",
+    "\n\n# comment\n",
+    "print 1\n",
+    "'\n",
+    "\x0cimport sympy\n",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(STATEMENTS), max_size=12), st.sampled_from(["\n", "\r\n"]))
+def test_open_unit__only_the_statements_that_import__tell_what_the_whole_program_does(
+    statements: list[str], end: str
+) -> None:
+    text = "".join(statements).replace("\n", end).encode()
+
+    assert describe_unit(text, is_whole=True) == describe_unit(text, is_whole=False)
+
+
+def describe_unit(text: bytes, *, is_whole: bool) -> list[object]:
+    try:
+        unit = open_unit(SourceFile("app.py", text), make_target(None), is_lenient=False, is_whole=is_whole)
+    except SourceSyntaxError as error:
+        return [str(error), error.hint]
+    extraction = unit.extraction
+    implied = find_implied([extraction.tree], extraction.aliases, unit.implied)
+    imports = [
+        (found.module, found.name, found.line, found.column, found.kind) for found in extraction.imports
+    ]
+    return [imports, extraction.aliases, [*extraction.notes.values()], implied]
 
 
 names = st.from_regex(r"\A[a-z][a-z0-9_-]{0,10}[a-z0-9]\Z").filter(lambda name: name not in ("python", "pip"))

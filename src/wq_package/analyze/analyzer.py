@@ -68,7 +68,8 @@ def analyze_source(text: str | bytes, path: str, options: AnalyzeOptions = _DEFA
         AnalysisError: see `analyze_file`.
     """
     analyzer = Gatherer(options)
-    _take_units(analyzer, [analyzer.open(locate_source(Path(path), text, path))], f"`{path}`")
+    unit = analyzer.open(locate_source(Path(path), text, path), is_whole=options.app is None)
+    _take_units(analyzer, [unit], f"`{path}`")
     return analyzer.finish()
 
 
@@ -85,7 +86,7 @@ def analyze_app(path: Path, line: int, name: str, options: AnalyzeOptions = _DEF
         AnalysisError: see `analyze_file`.
     """
     analyzer = Gatherer(options)
-    unit = analyzer.open(locate_source(path, read_source(path)))
+    unit = analyzer.open(locate_source(path, read_source(path)), is_whole=False)
     found = find_function(unit.extraction.tree, line, name)
     if found is None:
         apps = find_apps(unit.extraction.tree, unit.extraction.aliases)

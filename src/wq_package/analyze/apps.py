@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wq_package.analyze.analysis import AppKind
 from wq_package.analyze.conditions import find_dotted_name
-from wq_package.analyze.nodes import iter_child_statements, list_children
+from wq_package.analyze.nodes import list_child_statements, list_children
 
 __all__ = [
     "AppNode",
@@ -21,12 +21,15 @@ __all__ = [
     "find_app_kind",
     "find_apps",
     "find_function",
+    "has_app_marker",
 ]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Callable = FunctionNode | ast.Lambda
 
 _KINDS = {kind.value: kind for kind in AppKind}
+_WORDS = tuple(_KINDS)
+_BYTES_WORDS = tuple(word.encode() for word in _WORDS)
 _PARTIAL = frozenset({"functools.partial", "partial"})
 
 
@@ -50,6 +53,13 @@ class AppNode:
     def is_named(self, name: str) -> bool:
         """Whether a user may mean this app by a name."""
         return name in (self.name, self.name.rpartition(".")[2], *self.others)
+
+
+def has_app_marker(source: str | bytes) -> bool:
+    """Whether a source has a word without which it has no apps."""
+    if isinstance(source, bytes):
+        return any(word in source for word in _BYTES_WORDS)
+    return any(word in source for word in _WORDS)
 
 
 def find_app_kind(decorator: ast.expr, aliases: dict[str, str]) -> AppKind | None:
@@ -102,7 +112,7 @@ def _iter_statements(tree: ast.Module) -> Iterator[tuple[ast.AST, tuple[ast.AST,
         node, owners = stack.pop()
         yield node, owners
         inner = (*owners, node) if isinstance(node, FunctionNode | ast.ClassDef) else owners
-        stack.extend((child, inner) for child in reversed(list(iter_child_statements(node))))
+        stack.extend((child, inner) for child in reversed(list_child_statements(node)))
 
 
 def _qualify(name: str, owners: tuple[ast.AST, ...]) -> str:
@@ -184,7 +194,7 @@ def find_function(tree: ast.Module, line: int, name: str) -> tuple[Callable, tup
 def _iter_lambdas(node: ast.AST, name: str) -> Iterator[Callable]:
     if name != "<lambda>" or isinstance(node, ast.ClassDef):
         return
-    statements = set(map(id, iter_child_statements(node)))
+    statements = set(map(id, list_child_statements(node)))
     stack = [child for child in list_children(node) if id(child) not in statements]
     while stack:
         inner = stack.pop()

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from wq_package.analyze.apps import FunctionNode
-from wq_package.analyze.nodes import iter_child_statements, list_children, walk_tree
+from wq_package.analyze.nodes import list_child_statements, list_children, walk_tree
 
 __all__ = [
     "Chain",
@@ -75,12 +75,12 @@ def find_targets(generators: list[ast.comprehension]) -> set[str]:
 
 def iter_scope_statements(owner: ast.AST) -> Iterator[ast.AST]:
     """Yield the statements of one scope, without going into functions and classes."""
-    stack = list(reversed(list(iter_child_statements(owner))))
+    stack = list_child_statements(owner)[::-1]
     while stack:
         node = stack.pop()
         yield node
         if not isinstance(node, FunctionNode | ast.ClassDef):
-            stack.extend(reversed(list(iter_child_statements(node))))
+            stack.extend(reversed(list_child_statements(node)))
 
 
 def make_table(owner: ast.AST) -> dict[str, list[ast.AST]]:
@@ -164,7 +164,7 @@ def _iter_walrus(statement: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Yield what `:=` binds in the expressions of a statement."""
     if isinstance(statement, FunctionNode | ast.ClassDef | ast.match_case | ast.ExceptHandler):
         return
-    inner = set(map(id, iter_child_statements(statement)))
+    inner = set(map(id, list_child_statements(statement)))
     for child in list_children(statement):
         if id(child) in inner:
             continue
@@ -181,5 +181,5 @@ def _iter_global_bindings(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
         if isinstance(node, ast.Global) and function is not None:
             yield from ((name, function) for name in node.names)
         inner = node if isinstance(node, FunctionNode) else function
-        children: Iterable[ast.AST] = iter_child_statements(node)
+        children: Iterable[ast.AST] = list_child_statements(node)
         stack.extend((child, inner) for child in children)

@@ -6,42 +6,41 @@ Knows which functions import what their arguments name. A computed name is told,
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from wq_package.analyze.marks import Marks, find_places, mark_lines
 from wq_package.spec.python_text import parse_python
 
-__all__ = ["CallTarget", "has_call_marker", "read_call"]
+__all__ = ["CALL_WORDS", "CallTarget", "hides_calls", "mark_calls", "read_call"]
 
-_MARKERS = (
-    *(
-        "import_module",
-        "__import__",
-        "find_spec",
-        "find_loader",
-        "get_loader",
-        "importorskip",
-        "resolve_name",
-    ),
-    *(
-        "lazy",
-        "Lazy",
-        "import_string",
-        "import_optional",
-        "run_module",
-        "importlib",
-        "exec(",
-        "path.insert",
-        "path.append",
-    ),
+CALL_WORDS = (
+    b"import",
+    b"find_spec",
+    b"find_loader",
+    b"get_loader",
+    b"resolve_name",
+    b"lazy_",
+    b"LazyLoader",
+    b"run_module",
+    b"exec(",
+    b"path.insert",
+    b"path.append",
 )
-_BYTES_MARKERS = tuple(marker.encode() for marker in _MARKERS)
+"""Words, one of which is in the code of every import and of every call that imports under its own name."""
+
+_MARKS = (
+    b"import_",
+    b"__import__",
+    b"importorskip",
+    b"importlib",
+    *(word for word in CALL_WORDS if word != b"import"),
+)
 
 
-def has_call_marker(source: str | bytes) -> bool:
-    """Whether a source has a word without which none of its calls imports anything."""
-    if isinstance(source, bytes):
-        return any(marker in source for marker in _BYTES_MARKERS)
-    return any(marker in source for marker in _MARKERS)
+def mark_calls(text: bytes) -> Marks:
+    """Mark the lines of a source that may have a call that imports, if no alias hides any."""
+    return mark_lines(text, find_places(text, _MARKS))
 
 
 _REQUIRED = frozenset(
@@ -84,6 +83,8 @@ _WITH_OBJECT = frozenset(
 )
 _LAZY_LOADERS = ("LazyLoader",)
 _RESOURCES = frozenset(name for name in _REQUIRED if "resources" in name)
+_ALL = _REQUIRED | _OPTIONAL | _WITH_OBJECT
+_ROOTS = frozenset(name.partition(".")[0] for name in _ALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,25 @@ class CallTarget:
     level: int = 0
     package: str | None = None
     is_optional: bool = False
+
+
+def hides_calls(aliases: Mapping[str, str]) -> bool:
+    """Whether a name of the program's own choice makes calls that import, so that no word of theirs marks them."""
+    return any(
+        not any(mark.decode() in call for mark in _MARKS)
+        for name, target in aliases.items()
+        if target.partition(".")[0] in _ROOTS or target.endswith(".LazyLoader")
+        for call in _iter_calls(name, target)
+    )
+
+
+def _iter_calls(name: str, target: str) -> Iterator[str]:
+    """Yield the calls that import, as a program writes them that has a name for something."""
+    if target.endswith(".LazyLoader"):
+        yield name
+    yield from (
+        name + function[len(target) :] for function in _ALL if f"{function}.".startswith(f"{target}.")
+    )
 
 
 def read_call(called: str, node: ast.Call) -> list[CallTarget] | str | None:
@@ -112,7 +132,7 @@ def read_call(called: str, node: ast.Call) -> list[CallTarget] | str | None:
         return _read_name(node.args[2], node, called)
     if called in _RESOURCES and not (node.args and isinstance(node.args[0], ast.Constant)):
         return None
-    if called in _REQUIRED | _OPTIONAL | _WITH_OBJECT:
+    if called in _ALL:
         name = (
             node.args[0]
             if node.args

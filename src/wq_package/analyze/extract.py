@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from wq_package.analyze.analysis import ImportKind
 from wq_package.analyze.conditions import Cause, find_dotted_name, judge_test
-from wq_package.analyze.dynamic import has_call_marker, read_call
-from wq_package.analyze.nodes import iter_child_statements, list_children
+from wq_package.analyze.dynamic import hides_calls, read_call
+from wq_package.analyze.marks import Marks
+from wq_package.analyze.nodes import list_child_statements, list_children
 from wq_package.analyze.target import Target
 
 __all__ = [
@@ -111,6 +112,7 @@ _DEAD = {
     Cause.CONSTANT: ImportKind.NEVER,
 }
 _CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_EVERYWHERE = Marks()
 _ENDING = frozenset({"sys.exit", "exit", "quit", "os._exit", "pytest.skip", "pytest.exit"})
 
 
@@ -129,30 +131,30 @@ def find_aliases(tree: ast.AST) -> dict[str, str]:
             for alias in node.names:
                 aliases[alias.asname or alias.name] = f"{'.' * node.level}{node.module or ''}.{alias.name}"
         else:
-            stack.extend(iter_child_statements(node))
+            stack.extend(list_child_statements(node))
     return aliases
 
 
-def extract_imports(tree: ast.Module, target: Target, *, source: str | bytes | None = None) -> Extraction:
+def extract_imports(tree: ast.Module, target: Target, *, calls: Marks = _EVERYWHERE) -> Extraction:
     """Find the imports of a program.
 
     Args:
         tree: the program.
         target: the Python it will run on.
-        source: its text; if given, expressions are only searched when the text has a word that a call needs.
+        calls: where expressions are searched for calls that import, if no alias hides any.
     """
     extraction = Extraction(tree, find_aliases(tree))
-    _Extractor(extraction, target, with_calls=source is None or has_call_marker(source)).run()
+    _Extractor(extraction, target, _EVERYWHERE if hides_calls(extraction.aliases) else calls).run()
     return extraction
 
 
 class _Extractor:
     """Walks a tree with a stack of its own, so that no depth of nesting ends the walk."""
 
-    def __init__(self, extraction: Extraction, target: Target, *, with_calls: bool) -> None:
+    def __init__(self, extraction: Extraction, target: Target, calls: Marks) -> None:
         self.extraction = extraction
         self.target = target
-        self.with_calls = with_calls
+        self.calls = calls
         self.groups = 0
         self.stack: list[tuple[ast.AST, Context]] = []
 
@@ -184,23 +186,21 @@ class _Extractor:
 
     def visit_other(self, node: ast.AST, context: Context) -> None:
         """Go down into whatever has no rule of its own."""
-        statements = [] if isinstance(node, ast.expr) else list(iter_child_statements(node))
+        statements = list_child_statements(node)
         self.push(statements, context)
-        if self.with_calls:
+        if self.calls:
             seen = {id(statement) for statement in statements}
-            self.search_calls(
-                [child for child in ast.iter_child_nodes(node) if id(child) not in seen], context
-            )
+            self.search_calls([child for child in list_children(node) if id(child) not in seen], context)
 
     def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, context: Context) -> None:
         # A `try` around a definition does not catch what happens when the function is called.
         inside = replace(context, tries=()) if context.tries else context
         self.push(node.body, inside)
-        if self.with_calls:
+        if self.calls:
             self.search_calls([*node.decorator_list, node.args], context)
 
     def visit_test(self, node: ast.If | ast.While, context: Context) -> None:
-        if self.with_calls:
+        if self.calls:
             self.search_calls([node.test], context)
         verdict = judge_test(node.test, self.extraction.aliases, self.target)
         body = orelse = context
@@ -233,7 +233,7 @@ class _Extractor:
         self.push(node.body, replace(context, tries=(*context.tries, group)) if is_guard else context)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, context: Context) -> None:
-        if self.with_calls:
+        if self.calls:
             self.search_calls(list(node.items), context)
         suppresses = any(self.suppresses_import(item.context_expr) for item in node.items)
         inner = replace(context, tries=(*context.tries, self.next_group())) if suppresses else context
@@ -286,7 +286,7 @@ class _Extractor:
 
     def search_calls(self, nodes: list[ast.AST], context: Context) -> None:
         """Look for calls that import, anywhere in expressions."""
-        stack = nodes[::-1]
+        stack = [node for node in nodes[::-1] if self.calls.touch(node)]
         while stack:
             node = stack.pop()
             if isinstance(node, ast.Call):

@@ -35,7 +35,7 @@ from wq_package.analyze.extract import (
     Note,
 )
 from wq_package.analyze.finder import FolderCache, FoundModule
-from wq_package.analyze.implied import find_implied, has_implied_marker
+from wq_package.analyze.implied import find_implied
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
 from wq_package.analyze.metadata import Need, iter_needs, parse_need
@@ -80,16 +80,17 @@ class Gatherer:
     def load(self, path: Path, *, is_only: bool) -> Unit | None:
         """Read and parse a file; of several, one that cannot be read is a problem and not the end."""
         try:
-            return self.open(locate_source(path, read_source(path), as_script=is_only))
+            source = locate_source(path, read_source(path), as_script=is_only)
+            return self.open(source, is_whole=self.options.app is None)
         except AnalysisError as error:
             if is_only:
                 raise
             self.problems.append(Problem(Severity.ERROR, str(error), hint=error.hint))
             return None
 
-    def open(self, source: SourceFile) -> Unit:
+    def open(self, source: SourceFile, *, is_whole: bool = True) -> Unit:
         """Parse a source, and note what it says of itself."""
-        unit = open_unit(source, self.target, is_lenient=self.options.keep_going)
+        unit = open_unit(source, self.target, is_lenient=self.options.keep_going, is_whole=is_whole)
         self.problems += unit.problems
         for call in unit.extraction.paths:
             self.add_search_folder(unit, call)
@@ -139,9 +140,8 @@ class Gatherer:
 
     def suggest(self, unit: Unit, nodes: Sequence[ast.AST]) -> None:
         """Suggest what the code probably needs besides what it imports."""
-        if not has_implied_marker(unit.source.text):
-            return
-        for need in find_implied(nodes, unit.extraction.aliases):
+        marks = unit.implied
+        for need in find_implied(nodes, unit.extraction.aliases, marks) if marks else ():
             installed = tuple(
                 name for name in need.candidates if self.chain.installed.find_distribution(name)
             )

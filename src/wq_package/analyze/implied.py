@@ -10,11 +10,19 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from wq_package.analyze.conditions import find_dotted_name
+from wq_package.analyze.marks import Marks, find_places
 from wq_package.analyze.nodes import list_children
 
-__all__ = ["CALL_RULES", "TEXT_RULES", "ImpliedNeed", "find_implied", "has_implied_marker"]
+__all__ = [
+    "CALL_RULES",
+    "TEXT_RULES",
+    "ImpliedNeed",
+    "find_implied",
+    "find_implied_places",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +123,46 @@ _ENGINES = {
     "numexpr": "numexpr",
     "numba": "numba",
 }
-_LIBRARIES = (*sorted(_CALL_LIBRARIES), "sqlalchemy", "sqlmodel", "fsspec", "databases", "matplotlib", "bs4")
-_WORDS = (*CALL_RULES, "://", "matplotlib.use", "switch_backend", "BeautifulSoup")
+_EVERYWHERE = Marks()
+_TEXT_LIBRARIES = frozenset({"sqlalchemy", "fsspec", "sqlmodel", "databases", *_CALL_LIBRARIES})
+_CALL_WORDS = {
+    start.encode(): tuple(name.encode() for name in CALL_RULES if name.startswith(start))
+    for start in ("read_", "to_", "open_", "ExcelWriter", "HDFStore")
+}
 
 
-def has_implied_marker(source: str | bytes) -> bool:
-    """Whether a source has the words without which `find_implied` finds nothing."""
-    if isinstance(source, bytes):
-        has_library = any(name.encode() in source for name in _LIBRARIES)
-        return (has_library and any(word.encode() in source for word in _WORDS)) or b"entry_points" in source
-    has_library = any(name in source for name in _LIBRARIES)
-    return (has_library and any(word in source for word in _WORDS)) or "entry_points" in source
+@cache
+def _compile_texts() -> re.Pattern[bytes]:
+    """Compile what finds the beginnings of texts that imply anything, as they stand in a source."""
+    return re.compile(
+        f"(?<=[\"'}}])(?:{'|'.join(rule.removeprefix('^') for rule, _ in TEXT_RULES)})".encode()
+    )
 
 
-def find_implied(nodes: Sequence[ast.AST], aliases: Mapping[str, str]) -> list[ImpliedNeed]:
+def find_implied_places(text: bytes) -> list[int]:
+    """Find the places of a source that may imply anything: a quick look at words."""
+    places = [*find_places(text, (b"entry_points",))]
+    if b"matplotlib" in text:
+        places += find_places(text, (b".use(", b"switch_backend"))
+    if b"bs4" in text:
+        places += find_places(text, (b"BeautifulSoup",))
+    if any(name.encode() in text for name in _CALL_LIBRARIES):
+        for start, words in _CALL_WORDS.items():
+            places += (place for place in find_places(text, (start,)) if text.startswith(words, place))
+    if b"://" in text and any(name.encode() in text for name in _TEXT_LIBRARIES):
+        places += (found.start() for found in _compile_texts().finditer(text))
+    return places
+
+
+def find_implied(
+    nodes: Sequence[ast.AST], aliases: Mapping[str, str], marks: Marks = _EVERYWHERE
+) -> list[ImpliedNeed]:
     """Find what a program implies.
 
     Args:
         nodes: the program, or the parts of it that are analysed.
         aliases: what imported names stand for.
+        marks: the lines that are worth a look.
     """
     imported = {name.partition(".")[0] for name in aliases.values()}
     found: dict[tuple[int, tuple[str, ...]], ImpliedNeed] = {}
@@ -144,7 +173,7 @@ def find_implied(nodes: Sequence[ast.AST], aliases: Mapping[str, str]) -> list[I
             needs: Iterable[ImpliedNeed] = _read_text(node, imported) if isinstance(node.value, str) else ()
         else:
             needs = _read_call(node, aliases, imported) if isinstance(node, ast.Call) else ()
-            stack += list_children(node)
+            stack += filter(marks.touch, list_children(node))
         for need in needs:
             found.setdefault((need.line, need.candidates), need)
     return sorted(found.values(), key=lambda need: (need.line, need.column))
@@ -152,13 +181,7 @@ def find_implied(nodes: Sequence[ast.AST], aliases: Mapping[str, str]) -> list[I
 
 def _read_text(node: ast.Constant, imported: set[str]) -> Iterator[ImpliedNeed]:
     text = str(node.value)
-    if "://" not in text or not imported & {
-        "sqlalchemy",
-        "fsspec",
-        "sqlmodel",
-        "databases",
-        *_CALL_LIBRARIES,
-    }:
+    if "://" not in text or not imported & _TEXT_LIBRARIES:
         return
     for pattern, candidates in TEXT_RULES:
         if re.match(pattern, text):

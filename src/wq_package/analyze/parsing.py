@@ -14,8 +14,10 @@ from collections.abc import Callable
 from wq_package.errors import SourceSyntaxError
 from wq_package.spec.python_text import parse_python
 
-__all__ = ["parse_loosely", "parse_source"]
+__all__ = ["MAX_PARSED", "is_valid", "parse_loosely", "parse_source"]
 
+MAX_PARSED = 8 * 1024 * 1024
+"""How much is parsed at once; a syntax tree has two hundred times the size of its source."""
 _DEEP_LIMIT = 400_000
 _DEEP_STACK = 512 * 1024 * 1024
 _FILTERS_LOCK = threading.Lock()
@@ -26,8 +28,13 @@ def parse_source(source: str | bytes, path: str) -> ast.Module:
     """Parse a program; bytes are decoded as Python does (PEP 263, byte order mark).
 
     Raises:
-        SourceSyntaxError: it is not valid Python, or nested too deeply even for a large stack.
+        SourceSyntaxError: it is not valid Python, too large, or nested too deeply even for a large stack.
     """
+    if len(source) - source.count(b"\n" if isinstance(source, bytes) else "\n") > MAX_PARSED:  # type: ignore[arg-type]  # both are bytes, or both are text
+        hint = "move what imports to a file of its own, away from the data; `--keep-going` takes the plain import statements"
+        raise SourceSyntaxError(
+            path, 0, f"more than {MAX_PARSED >> 20} MB would have to be parsed", hint=hint
+        )
     try:
         return _parse(source)
     except SyntaxError as error:
@@ -42,6 +49,19 @@ def _parse(source: str | bytes) -> ast.Module:
     with _FILTERS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the subject's invalid escapes are not this program's warnings
         return parse_python(source)
+
+
+def is_valid(source: bytes) -> bool:
+    """Whether a program is valid Python, at two thirds of the price of its tree."""
+    import symtable
+
+    try:
+        with _FILTERS_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            symtable.symtable(source, "<source>", "exec")  # type: ignore[arg-type]  # bytes will do, whatever the stubs say
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _say(error: SyntaxError) -> str:
