@@ -275,7 +275,11 @@ def test_build__index_out_of_reach__says_which(
         reserved.bind(("127.0.0.1", 0))
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{reserved.getsockname()[1]}/simple")
         with pytest.raises(BackendFailedError, match="could not be reached") as caught:
-            _build(EnvironmentSpec(wheels=(WheelRequirement("six==1.17.0"),)), tmp_path / "env.tar.gz", cache)
+            _build(
+                EnvironmentSpec(wheels=(WheelRequirement("installed-nowhere==1.0"),)),
+                tmp_path / "env.tar.gz",
+                cache,
+            )
 
     assert "UV_INDEX_URL" in str(caught.value.hint)
 
