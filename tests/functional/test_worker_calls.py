@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import signal
 import sys
 import time
@@ -67,6 +68,28 @@ def spawn_daemon(path: str) -> None:
         os._exit(0)
     while not Path(path).exists() or not Path(path).read_text():
         time.sleep(0.005)
+
+
+def draw() -> float:
+    return random.random()  # the module is loaded with the function, before the forks
+
+
+def fork_with_a_thread() -> list[str]:
+    """Fork while another thread runs, and tell which threads the child believes in."""
+    import threading
+
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    out, into = os.pipe()
+    if os.fork() == 0:
+        os.write(into, " ".join(each.name for each in threading.enumerate()).encode())
+        os._exit(0)
+    names = os.read(out, 1000).decode().split()
+    go.set()
+    thread.join()
+    os.wait()
+    return names
 
 
 def join_files() -> tuple[list[str], str]:
@@ -277,6 +300,34 @@ def test_calls__forked__each_in_a_process_of_its_own(tmp_path: Path) -> None:
             numbers = [manager.call(digest, mode="fork") for _ in range(10)]
             pids = [(await manager.answer(number)).value for number in numbers]
             assert len(set(pids)) == 10
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_calls__forked__waiting_child_is_killed__the_next_call_runs_all_the_same(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            host = (await manager.run(os.getppid, mode="fork")).value
+            for _ in range(3):
+                for child in list_children(host):
+                    os.kill(child, signal.SIGKILL)
+                assert (await manager.run(add, 1, 2, mode="fork")).value == 3
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def list_children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_calls__forked__random_numbers_differ_and_forks_of_their_own_are_sound(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            drawn = [(await manager.run(draw, mode="fork")).value for _ in range(5)]
+            assert len(set(drawn)) == 5
+            assert (await manager.run(fork_with_a_thread, mode="fork")).value == ["MainThread"]
             await leave_well(manager, worker)
 
     asyncio.run(run())

@@ -18,6 +18,9 @@ before it. The worker is gone when the socket of calls is closed: so are we.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # it has no stubs
+import _socket
+import _thread
 import contextlib
 import fcntl
 import gc
@@ -25,7 +28,7 @@ import importlib
 import importlib.util
 import json
 import os
-import resource
+import pickle
 import select
 import signal
 import socket
@@ -44,6 +47,8 @@ PACKET_LIMIT = 128 * 1024
 INLINE_LIMIT = 64 * 1024
 KNOWN_LIMIT = 512
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+LOOK_SECONDS = 0.05
+_NO_ARGUMENTS = pickle.dumps(((), {}), 4)
 
 
 def _load_runner() -> types.ModuleType:
@@ -90,6 +95,10 @@ class Host:
                 is_returned, answer = self._call(digest, _find_arguments(extra, packet, start))
         spent, cpu = time.perf_counter_ns() - began, time.process_time_ns() - began_cpu
         return serial, is_returned, answer, spent // 1000, cpu // 1000
+
+    def rehearse(self) -> None:
+        """Run a call of nothing."""
+        self.runner.run_callable(_do_nothing, _NO_ARGUMENTS)
 
     def _call(self, digest: bytes, arguments: Any) -> tuple[bool, bytes]:
         function = self.known.get(digest)
@@ -140,14 +149,70 @@ class Host:
                 answer(run(packet), 0)
 
 
-class Zygote:
-    """Runs each call in a fork of this process."""
+class ForkHooks:
+    """What modules want done when the process forks; in a fork of Python, that is most of what costs.
 
-    def __init__(self, host: Host) -> None:
+    Those of `threading` and `logging` only repair locks that another thread may have held: with one thread they are
+    spared. A child gives all of them to the system again, for forks of its own.
+    """
+
+    def __init__(self) -> None:
+        self._register: Any = os.register_at_fork
+        self._all: list[dict[str, Any]] = []
+        self._others: list[dict[str, Any]] = []
+
+    def collect(self) -> None:
+        """Keep what modules register from now on."""
+        os.register_at_fork = self._keep
+
+    def _keep(self, **hooks: Any) -> None:
+        self._all.append(hooks)
+        if any(getattr(hook, "__module__", None) not in ("threading", "logging") for hook in hooks.values()):
+            self._others.append(hooks)
+
+    def fork(self) -> int:
+        """Fork, as `os.fork` does; 0 in the child."""
+        hooks = self._all if _thread._count() else self._others
+        pid = _fork_with(hooks) if hooks else os.fork()
+        if pid == 0:
+            os.register_at_fork = register = self._register
+            for each in self._all:
+                register(**each)
+        return pid
+
+
+def _fork_with(hooks: list[dict[str, Any]]) -> int:
+    for each in reversed(hooks):
+        if each.get("before"):
+            each["before"]()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        which = "after_in_child" if pid == 0 else "after_in_parent"
+        for each in hooks:
+            if each.get(which):
+                each[which]()
+    return pid
+
+
+class Zygote:
+    """Runs each call in a fork of this process.
+
+    One child is forked ahead of the next call, and waits for it: the call need not wait for the fork. After a fork, every
+    page of memory that either side touches costs a page fault, which is nearly all that a call costs: hence the plain code.
+    """
+
+    def __init__(self, host: Host, hooks: ForkHooks) -> None:
         self.host = host
+        self.hooks = hooks
         self.running: dict[
             int, tuple[int, bytes, float]
         ] = {}  # by process id: serial, function digest, start
+        self.spare = 0
+        self.spare_end: Any = None
+        self.next_look = 0.0
+        self.has_looked = True
         _adopt_orphans()
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
@@ -157,59 +222,112 @@ class Zygote:
 
     def serve(self) -> None:
         """Fork for each call until the worker goes; then end what still runs."""
+        calls, woken = self.host.calls.fileno(), self.woken
         poller = select.poll()
-        poller.register(self.host.calls.fileno(), select.POLLIN)
-        poller.register(self.woken, select.POLLIN)
+        poller.register(calls, select.POLLIN)
+        poller.register(woken, select.POLLIN)
+        poll, is_open = poller.poll, True
         try:
-            while self._turn(dict(poller.poll())):
-                pass
+            while is_open:
+                ready = poll(None if self.has_looked else LOOK_SECONDS * 1000)
+                if not ready:
+                    self._kill_daemons()
+                for number, _ in ready:
+                    if number == woken:
+                        os.read(woken, 4096)
+                        self._reap()
+                    else:
+                        is_open = self._take_packet()
         finally:
+            self._drop_spare()
             for pid in list(self.running):
                 _kill_group(pid)
 
-    def _turn(self, ready: dict[int, int]) -> bool:
-        if self.woken in ready:
-            os.read(self.woken, 4096)
-            self._reap()
-        if self.host.calls.fileno() not in ready:
-            return True
+    def _take_packet(self) -> bool:
         packet = self.host.calls.recv(PACKET_LIMIT)
-        if packet and packet[0] == KIND_CALL:
-            self._fork(packet)
-        elif packet:
+        if not packet:
+            return False
+        if packet[0] == KIND_CALL:
+            self._start(packet)
+        else:
             self._kill(CALL.unpack_from(packet)[1])
-        return bool(packet)
+        return True
 
-    def _fork(self, packet: bytes) -> None:
+    def _start(self, packet: bytes) -> None:
         _, serial, digest, _ = CALL.unpack_from(packet)
         began = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
-            pid = os.fork()
+            pid = self._give(packet)
         except OSError as error:
             self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0), 0)
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0))
             return
-        if pid == 0:
-            self._run_child(packet)
-        with contextlib.suppress(OSError):  # the child does the same; whoever is first
-            os.setpgid(pid, pid)
         self.running[pid] = (serial, digest, began)
+        try:
+            self._fork_spare()
+        except OSError:  # then the next call forks for itself
+            return
 
-    def _run_child(self, packet: bytes) -> None:
+    def _give(self, packet: bytes) -> int:
+        """Give a call to the child that waits, or to a new one; return its process id."""
+        if self.spare:
+            try:
+                return self._send(packet)
+            except OSError:  # it was killed while it waited
+                self.spare = 0
+        self._fork_spare()
+        return self._send(packet)
+
+    def _send(self, packet: bytes) -> int:
+        self.spare_end.send(packet)
+        self.spare_end.close()
+        pid, self.spare = self.spare, 0
+        return pid
+
+    def _fork_spare(self) -> None:
+        # The one of `socket` wraps its ends in Python.
+        self.spare_end, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            pid = self.hooks.fork()
+        except OSError:
+            self.spare_end.close()
+            theirs.close()
+            raise
+        if pid == 0:
+            self._run_child(theirs)
+        theirs.close()
+        self.spare = pid
+        try:
+            os.setpgid(pid, pid)  # the child does the same; whoever is first
+        except OSError:
+            return
+
+    def _run_child(self, end: Any) -> None:
         status = 1
         try:
-            with contextlib.suppress(OSError):
-                os.setpgid(0, 0)
+            os.setpgid(0, 0)
             _die_with_parent()
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self.host.calls.close()
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+            self.spare_end.close()
+            os.close(self.host.calls.fileno())
             os.close(self.woken)
-            _redirect_output(f"{self.host.spool}/output.{os.getpid()}")
-            self.host.answer(self.host.run(packet), _measure_memory())
+            _redirect_output(self.host.spool)
+            self.host.rehearse()
+            packet = end.recv(PACKET_LIMIT)
+            end.close()
+            if packet:
+                self.host.answer(self.host.run(packet), 0)
             status = 0
         finally:
             os._exit(status)
+
+    def _drop_spare(self) -> None:
+        """End the child that waits; it is reaped like any other."""
+        if self.spare:
+            self.spare_end.close()
+            _kill_group(self.spare)
+            self.spare = 0
 
     def _kill(self, serial: int) -> None:
         for pid, (running, _, _) in self.running.items():
@@ -223,10 +341,12 @@ class Zygote:
             except ChildProcessError:
                 return
             if found is None:
-                self._kill_daemons()
-                return
+                break
             _kill_group(found.si_pid)  # what the call left behind; the id is still ours until we wait for it
             pid, status, used = os.wait4(found.si_pid, 0)
+            if pid == self.spare:
+                self.spare = 0
+                self.spare_end.close()
             serial, digest, _ = self.running.pop(pid, (0, b"", 0.0))
             if not serial:
                 continue
@@ -234,11 +354,18 @@ class Zygote:
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, status, cpu, used.ru_maxrss))
             if status == 0 and digest not in self.host.known:
                 self._learn(digest)
+                self._drop_spare()  # it has not learnt it
+        self.has_looked = False
+        if time.monotonic() >= self.next_look:
+            self._kill_daemons()
 
     def _kill_daemons(self) -> None:
+        """Kill what calls have left behind elsewhere; not after every call, for looking takes its time."""
+        self.has_looked = True
+        self.next_look = time.monotonic() + LOOK_SECONDS
         oldest = min((began for _, _, began in self.running.values()), default=float("inf"))
         for pid in _list_children():
-            if pid not in self.running and _find_birth(pid) < oldest:
+            if pid != self.spare and pid not in self.running and _find_birth(pid) < oldest:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -248,6 +375,7 @@ class Zygote:
             self.host.load(digest)
         except BaseException:  # noqa: BLE001 - then each child loads it, and tells why it cannot
             self.host.known.pop(digest, None)
+        gc.freeze()  # what a function brought, too, children need not copy
 
 
 @contextlib.contextmanager
@@ -288,10 +416,15 @@ def _find_arguments(extra: dict[str, Any], packet: bytes, start: int) -> Any:
         return file.read()
 
 
-def _redirect_output(place: str) -> None:
+def _redirect_output(folder: str) -> None:
     """Send file descriptors 1 and 2 to a fresh file without a name."""
-    output = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    os.unlink(place)
+    flags = os.O_RDWR | os.O_APPEND
+    try:
+        output = os.open(folder, flags | os.O_TMPFILE, 0o600)
+    except OSError:  # not every file system can
+        place = f"{folder}/output.{os.getpid()}"
+        output = os.open(place, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        os.unlink(place)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -303,7 +436,7 @@ def _flush_output() -> int:
             stream.flush()
         except Exception:  # noqa: BLE001 - a call may have closed or replaced it
             _restore_streams()
-    return os.fstat(1).st_size
+    return os.lseek(1, 0, os.SEEK_END)
 
 
 def _restore_streams() -> None:
@@ -317,13 +450,15 @@ def _take_output(size: int) -> bytes:
     return output
 
 
-def _measure_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _do_nothing() -> None:
+    pass
 
 
 def _kill_group(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
+    try:
+        os.killpg(pid, 9)
+    except OSError:
+        return
 
 
 def _list_children() -> list[int]:
@@ -355,7 +490,7 @@ def _adopt_orphans() -> None:
 
 def _die_with_parent() -> None:
     if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc.prctl(PR_SET_PDEATHSIG, 9)
 
 
 def _load_libc() -> Any:
@@ -384,8 +519,11 @@ def main(arguments: list[str]) -> None:
     calls, answers = _open_socket(3), _open_socket(4)
     _libc = _load_libc()
     _die_with_parent()
-    _redirect_output(spool + "/output")
+    _redirect_output(spool)
     _restore_streams()
+    hooks = ForkHooks()
+    if mode == "fork":
+        hooks.collect()
     host = Host(calls, answers, spool, functions)
     host.runner.make_clean_main()
     sys.argv = [""]
@@ -397,7 +535,7 @@ def main(arguments: list[str]) -> None:
     answers.send(struct.pack("<B", KIND_READY) + json.dumps({"error": error}).encode())
     if mode == "fork":
         gc.freeze()
-        Zygote(host).serve()
+        Zygote(host, hooks).serve()
     else:
         host.serve_in_place()
 
