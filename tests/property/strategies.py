@@ -104,11 +104,17 @@ TO_MANAGER_11: st.SearchStrategy[m.ToManager] = st.one_of(
     st.builds(m.CacheUpdate, CACHE_NAMES, COUNTS, INTEGERS), st.builds(m.CacheInvalid, CACHE_NAMES, TEXTS)
 )
 
+PORTS = st.integers(1, 65535)
+
 TO_MANAGER_DIALECT: st.SearchStrategy[m.ToManager] = st.one_of(
     st.builds(m.LayersWanted, DIGESTS, _tuples(DIGESTS)),
     st.builds(m.EnvironmentReady, DIGESTS),
     st.builds(m.EnvironmentFailed, DIGESTS, TEXTS),
     st.builds(m.Recalled, _tuples(INTEGERS)),
+    st.builds(m.PeerAddress, PORTS, TEXTS, TEXTS),
+    st.builds(m.LayerStored, DIGESTS, st.booleans()),
+    st.builds(m.FetchFailed, DIGESTS, TEXTS, st.booleans()),
+    st.builds(m.LayerRequest, DIGESTS),
     CALL_RESULTS,
 )
 
@@ -138,6 +144,8 @@ TO_WORKER_DIALECT: st.SearchStrategy[m.ToWorker] = st.one_of(
         m.EnvironmentOffer, DIGESTS, _tuples(st.builds(m.LayerName, DIGESTS, COUNTS)), _tuples(TEXTS), TEXTS
     ),
     st.builds(m.Layer, DIGESTS, SIZES),
+    st.just(m.ServePeers()),
+    st.builds(m.FetchLayer, DIGESTS, TEXTS, PORTS, TEXTS, TEXTS),
     st.builds(m.FunctionDefinition, DIGESTS, SIZES),
     CALLS,
     st.builds(m.Recall, _tuples(INTEGERS)),

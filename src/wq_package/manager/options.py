@@ -32,6 +32,8 @@ class ManagerOptions:
         categories: limits and labels of single categories, by name.
         default_category: limits and labels of all others, each with statistics of its own.
         look_ahead: how many times a worker's resources may be promised to short tasks that wait at the worker.
+        peers: whether workers of ours fetch layers of environments from each other; `None` means beyond loopback, with a
+            password.
         on_result: called in the manager's loop with each result, in place of `Manager.wait`.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
         keepalive_timeout: seconds that it may take to answer.
@@ -58,6 +60,7 @@ class ManagerOptions:
     fast_abort_multiplier: float | None = None
     fast_abort_categories: Mapping[str, float | None] = field(default_factory=dict)
     min_transfer_timeout: float = 60.0
+    peers: bool | None = None
 
     def __post_init__(self) -> None:
         if self.password == b"":
@@ -67,7 +70,11 @@ class ManagerOptions:
                 f"a manager without a password must not listen on `{self.host}`, where others can reach it",
                 hint="leave `password` out to have one made, listen on 127.0.0.1, or give `is_open=True`",
             )
-
+        if self.peers and self.password is None:
+            raise QueueError(
+                "workers that prove no password cannot be trusted with each other's layers",
+                hint="leave `password` out to have one made, or leave `peers` out",
+            )
         for multiplier in (self.fast_abort_multiplier, *self.fast_abort_categories.values()):
             if multiplier is not None and multiplier < 1:
                 raise QueueError(
@@ -79,6 +86,11 @@ class ManagerOptions:
     def speaks_tls(self) -> bool:
         """Whether TLS is spoken."""
         return not self.is_loopback if self.tls is None else self.tls is not False
+
+    @property
+    def uses_peers(self) -> bool:
+        """Whether workers are told to fetch layers from each other."""
+        return (not self.is_loopback and self.password is not None) if self.peers is None else self.peers
 
     @property
     def is_loopback(self) -> bool:

@@ -432,6 +432,7 @@ def _make_state_options(options: ManagerOptions) -> StateOptions:
         keepalive_timeout=options.keepalive_timeout,
         fast_abort_multiplier=options.fast_abort_multiplier,
         fast_abort_categories=options.fast_abort_categories,
+        peers=options.uses_peers,
         launcher=render_launcher().encode(),
         run_call=scripts.joinpath("run_call.py").read_bytes(),
     )

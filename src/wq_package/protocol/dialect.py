@@ -111,6 +111,12 @@ def _digest(value: Any) -> Any:
     return value
 
 
+def _port(value: Any) -> Any:
+    if type(value) is not int or not 0 < value < 65536:
+        raise _BadFieldError
+    return value
+
+
 def _digest_or_empty(value: Any) -> Any:
     return value if value == "" and type(value) is str else _digest(value)
 
@@ -134,6 +140,12 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
     ),
     b"recall": (m.Recall, (_integers,)),
     b"recalled": (m.Recalled, (_integers,)),
+    b"serve": (m.ServePeers, ()),
+    b"fetch": (m.FetchLayer, (_digest, _text, _port, _text, _text)),
+    b"serving": (m.PeerAddress, (_port, _text, _text)),
+    b"stored": (m.LayerStored, (_digest, _flag)),
+    b"unfetched": (m.FetchFailed, (_digest, _text, _flag)),
+    b"request": (m.LayerRequest, (_digest,)),
     b"wanted": (m.LayersWanted, (_digest, _many(_digest))),
     b"ready": (m.EnvironmentReady, (_digest,)),
     b"failed": (m.EnvironmentFailed, (_digest, _text)),
@@ -149,7 +161,17 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
 
 KINDS = {word: kind for word, (kind, _) in _KINDS.items()}
 TO_MANAGER: frozenset[type] = frozenset(
-    {m.LayersWanted, m.EnvironmentReady, m.EnvironmentFailed, m.CallResult, m.Recalled}
+    {
+        m.LayersWanted,
+        m.EnvironmentReady,
+        m.EnvironmentFailed,
+        m.PeerAddress,
+        m.LayerStored,
+        m.FetchFailed,
+        m.LayerRequest,
+        m.CallResult,
+        m.Recalled,
+    }
 )
 TO_WORKER: frozenset[type] = frozenset(KINDS.values()) - TO_MANAGER
 

@@ -425,6 +425,27 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class ServePeers:
+    """Keep the layers that arrive as they are, and serve them to this manager's other workers; answered by `PeerAddress`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLayer:
+    """Get a layer from another worker; answered by `LayerStored` or `FetchFailed`.
+
+    Attributes:
+        secret: the password of that worker's server.
+        fingerprint: hex sha256 of its certificate; empty if it speaks no TLS.
+    """
+
+    digest: str
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionDefinition:
     """A pickled callable, once per worker; `size` bytes follow."""
 
@@ -473,6 +494,44 @@ class LayersWanted:
 
     environment: str
     digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where this worker serves layers to others, on the host that it connects from.
+
+    Attributes:
+        secret: whoever is to fetch layers must know it.
+        fingerprint: hex sha256 of the server's certificate; empty if it speaks no TLS.
+    """
+
+    port: int
+    secret: str = field(repr=False)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStored:
+    """A layer is in this worker's store; `is_served` says whether others can fetch it from here."""
+
+    digest: str
+    is_served: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFailed:
+    """A layer could not be had from another worker; `is_damaged` says that it gave something else."""
+
+    digest: str
+    message: str
+    is_damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRequest:
+    """Between two workers: the one that connects asks for a layer, and gets `Layer` or the end of the connection."""
+
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,14 +603,14 @@ class Recalled:
 ToManager = (
     Workqueue | Info | Feature | Resource | Alive | AvailableResults | Result | Update | Dir | File | Missing | Name
     | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady
-    | EnvironmentFailed | CallResult | Recalled
+    | EnvironmentFailed | PeerAddress | LayerStored | FetchFailed | LayerRequest | CallResult | Recalled
 )  # fmt: skip
 """Every message that a worker (or a status tool) may send."""
 
 ToWorker = (
     Put | Dir | Symlink | TaskDescription | Kill | Unlink | Get | SendResults | Check | Release | Exit | ProjectName
     | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer
-    | FunctionDefinition | CallTask | Recall
+    | ServePeers | FetchLayer | FunctionDefinition | CallTask | Recall
 )  # fmt: skip
 """Every message that a manager may send."""
 

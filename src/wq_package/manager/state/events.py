@@ -147,9 +147,10 @@ class OfferFailed:
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded:
-    """Layers that `SendLayers` asked for have left."""
+    """Layers that `SendLayers` asked for have left; `digest` is the last of them."""
 
     worker: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

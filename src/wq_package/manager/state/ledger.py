@@ -19,6 +19,7 @@ from wq_package.manager.state.records import (
     WorkerRecord,
 )
 from wq_package.manager.state.statistics import Counters
+from wq_package.manager.state.transfers import TransferBook
 from wq_package.protocol import messages as m
 from wq_package.task import ResultCode, TaskResult
 
@@ -32,6 +33,7 @@ class Ledger:
         self.options = options
         self.categories = Categories(options)
         self.placement = Placement(options, self.categories)
+        self.transfers = TransferBook()
         self.workers: dict[int, WorkerRecord] = {}
         self.tasks: dict[int, TaskRecord] = {}
         self.counters = Counters()
@@ -133,6 +135,7 @@ class Ledger:
         """Forget a worker; its tasks go back to the front of the queue, in their old order."""
         del self.workers[worker.number]
         self.placement.remove_worker(worker)
+        self.transfers.remove_peer(worker.number)
         self.counters.lost += worker.is_ready
         for environment in worker.environments.values():
             environment.told.pop(worker.number, None)

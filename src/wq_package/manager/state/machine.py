@@ -57,7 +57,7 @@ class ManagerState:
             e.OutputFetched: self._answers.on_output_fetched,
             e.WorkerConnected: self._workers.on_connected,
             e.WorkerGone: self._workers.on_gone,
-            e.TransferEnded: self._workers.on_transfer_ended,
+            e.TransferEnded: self._environments.on_transfer_ended,
             e.OfferFailed: self._environments.on_offer_failed,
             e.Received: self._on_received,
             e.Tick: self._on_tick,
@@ -78,6 +78,9 @@ class ManagerState:
             m.LayersWanted: self._environments.receive_layers_wanted,
             m.EnvironmentReady: self._environments.receive_ready,
             m.EnvironmentFailed: self._environments.receive_failed,
+            m.PeerAddress: self._environments.receive_peer_address,
+            m.LayerStored: self._environments.receive_layer_stored,
+            m.FetchFailed: self._environments.receive_fetch_failed,
         }
 
     # -- what is known --------------------------------------------------------------------------------------------------
@@ -162,6 +165,7 @@ class ManagerState:
                 self._slowness.check_worker(worker)
         for lane in self._ledger.placement.iter_waiting():
             self._check_lane(lane)
+        self._environments.check_transfers()
         self._ledger.placement.reconsider()
         self._tries_all_lanes = True
         return self.handle()

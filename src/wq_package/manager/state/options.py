@@ -26,6 +26,7 @@ class StateOptions:
             another worker; `None` for ever.
         fast_abort_categories: the same for single categories, `None` included.
         greeting_timeout: seconds that a new connection has to say what it is.
+        peers: whether workers are told to fetch layers from each other.
         launcher: the script that runs a command inside an environment archive on a real Work Queue worker.
         run_call: the script that runs one call from files there.
     """
@@ -41,5 +42,6 @@ class StateOptions:
     greeting_timeout: float = 30.0
     fast_abort_multiplier: float | None = None
     fast_abort_categories: Mapping[str, float | None] = field(default_factory=dict)
+    peers: bool = False
     launcher: bytes = field(default=b"", repr=False)
     run_call: bytes = field(default=b"", repr=False)

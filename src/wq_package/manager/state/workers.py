@@ -35,12 +35,6 @@ class WorkerDesk:
         if worker is not None:
             self._ledger.lose(worker, event.reason)
 
-    def on_transfer_ended(self, event: e.TransferEnded) -> None:
-        """Count a transfer as over."""
-        worker = self._ledger.workers.get(event.worker)
-        if worker is not None:
-            self._ledger.end_transfer(worker)
-
     def receive_greeting(self, worker: WorkerRecord, message: m.Workqueue, _event: e.Received) -> None:
         """Remember what a peer is, or turn it away."""
         try:
@@ -95,6 +89,8 @@ class WorkerDesk:
         self._ledger.counters.joined += 1
         if worker.is_dialect:
             self._ledger.actions.append(Send(worker.number, m.Hello(1, self._ledger.options.session)))
+            if self._ledger.options.peers:
+                self._ledger.actions.append(Send(worker.number, m.ServePeers()))
         self._ledger.placement.add_worker(worker)
 
     def receive_cache_invalid(
