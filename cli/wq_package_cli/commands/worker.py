@@ -36,6 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="the manager's password; none is offered without",
     )
     _add_places(parser)
+    _add_peers(parser)
     _add_resources(parser)
     _add_times(parser)
 
@@ -51,6 +52,17 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         "--user-namespace",
         action="store_true",
         help="protect environments from tasks also where this worker is not root; `sudo` does not work in tasks then",
+    )
+
+
+def _add_peers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-peers",
+        action="store_true",
+        help="exchange no layers with other workers, whatever the manager says",
+    )
+    parser.add_argument(
+        "--peer-port", type=_parse_port, default=0, metavar="PORT", help="listen there for other workers"
     )
 
 
@@ -121,6 +133,8 @@ def _read_options(args: argparse.Namespace) -> WorkerOptions:
         store=args.store,
         workdir=args.workdir,
         user_namespace=args.user_namespace,
+        peers=not args.no_peers,
+        peer_port=args.peer_port,
         cores=args.cores,
         memory_mb=args.memory,
         disk_mb=args.disk,
@@ -143,6 +157,12 @@ def _read_password(path: Path) -> bytes:
     if not password:
         raise QueueError(f"the password file `{path}` is empty", hint="the manager's owner has the right one")
     return password
+
+
+def _parse_port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"`{text}` is no port: a number from 1 to 65535")
+    return int(text)
 
 
 def _parse_amount(text: str) -> int | None:

@@ -160,6 +160,16 @@ class Link:
         return self._wire.peer_address
 
     @property
+    def local_host(self) -> str:
+        """The address of this machine that the peer is connected to."""
+        return str(self._wire.transport.get_extra_info("sockname")[0])
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self._wire.transport.get_extra_info("ssl_object") is not None
+
+    @property
     def buffered(self) -> int:
         """How many bytes wait to be taken by the peer's machine."""
         return self._wire.connection.outgoing_size + self._wire.transport.get_write_buffer_size()

@@ -16,26 +16,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from wq_package.archive.index_text import TextError, parse_index
 from wq_package.archive.launcher import make_environment_variables
 from wq_package.archive.layer import ArchiveIndex
 from wq_package.archive.platform import check_platform
-from wq_package.errors import CorruptArchiveError, WQPackageError
+from wq_package.errors import CorruptArchiveError, UnsafeMemberError, WQPackageError
 from wq_package.protocol import messages as wire
 from wq_package.worker.functions import Interpreter
 
 if TYPE_CHECKING:
+    from wq_package.worker.peers import PeerRoom
     from wq_package.worker.store import Store
     from wq_package.worker.store.claims import Claims
     from wq_package.worker.store.locks import Lease
 
-__all__ = ["EnvironmentRoom", "Lacking", "LayerFeed", "render_failure"]
+__all__ = ["EnvironmentRoom", "Lacking", "LayerEnd", "LayerFeed", "render_failure"]
 
 _log = logging.getLogger(__name__)
 _ROOM_BYTES = 8 * 2**20
-_THREADS = 4
+_THREADS = 2
+_LAYERS_AT_ONCE = 6
+"""More than arrive at once: a layer that nobody reads would hold up the manager's messages behind it."""
 _T = TypeVar("_T")
 
 
@@ -137,6 +140,21 @@ class Lacking:
     awaited: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LayerEnd:
+    """What became of a layer that was to be stored.
+
+    Attributes:
+        error: why it is not there, or an empty text.
+        is_damaged: its bytes were not what they should be, or they ended early.
+        is_served: other workers can have it from here.
+    """
+
+    error: str = ""
+    is_damaged: bool = False
+    is_served: bool = False
+
+
 class EnvironmentRoom:
     """Brings environments from the wire to their prefixes.
 
@@ -148,9 +166,11 @@ class EnvironmentRoom:
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="claims")  # never waits for a network
+        self._storing = ThreadPoolExecutor(_LAYERS_AT_ONCE, thread_name_prefix="storing")
         self._claims = store.open_claims()
         self._leases: dict[str, Lease] = {}
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
+        self._stored_sizes: dict[str, int] = {}
 
     async def find_missing(self, offer: wire.EnvironmentOffer) -> Lacking:
         """Name the layers of an offer that the store lacks; those that it has are kept from now on.
@@ -165,6 +185,7 @@ class EnvironmentRoom:
         index = _parse_index(offer)
         check_platform(index)  # before anything travels
         self._sizes.update({layer.digest: layer.size for layer in index.layers})
+        self._stored_sizes.update({layer.digest: layer.stored_size for layer in index.layers})
         self._hold(offer.digest, index.digests)
         missing = self._store.find_missing_layers(index.digests)
         return self._claim(missing, claims)
@@ -213,27 +234,31 @@ class EnvironmentRoom:
         if environment not in self._leases:
             self._leases[environment] = self._store.lease(environment, layers)
 
-    def receive_layer(self, layer: wire.Layer, on_end: Callable[[str], None]) -> LayerFeed:
-        """Begin to store a layer; `on_end` is called with what went wrong, or with an empty text."""
-        loop, claims = asyncio.get_running_loop(), self._claims
-        feed = LayerFeed(loop, partial(claims.note_progress, layer.digest))
+    def find_stored_size(self, digest: str) -> int | None:
+        """Find how many bytes of a layer travel, if it was ever offered."""
+        return self._stored_sizes.get(digest)
+
+    def receive_layer(
+        self, layer: wire.Layer, on_end: Callable[[LayerEnd], None], peers: PeerRoom | None = None
+    ) -> LayerFeed:
+        """Begin to store a layer; its claim stays until it is released.
+
+        Args:
+            layer: what arrives.
+            on_end: called when it is there, or will not be.
+            peers: where a copy is kept to pass it on.
+        """
+        loop = asyncio.get_running_loop()
+        feed = LayerFeed(loop, partial(self._claims.note_progress, layer.digest))
         size = self._sizes.get(layer.digest, 0)  # the wire tells the compressed one only
 
         def store() -> None:
-            error = ""
-            try:
-                self._store.add_layer(layer.digest, size, io.BufferedReader(feed, 1 << 18))
-            except (WQPackageError, OSError) as failure:
-                error = f"layer {layer.digest[:12]} could not be stored: {render_failure(failure)}"
+            end = _store(self._store, layer, size, feed, peers)
+            if end.error:
                 feed.abort()
-            loop.call_soon_threadsafe(end, error)
+            loop.call_soon_threadsafe(on_end, end)
 
-        def end(error: str) -> None:
-            # In the loop: whoever claims it next comes after what the state makes of this.
-            claims.give_back(layer.digest)
-            on_end(error)
-
-        self._threads.submit(store)
+        self._storing.submit(store)
         return feed
 
     async def compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
@@ -256,10 +281,53 @@ class EnvironmentRoom:
     def close(self) -> None:
         """Let every environment go."""
         self._claims.close()
-        for threads in (self._threads, self._quick):
+        for threads in (self._storing, self._threads, self._quick):
             threads.shutdown(wait=True, cancel_futures=True)
         for lease in self._leases.values():
             lease.close()
+
+
+def _store(store: Store, layer: wire.Layer, size: int, feed: LayerFeed, peers: PeerRoom | None) -> LayerEnd:
+    digest = layer.digest
+    copy = None if peers is None else peers.open_copy(digest, layer.size)
+    try:
+        source = feed if copy is None else _CopyingReader(feed, copy)
+        is_verified = store.add_layer(digest, size, io.BufferedReader(source, 1 << 18))
+    except (WQPackageError, OSError) as failure:
+        if copy is not None and peers is not None:
+            peers.drop_copy(digest)
+        is_damaged = isinstance(failure, CorruptArchiveError | UnsafeMemberError)
+        error = f"layer {digest[:12]} could not be stored: {render_failure(failure)}"
+        return LayerEnd(error, is_damaged=is_damaged)
+    finally:
+        if copy is not None:
+            copy.close()
+    is_whole = copy is not None and is_verified and os.path.getsize(copy.name) == layer.size
+    return LayerEnd(is_served=peers is not None and is_whole and peers.keep_copy(digest))
+
+
+class _CopyingReader(io.RawIOBase):
+    """Gives what it reads, and writes it to a file as well, as long as that works."""
+
+    def __init__(self, source: LayerFeed, copy: BinaryIO) -> None:
+        super().__init__()
+        self._source = source
+        self._copy: BinaryIO | None = copy
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
+        """Read, and copy."""
+        count = self._source.readinto(buffer)
+        view = memoryview(buffer)[:count]
+        try:
+            while len(view) and self._copy is not None:
+                view = view[self._copy.write(view) :]
+        except OSError:  # the disk is full: it is only not passed on
+            self._copy = None
+        return count
 
 
 def _parse_index(offer: wire.EnvironmentOffer) -> ArchiveIndex:

@@ -33,6 +33,8 @@ class WorkerOptions:
         user_namespace: protect environments from tasks by a user namespace where this worker is not root; programs
             that change the user (`sudo`) do not work in tasks then.
         is_enforcing: hold every task to the memory, disk and cores that it declares, whatever its manager asks for.
+        peers: exchange layers with other workers when an authenticated manager says so.
+        peer_port: where to listen for them; 0 for any port that is free.
         interpreter_idle: seconds after which a warm interpreter without calls is ended.
     """
 
@@ -56,6 +58,8 @@ class WorkerOptions:
     tls_fingerprint: str = ""
     user_namespace: bool = False
     is_enforcing: bool = False
+    peers: bool = True
+    peer_port: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.project) == bool(self.host):

@@ -23,7 +23,6 @@ from wq_package.errors import (
     AuthenticationError,
     QueueError,
     RemoteProtocolError,
-    WQPackageError,
 )
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
@@ -32,7 +31,6 @@ from wq_package.worker import actions as act
 from wq_package.worker import events as ev
 from wq_package.worker.bodies import BodyReceiver
 from wq_package.worker.cache import EntryReceiver, remove_tree
-from wq_package.worker.environments import LayerFeed, render_failure
 from wq_package.worker.fetch import fetch
 from wq_package.worker.functions import (
     HostCall,
@@ -42,6 +40,7 @@ from wq_package.worker.functions import (
 from wq_package.worker.greeting import render_greeting
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.sandbox import Collected, collect_outputs
+from wq_package.worker.staging import Staging
 from wq_package.worker.state import WorkerState
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ _log = logging.getLogger(__name__)
 _INLINE_OUTPUT = 64 * 1024
 _TICK_SECONDS = 1.0
 _DRAIN_QUIET_SECONDS = 2.0
-_LOOK_SECONDS = 0.1
 _PROTOCOL = 9
 _PARTING_SECONDS = 5.0
 
@@ -70,12 +68,10 @@ class Session:
         self._receiver = EntryReceiver(worker.entries)
         self._body = BodyReceiver(self._bodies)
         self._header: wire.Message | None = None
-        self._feed: LayerFeed | None = None
-        self._feeds: set[LayerFeed] = set()
+        self._staging = Staging(worker, link, self._outbox, self.handle)
         self._calls: dict[int, act.StartCall] = {}
         self._keys: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._offered: dict[str, float] = {}
         self._source: wire.Url | wire.Thirdget | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
@@ -99,8 +95,7 @@ class Session:
                     self._receive(event)
                     if self._source is not None:
                         await self._fetch(self._source)
-                if self._feed is not None:
-                    await self._feed.wait_for_room()
+                await self._staging.wait_for_room()
         except RemoteProtocolError as error:
             _log.warning("the manager broke the protocol: %s", error)
         except QueueError as error:
@@ -179,9 +174,9 @@ class Session:
             case wire.FunctionDefinition():
                 self._header = event
                 self._body.begin(event.size)
-            case wire.Layer():
+            case wire.Layer() | wire.ServePeers() | wire.FetchLayer():
                 self._header = event
-                self._begin_layer(event)
+                self._staging.receive(event)
             case wire.ConnectionClosed():
                 _log.info("the manager closed the connection")
                 self._link.close()
@@ -194,8 +189,8 @@ class Session:
                 raise RemoteProtocolError(f"`{type(event).__name__}` is not understood by this worker")
 
     def _take_piece(self, piece: bytes) -> None:
-        if self._feed is not None:
-            self._feed.feed(piece)
+        if self._staging.is_receiving:
+            self._staging.take_piece(piece)
         elif self._receiver.is_writing:
             self._receiver.write(piece)
         else:
@@ -213,9 +208,7 @@ class Session:
             case wire.FunctionDefinition():
                 self._keep_function(header)
             case wire.Layer():
-                if self._feed is not None:
-                    self._feed.complete()
-                self._feed = None
+                self._staging.end_layer()
             case _:
                 raise RemoteProtocolError("a body without a header")
 
@@ -239,17 +232,6 @@ class Session:
         elif not target.exists():
             target.write_bytes(body)
         self.handle(ev.FunctionStored(digest))
-
-    def _begin_layer(self, layer: wire.Layer) -> None:
-        def end(error: str) -> None:
-            self._feeds.discard(feed)
-            self._end_layer(layer.digest, error)
-
-        self._feed = feed = self._worker.environments.receive_layer(layer, end)
-        self._feeds.add(feed)
-
-    def _end_layer(self, digest: str, error: str) -> None:
-        self.handle(ev.LayerBroken(digest, error) if error else ev.LayerStored(digest))
 
     # -- deciding and doing --------------------------------------------------------------------------------------------
 
@@ -307,18 +289,7 @@ class Session:
                 path = None if action.key is None else worker.entries.locate(action.key)
                 self._outbox.send_entry(action.name, path, is_recursive=action.is_recursive)
             case _:
-                self._stage(action)
-
-    def _stage(self, action: act.Action) -> None:
-        match action:
-            case act.ExamineEnvironment():
-                self._spawn(self._examine(action.offer))
-            case act.ReleaseLayer():
-                self._worker.environments.release_layer(action.digest)
-            case act.ComposeEnvironment():
-                self._spawn(self._compose(action.offer))
-            case _:
-                raise AssertionError(action)
+                self._staging.carry_out(action)
 
     def _send_results(self, action: act.SendResults) -> None:
         for ended in action.ended:
@@ -430,47 +401,6 @@ class Session:
         self._keys.update(key for _, key in found.stored)
         self.handle(ev.add_outputs(event, found.stored, found.missing))
 
-    # -- environments --------------------------------------------------------------------------------------------------
-
-    async def _examine(self, offer: wire.EnvironmentOffer) -> None:
-        self._offered[offer.digest] = time.monotonic()
-        try:
-            lacking = await self._worker.environments.find_missing(offer)
-            self.handle(ev.EnvironmentExamined(offer.digest, lacking.mine, lacking.awaited))
-            await self._await_layers(lacking.awaited)
-        except (WQPackageError, OSError) as error:
-            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
-
-    async def _await_layers(self, awaited: tuple[str, ...]) -> None:
-        """Wait for what other workers fetch into the store, and fetch ourselves what they give up."""
-        while awaited:
-            await asyncio.sleep(_LOOK_SECONDS)
-            lacking = await self._worker.environments.look_again(awaited)
-            for digest in awaited:
-                if digest in lacking.mine:
-                    self.handle(ev.LayerClaimed(digest))
-                elif digest not in lacking.awaited:
-                    self.handle(ev.LayerStored(digest))
-            awaited = lacking.awaited
-
-    async def _compose(self, offer: wire.EnvironmentOffer) -> None:
-        name, began = offer.digest[:12], time.monotonic()
-        offered = self._offered.pop(offer.digest, began)
-        try:
-            interpreter = await self._worker.environments.compose(offer)
-        except (WQPackageError, OSError) as error:
-            self.handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
-            return
-        composed = time.monotonic()
-        self._worker.calls.register(offer.digest, interpreter)
-        error_text = await self._worker.calls.warm(offer.digest)
-        times = (began - offered, composed - began, time.monotonic() - composed)
-        if error_text:
-            self.handle(ev.EnvironmentBroken(offer.digest, error_text))
-        else:
-            _log.info("environment %s: layers %.2f s, composed %.2f s, imports %.2f s", name, *times)
-            self.handle(ev.EnvironmentComposed(offer.digest))
-
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _plan_deadline(self) -> None:
@@ -530,9 +460,6 @@ class Session:
             async with asyncio.timeout(_PARTING_SECONDS):
                 await self._link.aclose()  # the last word goes out
         self._link.abort()
-        for feed in self._feeds:
-            feed.abort()
-        self._worker.release_layers()
         self._receiver.abort()
         self._body.abort()
         for serial in self._state.list_runs():
@@ -542,6 +469,7 @@ class Session:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._staging.close()
         for key in self._keys:
             self._worker.threads.submit(self._worker.entries.remove, key)
         self._worker.threads.submit(remove_tree, str(self._bodies))

@@ -104,13 +104,16 @@ class Store:
         """Make the book of the layers that one process undertakes to fetch."""
         return Claims(self.root / "locks")
 
-    def add_layer(self, digest: str, size_hint: int, stream: BinaryIO) -> None:
+    def add_layer(self, digest: str, size_hint: int, stream: BinaryIO) -> bool:
         """Unpack a layer as it arrives; it is there when this returns, and else as if nothing had happened.
 
         Args:
             digest: the layer's name.
             size_hint: its uncompressed size.
             stream: gives its stored bytes, and is read to its end even when the layer is here already.
+
+        Returns:
+            Whether the bytes were looked at: not if the layer was here.
 
         Raises:
             CorruptArchiveError: the bytes are not that layer.
@@ -119,7 +122,7 @@ class Store:
         place = self._place("layers", digest)
         if place.is_dir():
             _drain(stream)
-            return
+            return False
         with open_scratch(self.root / "tmp") as scratch:
             tree = scratch / "layer"
             tree.mkdir()
@@ -128,6 +131,7 @@ class Store:
             record = {"manifest": make_manifest_path(manifest.header), "size": _measure(manifest)}
             with hold_lock(self._lock("place", digest)):
                 self._publish(tree, place, record, scratch)
+        return True
 
     def compose(self, environment: str, layers: Sequence[str], index_text: str) -> Path:
         """Make an environment out of layers that are here, by hard links, and return its prefix.

@@ -1,0 +1,202 @@
+"""Layers from worker to worker (shell module).
+
+Serves, to whoever proves the secret that the manager passes on, the layers that arrived in this session, as they arrived; and
+fetches such layers from others. Both are told by the manager. Knows the link and layers by digest; knows nothing of tasks,
+and decides nothing about who asks whom. What a peer gives is worth what its digest says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from wq_package.errors import QueueError, WQPackageError
+from wq_package.link import Link, ServeOptions, Server, TlsOptions, connect, make_certificate, serve
+from wq_package.protocol import messages as wire
+
+if TYPE_CHECKING:
+    from wq_package.worker.environments import LayerFeed
+
+__all__ = ["PeerError", "PeerRoom", "fetch_layer"]
+
+_log = logging.getLogger(__name__)
+_CONNECT_SECONDS = 10.0
+_STALL_SECONDS = 15.0
+"""A peer that sends nothing for so long is given up."""
+_SHORTEST_SECONDS = 60.0
+_SLOWEST_RATE = 100 * 1024
+_MOST_UPLOADS = 16
+"""The manager asks for fewer; more are a mistake or an attack."""
+_FREE_BYTES = 2**30
+"""Layers are kept to pass them on only while the disk has so much left."""
+_GREETING = (wire.Workqueue(9, "peer", "Linux", "unknown", "wq-package"), wire.Feature(wire.DIALECT_FEATURE))
+
+
+class PeerError(Exception):
+    """A layer could not be had from a peer; `is_lie` says that the peer gave something else."""
+
+    def __init__(self, message: str, *, is_lie: bool = False) -> None:
+        super().__init__(message)
+        self.is_lie = is_lie
+
+
+class PeerRoom:
+    """What one worker exchanges with the other workers of its manager.
+
+    Args:
+        folder: for the layers to pass on; made if absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._kept: set[str] = set()
+        self._uploads = 0
+        self._server: Server | None = None
+
+    async def start(self, host: str, port: int, *, is_encrypted: bool) -> wire.PeerAddress:
+        """Listen for other workers.
+
+        Args:
+            host: the address of this machine that the manager sees.
+            port: 0 for any that is free.
+            is_encrypted: speak TLS, with a certificate that is made for this.
+
+        Raises:
+            QueueError: the port cannot be had, or no certificate be made.
+        """
+        context: ssl.SSLContext | None = None
+        fingerprint = ""
+        if is_encrypted:
+            certificate = await asyncio.to_thread(make_certificate)
+            context, fingerprint = certificate.context, certificate.fingerprint
+        secret = secrets.token_hex(32)
+        options = ServeOptions(greeting_timeout=_CONNECT_SECONDS, max_silent=64)
+        self._server = await serve(
+            self._attend, host, port, password=secret.encode(), tls=context, options=options
+        )
+        _log.info("serving layers to other workers on %s:%d", host, self._server.port)
+        return wire.PeerAddress(self._server.port, secret, fingerprint)
+
+    async def close(self) -> None:
+        """Serve no more, and forget what was kept."""
+        if self._server is not None:
+            await self._server.aclose()
+        self._kept.clear()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    # -- keeping -------------------------------------------------------------------------------------------------------
+
+    def open_copy(self, digest: str, size: int) -> BinaryIO | None:
+        """Open a file for a copy of a layer as it arrives; `None` where the disk is too full for that."""
+        try:
+            if shutil.disk_usage(self._folder).free < size + _FREE_BYTES:
+                return None
+            return (self._folder / f"{digest}.part").open("wb", buffering=0)
+        except OSError:
+            return None
+
+    def keep_copy(self, digest: str) -> bool:
+        """Serve a copy that is complete, and whose layer has been verified."""
+        try:
+            (self._folder / f"{digest}.part").replace(self._folder / digest)
+        except OSError:  # the room has been closed
+            return False
+        self._kept.add(digest)
+        return True
+
+    def drop_copy(self, digest: str) -> None:
+        """Forget a copy that will not be complete."""
+        (self._folder / f"{digest}.part").unlink(missing_ok=True)
+
+    # -- serving -------------------------------------------------------------------------------------------------------
+
+    async def _attend(self, link: Link) -> None:
+        while True:
+            async with asyncio.timeout(_SHORTEST_SECONDS):
+                events = await link.receive()
+            for event in events:
+                if isinstance(event, wire.ConnectionClosed):
+                    return
+                if isinstance(event, wire.Feature) and event.name == wire.DIALECT_FEATURE:
+                    link.send(wire.Hello(1, ""))
+                elif isinstance(event, wire.LayerRequest) and not await self._send(link, event.digest):
+                    return
+
+    async def _send(self, link: Link, digest: str) -> bool:
+        if digest not in self._kept or self._uploads >= _MOST_UPLOADS:
+            return False
+        self._uploads += 1
+        try:
+            with (self._folder / digest).open("rb", buffering=0) as file:
+                size = file.seek(0, 2)
+                link.send(wire.Layer(digest, size))
+                async with asyncio.timeout(_find_time(size)):
+                    await link.send_file(file, 0, size)
+                    await link.drain()
+        except (OSError, TimeoutError) as error:
+            _log.info("layer %s was not passed on to %s: %s", digest[:12], link.peer_address, error)
+            return False
+        finally:
+            self._uploads -= 1
+        return True
+
+
+async def fetch_layer(order: wire.FetchLayer, size: int, feed: LayerFeed, *, is_encrypted: bool) -> None:
+    """Fetch a layer from another worker; `feed` has all of it when this returns.
+
+    Args:
+        order: what to fetch, and from whom.
+        size: how many stored bytes the layer has.
+        feed: takes the layer's stored bytes.
+        is_encrypted: accept nothing but TLS.
+
+    Raises:
+        PeerError: it cannot be had there.
+    """
+    if is_encrypted and not order.fingerprint:
+        raise PeerError("that worker speaks no TLS, and the manager does")
+    tls = TlsOptions(fingerprint=order.fingerprint) if order.fingerprint else None
+    try:
+        password = order.secret.encode()
+        async with (
+            asyncio.timeout(_find_time(size)),
+            await connect(
+                order.host, order.port, password=password, tls=tls, timeout=_CONNECT_SECONDS
+            ) as link,
+        ):
+            link.send(*_GREETING)
+            await _receive_layer(link, order.digest, size, feed)
+    except TimeoutError as error:
+        raise PeerError(f"{order.host}:{order.port} sent too little in too long a time") from error
+    except (WQPackageError, OSError, ValueError) as error:
+        raise PeerError(f"{order.host}:{order.port}: {error}") from error
+
+
+async def _receive_layer(link: Link, digest: str, size: int, feed: LayerFeed) -> None:
+    while True:
+        async with asyncio.timeout(_STALL_SECONDS):
+            events = await link.receive()
+        for event in events:
+            match event:
+                case wire.Hello():
+                    link.send(wire.LayerRequest(digest))
+                case wire.Layer():
+                    if (event.digest, event.size) != (digest, size):
+                        raise PeerError("it sent another layer than it was asked for", is_lie=True)
+                case wire.Data():
+                    feed.feed(event.body)
+                case wire.EndOfBody():
+                    return
+                case _:
+                    raise QueueError("it has no such layer, or no time for it")
+        await feed.wait_for_room()
+
+
+def _find_time(size: int) -> float:
+    return max(_SHORTEST_SECONDS, size / _SLOWEST_RATE)

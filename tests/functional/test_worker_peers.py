@@ -1,0 +1,149 @@
+"""Layers from one worker's server to another worker: who is let in, what is given, and what a bad peer can do."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from wq_package.link import Link, serve
+from wq_package.protocol import messages as m
+from wq_package.worker.environments import LayerFeed
+from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
+
+DIGEST, OTHER = "1" * 64, "2" * 64
+BODY = os.urandom(3_000_000)
+TLS = pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "tls"])
+
+
+class GatheringFeed(LayerFeed):
+    """Keeps the pieces."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self.body = bytearray()
+
+    def feed(self, piece: bytes) -> None:
+        self.body += piece
+
+
+def keep(room: PeerRoom, digest: str, body: bytes) -> None:
+    copy = room.open_copy(digest, len(body))
+    assert copy is not None
+    with copy:
+        copy.write(body)
+    assert room.keep_copy(digest)
+
+
+def run_with_room(
+    folder: Path, is_encrypted: bool, test: Callable[[PeerRoom, m.FetchLayer], Awaitable[None]]
+) -> None:
+    async def run() -> None:
+        room = PeerRoom(folder / "served")
+        try:
+            address = await room.start("127.0.0.1", 0, is_encrypted=is_encrypted)
+            keep(room, DIGEST, BODY)
+            order = m.FetchLayer(DIGEST, "127.0.0.1", address.port, address.secret, address.fingerprint)
+            await test(room, order)
+        finally:
+            await room.close()
+
+    asyncio.run(run())
+    assert list(folder.iterdir()) == []
+
+
+@TLS
+def test_fetch__by_who_was_sent__gets_the_layer_as_it_arrived(tmp_path: Path, is_encrypted: bool) -> None:
+    async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
+        feeds = [GatheringFeed() for _ in range(3)]
+        await asyncio.gather(
+            *(fetch_layer(order, len(BODY), feed, is_encrypted=is_encrypted) for feed in feeds)
+        )
+        assert all(feed.body == BODY for feed in feeds)
+
+    run_with_room(tmp_path, is_encrypted, test)
+
+
+@TLS
+def test_fetch__with_another_secret__is_refused(tmp_path: Path, is_encrypted: bool) -> None:
+    async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
+        wrong = dataclasses.replace(order, secret="0" * 64)
+        with pytest.raises(PeerError) as caught:
+            await fetch_layer(wrong, len(BODY), GatheringFeed(), is_encrypted=is_encrypted)
+        assert not caught.value.is_lie
+
+    run_with_room(tmp_path, is_encrypted, test)
+
+
+def test_fetch__layer_that_is_not_kept__fails(tmp_path: Path) -> None:
+    async def test(room: PeerRoom, order: m.FetchLayer) -> None:
+        room.open_copy(OTHER, 10).close()  # type: ignore[union-attr]  # there is room for ten bytes
+        for digest in (OTHER, "3" * 64):
+            wanted = dataclasses.replace(order, digest=digest)
+            with pytest.raises(PeerError, match="no such layer"):
+                await fetch_layer(wanted, 10, GatheringFeed(), is_encrypted=False)
+        room.drop_copy(OTHER)
+
+    run_with_room(tmp_path, False, test)
+
+
+def test_fetch__from_a_peer_without_tls_though_the_manager_has_it__is_not_tried(tmp_path: Path) -> None:
+    async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
+        with pytest.raises(PeerError, match="no TLS"):
+            await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=True)
+
+    run_with_room(tmp_path, False, test)
+
+
+def test_fetch__certificate_of_somebody_else__is_refused(tmp_path: Path) -> None:
+    async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
+        wrong = dataclasses.replace(order, fingerprint="0" * 64)
+        with pytest.raises(PeerError, match="fingerprint"):
+            await fetch_layer(wrong, len(BODY), GatheringFeed(), is_encrypted=True)
+
+    run_with_room(tmp_path, True, test)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_lie"),
+    [(m.Layer(DIGEST, len(BODY) + 1), True), (m.Layer(OTHER, len(BODY)), True), (m.Exit(), False)],
+)
+def test_fetch__peer_that_gives_something_else__fails(given: m.ToWorker, is_lie: bool) -> None:
+    async def lie(link: Link) -> None:
+        while True:
+            for event in await link.receive():
+                if isinstance(event, m.Feature):
+                    link.send(m.Hello(1, ""))
+                elif isinstance(event, m.LayerRequest):
+                    link.send(given)
+                elif isinstance(event, m.ConnectionClosed):
+                    return
+
+    async def run() -> None:
+        async with await serve(lie, "127.0.0.1", 0, password=b"secret") as server:
+            order = m.FetchLayer(DIGEST, "127.0.0.1", server.port, "secret")
+            with pytest.raises(PeerError) as caught:
+                await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=False)
+            assert caught.value.is_lie is is_lie
+
+    asyncio.run(run())
+
+
+def test_fetch__nobody_there_or_secret_that_is_no_text__fails() -> None:
+    async def run() -> None:
+        async with await serve(_ignore, "127.0.0.1", 0, password=b"secret") as server:
+            port = server.port
+        for secret in ("secret", "\ud800"):
+            order = m.FetchLayer(DIGEST, "127.0.0.1", port, secret)
+            with pytest.raises(PeerError):
+                await fetch_layer(order, 10, GatheringFeed(), is_encrypted=False)
+
+    asyncio.run(run())
+
+
+async def _ignore(link: Link) -> None:
+    await link.receive()

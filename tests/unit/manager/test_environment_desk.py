@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from manager_peers import connect, make_call
+from wq_package.manager.state import ManagerState, StateOptions
+from wq_package.manager.state import actions as a
+from wq_package.manager.state import events as e
+from wq_package.protocol import messages as m
+from wq_package.task import Environment
+
+ENVIRONMENT = Environment("e" * 64, "env.tar.zst")
+
+
+def make_state() -> ManagerState:
+    state = ManagerState(StateOptions(peers=True))
+    state.handle(*[e.Submitted(number, make_call(environment=ENVIRONMENT)) for number in range(1, 9)])
+    return state
+
+
+def say(state: ManagerState, worker: int, *messages: m.ToManager) -> list[a.Action]:
+    return state.handle(*[e.Received(worker, message) for message in messages])
+
+
+def join(state: ManagerState, number: int, *wanted: str) -> list[a.Action]:
+    assert a.Send(number, m.ServePeers()) in connect(state, number)
+    say(state, number, m.PeerAddress(7000 + number, f"secret {number}", "f1"))
+    return say(state, number, m.LayersWanted(ENVIRONMENT.digest, wanted))
+
+
+def test_layers_wanted__by_the_second_worker__come_from_the_first() -> None:
+    state = make_state()
+    assert join(state, 1, "a", "b") == [
+        a.SendLayers(1, ENVIRONMENT, ("a",)),
+        a.SendLayers(1, ENVIRONMENT, ("b",)),
+    ]
+    state.handle(e.TransferEnded(1, "a"), e.TransferEnded(1, "b"))
+    say(state, 1, m.LayerStored("a", is_served=True), m.LayerStored("b", is_served=False))
+    assert join(state, 2, "a", "b") == [
+        a.SendLayers(2, ENVIRONMENT, ("b",)),
+        a.Send(2, m.FetchLayer("a", "10.0.0.1", 7001, "secret 1", "f1")),
+    ]
+    assert say(state, 2, m.FetchFailed("a", "no route")) == [a.SendLayers(2, ENVIRONMENT, ("a",))]
+
+
+def test_fetch_failed__because_the_source_lied__is_warned_of() -> None:
+    state = make_state()
+    join(state, 1, "a")
+    say(state, 1, m.LayerStored("a", is_served=True))
+    assert [type(action) for action in join(state, 2, "a")] == [a.Send]
+    warning, sent = say(state, 2, m.FetchFailed("a", "another digest", is_damaged=True))
+    assert isinstance(warning, a.Warn)
+    assert "host1:worker-1" in warning.text
+    assert sent == a.SendLayers(2, ENVIRONMENT, ("a",))
+
+
+def test_worker__that_serves_nobody__gets_everything_from_the_manager() -> None:
+    state = make_state()
+    connect(state, 1)
+    wanted = m.LayersWanted(ENVIRONMENT.digest, ("a", "b"))
+    assert say(state, 1, wanted) == [a.SendLayers(1, ENVIRONMENT, ("a", "b"))]
+
+
+def test_peer_address__that_was_not_asked_for__ends_the_worker() -> None:
+    state = ManagerState(StateOptions())
+    connect(state, 1)
+    (dropped,) = say(state, 1, m.PeerAddress(7001, "secret"))
+    assert isinstance(dropped, a.Drop)
+
+
+def test_worker_lost__what_it_was_sending__comes_from_elsewhere_within_a_sweep() -> None:
+    state = make_state()
+    join(state, 1, "a")
+    say(state, 1, m.LayerStored("a", is_served=True))
+    join(state, 2, "a")
+    state.handle(e.WorkerGone(1, "killed"))
+    assert say(state, 2, m.FetchFailed("a", "it closed")) == [a.SendLayers(2, ENVIRONMENT, ("a",))]
+    state.handle(e.WorkerGone(2, "killed"), e.TransferEnded(2, "a"))
+    join(state, 3, "a")
+    assert not [action for action in state.sweep() if isinstance(action, a.SendLayers)]
+
+
+def test_environment_failed__its_layers__are_sent_no_more() -> None:
+    state = make_state()
+    for number in range(1, 6):
+        join(state, number, "a")
+    say(state, 5, m.EnvironmentFailed(ENVIRONMENT.digest, "too old"))
+    assert state.handle(e.TransferEnded(1, "a")) == []
