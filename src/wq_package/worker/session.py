@@ -109,7 +109,7 @@ class Session:
 
     def _take(self, events: list[wire.Event]) -> list[wire.Event]:
         """Obey at once, unless something has to be waited for first."""
-        if self._feed is not None:
+        if self._staging.is_receiving:
             return events
         self._link.hold()
         try:
