@@ -15,6 +15,7 @@ from wq_package.task import Measurement, Resources
 __all__ = ["CategoryOptions", "LabelMode", "Usage", "find_usage"]
 
 WINDOW = 25
+ADAPTIVE_WINDOW = 10
 NEARLY_A_CORE = 0.1
 """Measured cores are an average, and noisy: this much above a whole number still counts as that number."""
 
@@ -43,18 +44,18 @@ class CategoryOptions:
         minimum: what each of them is given at least.
         maximum: what each of them may use at most, unless it declares more itself.
         guess: their label as long as nothing better is known; spares the tasks that measure on whole workers.
-        window: how many measured tasks it takes, since the last one that used more than all before, until labels are
-            trusted.
+        window: how many measured tasks it takes until there are labels; in Work Queue's modes, since the last one that
+            used more than all before. `None`: 25, as there, and 10 for `ADAPTIVE`, which needs fewer.
     """
 
     mode: LabelMode = LabelMode.FIXED
     minimum: Resources = field(default_factory=Resources)
     maximum: Resources = field(default_factory=Resources)
     guess: Resources | None = None
-    window: int = WINDOW
+    window: int | None = None
 
     def __post_init__(self) -> None:
-        if self.window < 1:
+        if self.window is not None and self.window < 1:
             raise QueueError(
                 f"a window of {self.window} tasks measures nothing", hint="give a whole number from 1 on"
             )
@@ -73,6 +74,11 @@ class CategoryOptions:
                 f"the category's minimum {kind} of {least} is above its maximum of {most}",
                 hint="lower the minimum or raise the maximum",
             )
+
+    @property
+    def tasks_measured(self) -> int:
+        """How many measured tasks it takes until there are labels."""
+        return self.window or (ADAPTIVE_WINDOW if self.mode is LabelMode.ADAPTIVE else WINDOW)
 
     @property
     def is_labelled(self) -> bool:

@@ -1,8 +1,8 @@
 """Labels as Work Queue finds them: MAX, MIN_WASTE and MAX_THROUGHPUT over everything measured so far (logic module).
 
 Knows one category's measurements; nothing of tasks, workers or clocks. Agrees with Work Queue's own library as long as the
-measurements are whole numbers and nothing was exhausted. What is ours: when more first tries are exhausted than the
-statistics foretell, these are out of date, and start again.
+measurements are whole numbers. What is ours: when many tasks use more than all that there were before, the statistics are
+out of date, and start again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ __all__ = ["ClassicLabels"]
 _KINDS = ("cores", "memory_mb", "disk_mb")
 _WIDTHS = {"cores": 1.0, "memory_mb": 250.0, "disk_mb": 250.0}
 _CHOICES = {LabelMode.MIN_WASTE: choose_min_waste, LabelMode.MAX_THROUGHPUT: choose_max_throughput}
-SURPRISE = 3.0
-"""How many standard deviations more exhaustions than foretold put the statistics out of date."""
+FEWEST_SURPRISES = 8
+SURPRISING = 0.5
+"""Statistics are out of date when more than this part of the tasks used more than all before."""
 
 
 class ClassicLabels:
@@ -35,7 +36,8 @@ class ClassicLabels:
         self._histograms = {kind: Histogram(width) for kind, width in _WIDTHS.items()}
         self._most: dict[str, float] = {}
         self._completions = 0
-        self._tries = self._exhausted = 0
+        self._top: dict[str, float] = {}
+        self._since = self._surprises = 0
         self.is_steady = options.guess is not None
         self.label: Resources | None = options.guess
 
@@ -45,7 +47,7 @@ class ClassicLabels:
         if self.label is None:
             return ()
         most = Resources(*(self._find_most(kind) for kind in _KINDS))
-        return (self.label, most) if self.is_steady and most != self.label else (self.label,)
+        return (self.label, most) if self._most and most != self.label else (self.label,)
 
     def _find_most(self, kind: str) -> int | None:
         most = self._most.get(kind)
@@ -54,31 +56,40 @@ class ClassicLabels:
 
     def observe(self, usage: Usage, largest: Resources, *, was_retried: bool = False) -> bool:
         """Take in a task that ended; tell whether the ladder may be another now."""
+        if self._is_surprise(usage):
+            self._start_again()
         self._note_most(usage)
         for kind, histogram in self._histograms.items():
             histogram.add(getattr(usage, kind), usage.seconds)
-        self._tries += not was_retried
         self._completions += 1
-        self.is_steady = self.is_steady or self._completions > self._options.window
-        if self._completions % self._options.window:
-            return False
+        self.is_steady = self.is_steady or self._completions > self._options.tasks_measured
+        if self._completions % self._options.tasks_measured:
+            return True
         self.label = self._find_label(largest)
-        self._tries = self._exhausted = 0
+        self._top = dict(self._most)
+        self._since = self._surprises = 0
         return True
 
-    def observe_exhaustion(self, usage: Usage, _largest: Resources) -> bool:
+    def observe_exhaustion(self, usage: Usage, largest: Resources) -> bool:
         """Take in a first try that used more than its label; tell whether the ladder may be another now."""
         self._note_most(usage)
-        self._tries += 1
-        self._exhausted += 1
-        if not self._is_out_of_date():
-            return True  # the second step is the most that was seen
+        return True
+
+    def _is_surprise(self, usage: Usage) -> bool:
+        """Tell whether so many tasks used more than all before the label was made that it is out of date."""
+        if not self._top:
+            return False
+        self._since += 1
+        self._surprises += any(getattr(usage, kind) > self._top[kind] for kind in _KINDS)
+        return self._surprises >= FEWEST_SURPRISES and self._surprises > SURPRISING * self._since
+
+    def _start_again(self) -> None:
         for histogram in self._histograms.values():
             histogram.clear()
-        self._completions = self._tries = self._exhausted = 0
+        self._top = {}
+        self._completions = 0
         self.is_steady = False
         self.label = None
-        return True
 
     def _note_most(self, usage: Usage) -> None:
         for kind in _KINDS:
@@ -89,20 +100,6 @@ class ClassicLabels:
             if not self.is_steady and getattr(self._options.maximum, kind) is None:
                 self._completions = 0
                 self.label = None
-
-    def _is_out_of_date(self) -> bool:
-        if not self.is_steady or self.label is None or self._exhausted < 4:
-            return False
-        expected = max(self._foretell_exceeding(kind) for kind in _KINDS)
-        spread = math.sqrt(self._tries * expected * (1 - expected))
-        return self._exhausted > self._tries * expected + SURPRISE * max(1.0, spread)
-
-    def _foretell_exceeding(self, kind: str) -> float:
-        """Which share of the tasks will need more than the label, going by the histogram."""
-        amount = getattr(self.label, kind)
-        buckets = self._histograms[kind].list_buckets()
-        total = sum(count for _, count, _ in buckets)
-        return sum(count for key, count, _ in buckets if key - _WIDTHS[kind] >= amount) / total
 
     def _find_label(self, largest: Resources) -> Resources:
         amounts = {kind: self._choose(kind, getattr(largest, kind)) for kind in _KINDS}

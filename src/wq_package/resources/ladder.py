@@ -13,11 +13,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Sample", "find_share", "plan_steps"]
+__all__ = ["Sample", "count_slots", "find_share", "plan_steps"]
 
-MOST_CANDIDATES = 64
-RETRY_COST = 1.05
-"""What a vain try costs, compared with one that succeeds: its result, its way back and forth come on top."""
+MOST_CANDIDATES = 96
+TINY = 1e-9
+RETRY_COST = 1.1
+"""What a vain try costs, compared with one that succeeds: its way back and its place in the queue come on top."""
 TAIL = ((1.1, 0.35), (1.25, 0.25), (1.5, 0.2), (2.0, 0.2))
 """Where a task that needs more than all before may lie: so many times the most, with this probability."""
 
@@ -46,16 +47,20 @@ def plan_steps(samples: Sequence[Sample]) -> tuple[float, ...]:
     shares = [sample.share for sample in ordered]
     later = _sum_later(ordered)
     candidates = _find_candidates(shares)
-    return _find_cheapest(
-        candidates, [later[bisect_right(shares, share + 1e-12)] for share in candidates], later[0]
-    )
+    left = [later[bisect_right(shares, share + TINY)] for share in candidates]
+    return _find_cheapest(candidates, [1 / count_slots(share) for share in candidates], [*left, later[0]])
+
+
+def count_slots(share: float) -> int:
+    """Count how many boxes of this share fit into a worker."""
+    return max(1, math.floor(1 / share + TINY))
 
 
 def _add_unseen(ordered: list[Sample]) -> list[Sample]:
     """Add what the next task may need beyond all that was seen: with n samples, that has a probability of 1 in n + 1."""
-    most = ordered[-1].share
-    seconds = sum(s.seconds * s.weight for s in ordered) / sum(s.weight for s in ordered)
-    return ordered + [Sample(most * factor, seconds, weight) for factor, weight in TAIL]
+    weight = sum(sample.weight for sample in ordered)
+    seconds = sum(sample.seconds * sample.weight for sample in ordered) / weight
+    return ordered + [Sample(ordered[-1].share * factor, seconds, part) for factor, part in TAIL]
 
 
 def _sum_later(ordered: Sequence[Sample]) -> list[float]:
@@ -67,33 +72,24 @@ def _sum_later(ordered: Sequence[Sample]) -> list[float]:
 
 
 def _find_candidates(shares: Sequence[float]) -> list[float]:
-    """List the shares worth trying: those at which one box fewer fits into a worker, thinned out evenly."""
-    slots = sorted({_count_slots(share) for share in shares}, reverse=True)
-    found = [1.0 / count for count in slots if count > 1]
-    if len(found) > MOST_CANDIDATES:
-        found = [
-            found[position * len(found) // MOST_CANDIDATES] for position in range(1, MOST_CANDIDATES + 1)
-        ][:-1]
-    return found
-
-
-def _count_slots(share: float) -> int:
-    return max(1, math.floor(1 / share + 1e-9)) if share > 0 else 10_000
+    """List the shares worth trying, thinned out evenly: what some task needs, and less than a whole worker."""
+    found = sorted({share for share in shares if 0 < share < 1})
+    if len(found) <= MOST_CANDIDATES:
+        return found
+    return [found[place * len(found) // MOST_CANDIDATES] for place in range(MOST_CANDIDATES)] + found[-1:]
 
 
 def _find_cheapest(
-    candidates: Sequence[float], later: Sequence[float], everything: float
+    candidates: Sequence[float], prices: Sequence[float], left: Sequence[float]
 ) -> tuple[float, ...]:
-    """Choose steps among the candidates: `later` has the seconds of those that need more than each."""
-    left = [*later, everything]  # the last stands for having tried nothing yet
-    cost = [0.0] * len(left)
+    """Choose steps among the candidates; `left` has the seconds that need more than each, and in the end all seconds."""
+    cost = list(left)  # to begin with: a whole worker for whatever a step leaves over
     following = [-1] * len(left)
-    for position in range(len(later) - 1, -2, -1):
-        cost[position] = left[position]  # a whole worker for all of them
-        for step in range(position + 1, len(later)):
-            price = candidates[step] * (left[position] + (RETRY_COST - 1) * left[step]) + cost[step]
-            if price < cost[position]:
-                cost[position], following[position] = price, step
+    for place in range(len(candidates) - 1, -2, -1):
+        for step in range(place + 1, len(candidates)):
+            price = prices[step] * (left[place] + (RETRY_COST - 1) * left[step]) + cost[step]
+            if price < cost[place]:
+                cost[place], following[place] = price, step
     return tuple(_follow(candidates, following))
 
 

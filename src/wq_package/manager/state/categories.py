@@ -127,9 +127,9 @@ class Categories:
         most = {kind: _find_most(lane, kind, largest) for kind in exceeded}
         if any(had >= most[kind] for kind, had in exceeded.items()):
             return None
-        needs = {kind: max(had + 1, getattr(measured, kind, None) or 0) for kind, had in exceeded.items()}
+        needs = {kind: max(had, getattr(measured, kind, None) or 0) for kind, had in exceeded.items()}
         for step in category.labels.ladder:
-            if all((getattr(step, kind) or 0) >= need for kind, need in needs.items()):
+            if all((getattr(step, kind) or 0) > need for kind, need in needs.items()):
                 return step
         category.at_full += 1
         return Resources(**most)  # type: ignore[arg-type]  # by the names of its fields

@@ -16,6 +16,7 @@ from wq_package.manager.state import events as e
 from wq_package.manager.state import greeting, summary
 from wq_package.manager.state.actions import Action, Warn
 from wq_package.manager.state.answers import AnswerDesk
+from wq_package.manager.state.categories import Categories
 from wq_package.manager.state.environments import EnvironmentDesk
 from wq_package.manager.state.ledger import Ledger
 from wq_package.manager.state.options import StateOptions
@@ -104,6 +105,11 @@ class ManagerState:
     def category_counts(self) -> dict[str, Counters]:
         """How the tasks of each category have ended."""
         return self._ledger.category_counts
+
+    @property
+    def categories(self) -> Categories:
+        """What is kept of each category: statistics and labels."""
+        return self._ledger.categories
 
     @property
     def refused_hosts(self) -> set[str]:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import random
+
+from wq_package.resources import CategoryOptions, LabelMode, Usage, make_labels
+from wq_package.resources.labels import Labels
+from wq_package.task import Resources
+
+WORKER = Resources(16, 64000, 64000)
+
+
+def _make_labels(**options: object) -> Labels:
+    labels = make_labels(CategoryOptions(LabelMode.ADAPTIVE, **options))  # type: ignore[arg-type]  # its own keywords
+    assert labels is not None
+    return labels
+
+
+def _teach(labels: Labels, *memories: int, **others: int) -> None:
+    for memory in memories:
+        labels.observe(Usage(others.get("cores", 1), memory, others.get("disk", 10), 60), WORKER)
+
+
+def test_ladder__too_few_measurements__is_empty() -> None:
+    labels = _make_labels()
+    _teach(labels, *[1000] * 9)
+
+    assert labels.ladder == ()
+    assert not labels.is_steady
+    _teach(labels, 1000)
+    assert labels.is_steady
+
+
+def test_ladder__cores_are_scarce__is_generous_with_the_rest() -> None:
+    labels = _make_labels()
+    _teach(labels, *[1000] * 40, cores=2)
+
+    assert labels.ladder[0] == Resources(2, 1500, 15)
+
+
+def test_ladder__memory_is_scarce__is_tight() -> None:
+    labels = _make_labels()
+    _teach(labels, *[8000] * 40)
+
+    assert labels.ladder[0].memory_mb == 8000
+
+
+def test_ladder__two_kinds__steps_fit_each() -> None:
+    labels = _make_labels()
+    rng = random.Random(1)
+    _teach(labels, *(rng.choice((3800, 3800, 12700)) for _ in range(200)))
+
+    small, large = labels.ladder[:2]
+
+    assert 3800 <= (small.memory_mb or 0) <= 4000
+    assert 12700 <= (large.memory_mb or 0) <= 12800
+
+
+def test_ladder__load_drifts__follows() -> None:
+    labels = _make_labels()
+    _teach(labels, *[2000] * 300)
+    _teach(labels, *[20000] * 3000)
+
+    assert (labels.ladder[0].memory_mb or 0) >= 20000
+
+
+def test_ladder__exhausted_tasks_not_ended_yet__count_with_the_large() -> None:
+    known = [3800] * 30 + [31000]
+    forgetful, mindful = _make_labels(window=31), _make_labels(window=31)
+    for _ in range(600):
+        mindful.observe_exhaustion(Usage(1, 3801, 10, 60), WORKER)
+    _teach(forgetful, *known)
+    _teach(mindful, *known)
+
+    assert (forgetful.ladder[0].memory_mb or 0) <= 4000
+    assert (mindful.ladder[0].memory_mb or 0) >= 31000
+
+
+def test_ladder__retried_tasks_end__are_no_longer_counted_twice() -> None:
+    labels, plain = _make_labels(window=62), _make_labels(window=62)
+    for _ in range(30):
+        labels.observe_exhaustion(Usage(1, 3801, 10, 60), WORKER)
+        labels.observe(Usage(1, 31000, 10, 60), WORKER, was_retried=True)
+        plain.observe(Usage(1, 31000, 10, 60), WORKER)
+    _teach(labels, *[3800] * 32)
+    _teach(plain, *[3800] * 32)
+
+    assert labels.ladder == plain.ladder != ()
+
+
+def test_ladder__exhausted_beyond_all_that_was_seen__reaches_further() -> None:
+    labels, unaware = _make_labels(), _make_labels()
+    for _ in range(30):
+        labels.observe_exhaustion(Usage(1, 15000, 10, 60), WORKER)
+    _teach(labels, *[4000] * 10)
+    _teach(unaware, *[4000] * 10)
+
+    assert max(step.memory_mb or 0 for step in labels.ladder) > 15000
+    assert labels.ladder != unaware.ladder
+
+
+def test_ladder__category_has_limits__keeps_within_them() -> None:
+    limits = {"minimum": Resources(cores=2, disk_mb=500), "maximum": Resources(memory_mb=3500)}
+    labels = _make_labels(**limits)
+    _teach(labels, *range(3000, 4000, 20))
+
+    for step in labels.ladder:
+        assert (step.cores or 0) >= 2
+        assert (step.disk_mb or 0) >= 500
+        assert (step.memory_mb or 0) <= 3500
+
+
+def test_ladder__guess__is_there_from_the_start() -> None:
+    guess = Resources(1, 500, 100)
+    labels = _make_labels(guess=guess)
+
+    assert labels.ladder == (guess,)
+    _teach(labels, *[2000] * 10)
+    assert guess not in labels.ladder
