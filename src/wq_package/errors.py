@@ -60,7 +60,8 @@ class SourceSyntaxError(AnalysisError):
     """
 
     def __init__(self, path: str, line: int, text: str, *, hint: str | None = None) -> None:
-        super().__init__(f"`{path}` line {line}: {text}", hint=hint)
+        place = f" line {line}" if line else ""
+        super().__init__(f"`{path}`{place}: {text}", hint=hint)
         self.path = path
         self.line = line
         self.text = text

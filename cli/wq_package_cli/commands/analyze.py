@@ -116,10 +116,10 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
 
 
 def _analyze(request: _Request) -> Analysis:
-    from wq_package.analyze import analyze_files, analyze_source
+    from wq_package.analyze import MAX_SOURCE, analyze_files, analyze_source
 
     if request.sources == ("-",):
-        return analyze_source(sys.stdin.buffer.read(), "<stdin>", request.options)
+        return analyze_source(sys.stdin.buffer.read(MAX_SOURCE + 1), "<stdin>", request.options)
     return analyze_files([Path(source) for source in request.sources], request.options)
 
 

@@ -28,8 +28,10 @@ from wq_package.analyze.analyzer import (
     analyze_imports,
     analyze_source,
 )
+from wq_package.analyze.sources import MAX_SOURCE
 
 __all__ = [
+    "MAX_SOURCE",
     "Analysis",
     "AnalyzeOptions",
     "App",

@@ -23,7 +23,7 @@ from wq_package.analyze.extract import (
 from wq_package.analyze.gather import Gatherer
 from wq_package.analyze.parsing import parse_source
 from wq_package.analyze.slices import slice_program
-from wq_package.analyze.sources import SourceFile, iter_source_paths, locate_source, read_source
+from wq_package.analyze.sources import SourceFile, check_size, iter_source_paths, locate_source, read_source
 from wq_package.analyze.units import Unit
 from wq_package.errors import AnalysisError, AppNotFoundError
 
@@ -67,6 +67,8 @@ def analyze_source(text: str | bytes, path: str, options: AnalyzeOptions = _DEFA
     Raises:
         AnalysisError: see `analyze_file`.
     """
+    if isinstance(text, bytes):
+        check_size(text, path)
     analyzer = Gatherer(options)
     unit = analyzer.open(locate_source(Path(path), text, path), is_whole=options.app is None)
     _take_units(analyzer, [unit], f"`{path}`")

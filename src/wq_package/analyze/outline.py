@@ -98,18 +98,25 @@ class Outline:
             done = end
         return b"".join(parts)
 
-    def iter_others(self, numbers: list[int], size: int) -> Iterator[bytes]:
-        """Yield all other pieces, as programs of about a size; a larger piece comes by itself."""
-        batch: list[bytes] = []
+    def iter_others(self, numbers: list[int], size: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield all other pieces, as programs of about a size; a larger piece comes by itself.
+
+        Yields:
+            Where such a program starts, where it ends, and the program.
+        """
+        batch: list[tuple[int, int]] = []
         length = 0
         for start, end in self._iter_gaps(numbers, size):
-            if length + end - start > size and batch:
-                yield b"".join(batch)
+            if batch and length + end - start > size:
+                yield self._join(batch)
                 batch, length = [], 0
-            batch.append(self.text[start:end])
+            batch.append((start, end))
             length += end - start
         if batch:
-            yield b"".join(batch)
+            yield self._join(batch)
+
+    def _join(self, spans: list[tuple[int, int]]) -> tuple[int, int, bytes]:
+        return spans[0][0], spans[-1][1], b"".join(self.text[start:end] for start, end in spans)
 
     def _iter_gaps(self, numbers: list[int], size: int) -> Iterator[tuple[int, int]]:
         """Yield the stretches between some pieces, cut between pieces where they are longer than a size."""

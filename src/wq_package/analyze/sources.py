@@ -15,7 +15,18 @@ from pathlib import Path
 from wq_package.analyze.analysis import Location, Problem, Resolver, Severity
 from wq_package.errors import AnalysisError, InvalidSpecError
 
-__all__ = ["SourceFile", "iter_source_paths", "locate_source", "make_label", "read_source"]
+__all__ = [
+    "MAX_SOURCE",
+    "SourceFile",
+    "check_size",
+    "iter_source_paths",
+    "locate_source",
+    "make_label",
+    "read_source",
+]
+
+MAX_SOURCE = 256 * 1024 * 1024
+"""How large a source may be."""
 
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 _SUFFIXES = (".py", ".pyw", ".ipynb")
@@ -62,14 +73,29 @@ def read_source(path: Path) -> bytes:
     """Read a source file.
 
     Raises:
-        AnalysisError: it cannot be read.
+        AnalysisError: it cannot be read, or is larger than any source.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size or MAX_SOURCE  # a pipe or a device does not say
+            text = stream.read(min(size, MAX_SOURCE) + 1)
     except FileNotFoundError as error:
         raise AnalysisError(f"there is no file `{path}`", hint="give the path of a Python file") from error
     except OSError as error:
         raise AnalysisError(f"`{path}` cannot be read: {error.strerror or error}") from error
+    return check_size(text, str(path))
+
+
+def check_size(text: bytes, label: str) -> bytes:
+    """Pass a source on.
+
+    Raises:
+        AnalysisError: it is larger than any source.
+    """
+    if len(text) > MAX_SOURCE:
+        hint = "is this a Python source file?"
+        raise AnalysisError(f"`{label}` has more than {MAX_SOURCE >> 20} MB", hint=hint)
+    return text
 
 
 def make_label(file: str) -> str:

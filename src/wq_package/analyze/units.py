@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wq_package.analyze.analysis import Location, Problem, Severity
 from wq_package.analyze.apps import AppNode, find_apps, has_app_marker
@@ -18,6 +19,9 @@ from wq_package.analyze.parsing import MAX_PARSED, is_valid, parse_loosely, pars
 from wq_package.analyze.sources import SourceFile
 from wq_package.analyze.target import Target
 from wq_package.errors import SourceSyntaxError
+
+if TYPE_CHECKING:
+    from wq_package.analyze.outline import Outline
 
 __all__ = ["Unit", "open_unit"]
 
@@ -62,12 +66,12 @@ def open_unit(source: SourceFile, target: Target, *, is_lenient: bool, is_whole:
     text = make_plain(source.text)
     places = find_implied_places(text)
     implied = mark_lines(text, places)
-    if is_whole and isinstance(source.text, bytes) and not has_app_marker(text):
-        extraction = _extract_outline(text, places, target)
-        if extraction is not None:
-            return Unit(source, extraction, implied, source.problems)
     problems = source.problems
     try:
+        if is_whole and isinstance(source.text, bytes) and not has_app_marker(text):
+            extraction = _extract_outline(text, source.path, places, target)
+            if extraction is not None:
+                return Unit(source, extraction, implied, problems)
         tree = parse_source(source.text, source.path)
     except SourceSyntaxError as error:
         if not is_lenient and target.is_running:
@@ -80,8 +84,12 @@ def open_unit(source: SourceFile, target: Target, *, is_lenient: bool, is_whole:
     return Unit(source, extract_imports(tree, target, calls=mark_calls(text)), implied, problems)
 
 
-def _extract_outline(text: bytes, places: Sequence[int], target: Target) -> Extraction | None:
-    """Parse only the statements that import; `None` if that would not do, or if any statement is not valid."""
+def _extract_outline(text: bytes, path: str, places: Sequence[int], target: Target) -> Extraction | None:
+    """Parse only the statements that import; `None` if that would not do, or if any statement is not valid.
+
+    Raises:
+        SourceSyntaxError: a statement is not valid, and the whole is too large to be parsed.
+    """
     from wq_package.analyze.outline import scan_program
 
     outline = scan_program(text)
@@ -89,10 +97,21 @@ def _extract_outline(text: bytes, places: Sequence[int], target: Target) -> Extr
         return None
     pieces = outline.find_pieces(CALL_WORDS, places)
     try:
-        tree = parse_source(outline.keep(pieces), "")
+        tree = parse_source(outline.keep(pieces), path)
     except SourceSyntaxError:
         return None
     extraction = extract_imports(tree, target, calls=mark_calls(text))
-    # One statement that is larger than all that may be parsed, and imports nothing, is left alone.
-    others = (piece for piece in outline.iter_others(pieces, _CHECKED) if len(piece) <= MAX_PARSED)
-    return extraction if not hides_calls(extraction.aliases) and all(map(is_valid, others)) else None
+    if hides_calls(extraction.aliases) or not _check_others(outline, pieces, path):
+        return None
+    return extraction
+
+
+def _check_others(outline: Outline, pieces: list[int], path: str) -> bool:
+    """Check the statements that are not parsed; one that is larger than all that may be parsed is left alone."""
+    for start, end, program in outline.iter_others(pieces, _CHECKED):
+        if len(program) > MAX_PARSED or is_valid(program):
+            continue
+        if len(outline.text) <= MAX_PARSED:
+            return False
+        parse_source(b"\n" * outline.text.count(b"\n", 0, start) + outline.text[start:end], path)
+    return True
