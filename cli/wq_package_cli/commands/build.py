@@ -53,6 +53,9 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="the archive, `.tar.gz` or `.tar.zst`; by default the spec's name with `.tar.gz`",
     )
+    add(
+        "--python", metavar="VERSION", default="", help="the version of Python, instead of the spec's: `3.12`"
+    )
     add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
     add("--locked", metavar="LOCK", help="build exactly what this lock says, or nothing; resolve nothing")
     add(
@@ -102,6 +105,7 @@ def _parse(args: argparse.Namespace) -> _Request:
         cache=Path(args.cache).absolute() if args.cache else None,
         fresh=args.fresh,
         bytecode=not args.no_bytecode,
+        python=args.python,
         interpreter=args.interpreter,
         offline=args.offline,
         allow_pypi=args.allow_pypi,

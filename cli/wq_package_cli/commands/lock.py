@@ -31,6 +31,9 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="environment.yml, requirements.txt, pylock.toml, poncho's JSON or a script",
     )
     add("-o", "--output", metavar="FILE", help="write the lock here instead of standard output")
+    add(
+        "--python", metavar="VERSION", default="", help="the version of Python, instead of the spec's: `3.12`"
+    )
     add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
     add(
         "--fresh",
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         cache=Path(args.cache).absolute() if args.cache else None,
         fresh=args.fresh,
         bytecode=not args.no_bytecode,
+        python=args.python,
         interpreter=args.interpreter,
         offline=args.offline,
         allow_pypi=args.allow_pypi,

@@ -19,7 +19,7 @@ from wq_package.archive.layer import ArchiveIndex, Compression, LayerKind, Store
 from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase, is_conda_spec
-from wq_package.build.interpreter import find_interpreter
+from wq_package.build.interpreter import find_interpreter, satisfies_version
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
@@ -106,14 +106,23 @@ def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -
     """Open the cache and choose the interpreter; the cache is kept as it is while the build runs."""
     lock = parse_lock(options.lock, "the lock") if options.lock else None
     cache = LayerCache(options.cache or default_cache_root())
-    wanted = _take_locked(spec, lock) if lock else spec
+    wanted = _take_python(spec, options.python) if options.python else spec
+    if lock:
+        wanted = _take_locked(wanted, lock, options.python)
     with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
         wanted, base = _prepare_base(wanted, options, cache, reporter)
         with LayerMaker(cache, base.interpreter, options, staging, reporter) as maker:
             yield _Build(wanted, cache, base, options, staging, reporter, maker, lock)
 
 
-def _take_locked(spec: EnvironmentSpec, lock: Lock) -> EnvironmentSpec:
+def _take_python(spec: EnvironmentSpec, python: str) -> EnvironmentSpec:
+    return replace(spec, python=python, conda=tuple(each for each in spec.conda if each.name != "python"))
+
+
+def _take_locked(spec: EnvironmentSpec, lock: Lock, python: str) -> EnvironmentSpec:
+    if python and lock.python and not satisfies_version(lock.python, python):
+        hint = "leave --python out, or write another lock with `wq-package lock --python`"
+        raise BuildError(f"the lock has Python {lock.python}, and --python asks for {python}", hint=hint)
     channels = spec.channels if lock.conda else ()
     return replace(spec, python=lock.python or spec.python, conda=lock.conda, channels=channels)
 

@@ -26,6 +26,7 @@ __all__ = [
     "describe_running_interpreter",
     "find_interpreter",
     "is_wanted_folder",
+    "satisfies_version",
 ]
 
 # Before Python 3.12, a thread may see the variables of `sysconfig` half collected by another one.
@@ -89,13 +90,16 @@ class Interpreter:
         return f"lib/{self.name}/site-packages"
 
     def satisfies(self, version: str | None) -> bool:
-        """Tell whether this is the Python of a spec: `3.11.7`, `3.11`, `3.11.*`, `>=3.11,<3.13`, or any for `None`."""
-        if version is None:
-            return True
-        if version[:1] in "<>!~":
-            return _contains(version, self.version)
-        wanted = version.lstrip("=").removesuffix(".*").split(".")
-        return self.version.split(".")[: len(wanted)] == wanted
+        """Tell whether this is the Python of a spec; any is for `None`."""
+        return version is None or satisfies_version(self.version, version)
+
+
+def satisfies_version(version: str, wanted: str) -> bool:
+    """Tell whether a version is one that a spec wants: `3.11.7`, `3.11`, `3.11.*`, `>=3.11,<3.13`."""
+    if wanted[:1] in "<>!~":
+        return _contains(wanted, version)
+    parts = wanted.lstrip("=").removesuffix(".*").split(".")
+    return version.split(".")[: len(parts)] == parts
 
 
 def _contains(specifier: str, version: str) -> bool:

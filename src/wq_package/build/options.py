@@ -68,6 +68,7 @@ class BuildOptions:
         cache: where layers are kept; `None` for `default_cache_root()`.
         fresh: take every wheel from the index, whatever is installed or cached.
         bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
+        python: version of Python, or a constraint, instead of the spec's; empty for the spec's.
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
         allow_pypi: take conda packages from the Python package index where their channel cannot be reached.
@@ -83,6 +84,7 @@ class BuildOptions:
     cache: Path | None = None
     fresh: bool = False
     bytecode: bool = True
+    python: str = ""
     interpreter: str | None = None
     offline: bool = False
     allow_pypi: bool = False

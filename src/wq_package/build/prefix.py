@@ -80,6 +80,9 @@ def build_prefix(
     Raises:
         BuildError: it is no environment, or cannot be packed; what is in the way is named.
     """
+    if options.python:
+        hint = "leave --python out, or make a spec with `wq-package analyze` and build that"
+        raise BuildError("an environment that exists is packed with the Python that it has", hint=hint)
     found = read_prefix(prefix)
     spec = _add_missing(found.spec, fallback)
     if options.keep_edits:
