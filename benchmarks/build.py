@@ -3,9 +3,12 @@
     python benchmarks/build.py [--rounds 3] [--roots numpy,scipy,pandas,matplotlib]
 
 The same environment (those distributions, all that they require, and this Python) is packed by us (no layer there, all
-layers there, one line of a local module changed), by conda-pack and by GNU tar with gzip. The peers are given the tree that
-our archive unpacks to, so they have nothing to install or to solve. Runs alternate; medians are printed. Every run is a whole
-process. What was downloaded once stays in uv's cache: networks are not measured here.
+layers there, one line of a local module changed), by conda-pack, by `pex --venv` and by GNU tar with gzip. conda-pack and tar are
+given the tree that our archive unpacks to, so they have nothing to install or to solve; pex, which takes wheels, is given the
+pins, and has made the same file once before. Its file has no Python in it. Runs alternate; medians are printed. Every run is a whole
+process. What was downloaded once stays in the caches of uv and pex: networks are not measured here. conda-pack and pex are
+looked for beside this Python, then on `PATH`, and left out where they are not installed. Python keeps its own bytecode, whatever
+PYTHONDONTWRITEBYTECODE says.
 """
 
 from __future__ import annotations
@@ -119,12 +122,26 @@ def _contest(
 
 def _make_peers(folder: Path, prefix: Path) -> list[_Contestant]:
     peers = []
-    conda_pack = shutil.which("conda-pack", path=f"{_BIN}:{os.environ.get('PATH', '')}")
+    places = f"{_BIN}:{os.environ.get('PATH', '')}"
+    conda_pack = shutil.which("conda-pack", path=places)
     for ending in ("tar.gz", "tar.zst"):
         output = folder / f"conda-pack.{ending}"
         if conda_pack:
             command = [conda_pack, "-q", "-f", "-p", str(prefix), "-o", str(output)]
             peers.append(_Contestant(f"conda-pack (.{ending})", lambda: None, command, output))
+    if pex := shutil.which("pex", path=places):
+        output = folder / "pex.pex"
+        named = [
+            "-r",
+            str(folder / "pins.txt"),
+            "--python",
+            sys.executable,
+            "--pex-root",
+            str(folder / "pex"),
+        ]
+        command = [pex, *named, "--venv", "-o", str(output)]
+        _run(command)
+        peers.append(_Contestant("pex --venv", lambda: None, command, output))
     output = folder / "tar.tar.gz"
     return [
         *peers,
@@ -143,7 +160,8 @@ def _measure(each: _Contestant) -> float:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 

@@ -80,6 +80,18 @@ class ExtractedPackage:
             return self._turn_back(data, file)
         raise EditedFileError(file.path)
 
+    def check(self, file: PackageFile) -> None:
+        """Compare a file that no installer changes with its digest, without ever having all of it in memory.
+
+        Raises:
+            EditedFileError: it is installed, and was edited since.
+        """
+        if not self.installed_prefix or not file.sha256 or not self.is_verified:
+            return
+        with (self.folder / file.path).open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
+                raise EditedFileError(file.path)
+
     def _turn_back(self, data: bytes, file: PackageFile) -> bytes:
         if file.mode is None:
             return data

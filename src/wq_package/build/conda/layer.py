@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import mmap
 import os
 import posixpath
 import stat
@@ -128,8 +129,8 @@ def _place(package: ExtractedPackage, file: PackageFile) -> _Placed:
     if file.mode is not None:
         return _place_relocated(path, file, package, status.st_mode)
     entry = LayerEntry(path, status.st_mode, origin)
-    facts = _find_facts(package.read(file)) if package.installed_prefix else _read_facts(origin)
-    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=facts)
+    package.check(file)
+    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=_read_facts(origin))
 
 
 def _make_relative(path: str, target: str, placeholder: str) -> str:
@@ -180,8 +181,12 @@ def _find_facts(data: bytes) -> ElfFacts | None:
 
 def _read_facts(origin: Path) -> ElfFacts | None:
     with origin.open("rb") as file:
-        start = file.read(65)
-        return read_elf(start + file.read()) if is_elf(start) else None
+        if not is_elf(file.read(65)):
+            return None
+        with mmap.mmap(
+            file.fileno(), 0, access=mmap.ACCESS_READ
+        ) as data:  # some are larger than memory should be
+            return read_elf(data)
 
 
 def _make_header(record: CondaRecord, placed: Iterable[_Placed], site_packages: str) -> LayerHeader:
