@@ -245,6 +245,25 @@ def test_send_file__peer_goes__is_a_clear_error(tmp_path: Path, kind: str) -> No
     run(test)
 
 
+@pytest.mark.parametrize("kind", ["real", "in memory"])
+def test_send_file__peer_speaks_meanwhile__is_heard_at_once(tmp_path: Path, kind: str) -> None:
+    async def test() -> None:
+        content = bytes(64 * 2**20)  # more than both ends hold while nobody receives
+        async with pair() as (manager, worker):
+            await receive_until(manager, m.Feature)
+            with open_real(tmp_path, content) if kind == "real" else NoDescriptor(content) as file:
+                manager.send(m.Put("a", len(content), 0o644))
+                sending = asyncio.create_task(manager.send_file(file, 0, len(content)))
+                worker.send(m.Alive())
+                assert await manager.receive() == [m.Alive()]
+                assert not sending.done()
+                events = await receive_until(worker, m.EndOfBody)
+                await sending
+            assert events[1] == m.Data(content)
+
+    run(test)
+
+
 async def send_again(link: Link, file: BinaryIO) -> None:
     link._wire.connection._unsent_body = 1
     await link.send_file(file, 0, 1)

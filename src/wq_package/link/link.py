@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import io
 import os
+import socket
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -16,8 +19,12 @@ from wq_package.link.wire import Consumer, Wire
 from wq_package.protocol import messages as m
 
 FILE_PIECE = 256 * 1024
+SYSTEM_PIECE = 1024 * 1024
+"""Copied by the system in one turn of the loop."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that a peer has, when we close, to take what was sent."""
+
+_CANNOT_SEND = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Link:
@@ -211,14 +218,38 @@ class Link:
         transport = self._wire.transport
         if transport.is_closing():
             raise ConnectionResetError
-        if transport.get_extra_info("ssl_object") is None:
-            with contextlib.suppress(asyncio.SendfileNotAvailableError):
-                loop = asyncio.get_running_loop()
-                return await loop.sendfile(transport, file, offset, count, fallback=False)
-        return await self._copy_pieces(file, offset, count)
-
-    async def _copy_pieces(self, file: BinaryIO, offset: int, count: int) -> int:
         sent = 0
+        if transport.get_extra_info("ssl_object") is None:
+            with contextlib.suppress(io.UnsupportedOperation, AttributeError):  # no file of the system's
+                sent = await self._copy_by_system(file.fileno(), offset, count)
+        return await self._copy_pieces(file, offset, count, sent)
+
+    async def _copy_by_system(self, file: int, offset: int, count: int) -> int:
+        """Let the system copy from file to socket; give how much it did, which is all unless it cannot or the file ends.
+
+        Not by asyncio's own `sendfile`, which stops reading meanwhile: whatever the peer says would wait for the last byte.
+        """
+        await self._wire.drain_fully()
+        sent = 0
+        # asyncio lets nobody else wait for its transports' own descriptors.
+        with socket.socket(fileno=os.dup(self._wire.transport.get_extra_info("socket").fileno())) as target:
+            while sent < count and not self._wire.is_lost:
+                try:
+                    step = os.sendfile(target.fileno(), file, offset + sent, min(SYSTEM_PIECE, count - sent))
+                except BlockingIOError:
+                    await self._wire.wait_writable(target)
+                    continue
+                except OSError as error:
+                    if error.errno in _CANNOT_SEND:
+                        break
+                    raise
+                if not step:
+                    break
+                sent += step
+                await asyncio.sleep(0)
+        return sent
+
+    async def _copy_pieces(self, file: BinaryIO, offset: int, count: int, sent: int) -> int:
         while sent < count and not self._wire.is_lost:
             piece = await asyncio.to_thread(_read_at, file, offset + sent, min(FILE_PIECE, count - sent))
             if not piece:

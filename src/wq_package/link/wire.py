@@ -155,6 +155,27 @@ class Wire(asyncio.BufferedProtocol):
         self._drainers.append(waiter)
         await waiter
 
+    async def drain_fully(self) -> None:
+        """Write out what is queued, and wait until the system has all of it."""
+        self.flush()
+        self.transport.set_write_buffer_limits(high=0)
+        try:
+            while self.transport.get_write_buffer_size() and not self.is_lost:
+                await self.drain()
+        finally:
+            self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+
+    async def wait_writable(self, target: socket.socket) -> None:
+        """Wait until a copy of this connection's socket takes more, or the connection is lost."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._drainers.append(waiter)
+        loop.add_writer(target, _wake, [waiter])
+        try:
+            await waiter
+        finally:
+            loop.remove_writer(target)
+
     def plan_flush(self) -> None:
         """Write out at the end of the loop's turn, or now if it is much."""
         if self.connection.outgoing_size > FLUSH_AT_ONCE:
