@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,8 @@ class _Run:
     memory_limit: float = 0.0
     disk_limit: float = 0.0
     is_over_disk: bool = False
+    is_untouched: bool = False
+    """Whether it has ended and left its sandbox as it was made: empty."""
     disk: float = 0.0
 
     @property
@@ -88,14 +91,13 @@ class RunRoom:
         self._is_enforcing = is_enforcing
         self._disks = DiskWatch(threads)
         self._pending: set[asyncio.Task[None]] = set()
-        self._clean: list[
-            str
-        ] = []  # sandboxes that a task left empty: removing them and making new ones is slow
+        # Sandboxes that a task left empty, and the empty files for output beside them: to make new ones is slow.
+        self._clean: list[tuple[str, str]] = []
+        self._stamp = secrets.randbelow(10**9) * 10**9
 
     def start(self, action: StartRun, on_end: Callable[[RunEnded], None]) -> None:
         """Run a task; `on_end` is called once, later."""
-        output = f"{self._workspace}/out.{action.serial}"
-        run = _Run(action, self._find_place(action), output)
+        run = _Run(action, *self._find_place(action))
         self._provide(run)
         self._runs[action.serial] = run
         if action.inputs:  # copying may take long
@@ -141,21 +143,37 @@ class RunRoom:
         if is_enforced:
             run.memory_limit, run.disk_limit = task.memory_mb or 0.0, task.disk_mb or 0.0
 
-    def _find_place(self, action: StartRun) -> str:
-        """Find a sandbox that is there and empty, or name a new one."""
+    def _find_place(self, action: StartRun) -> tuple[str, str]:
+        """Find a sandbox that is there and empty, with a file for output, or name new ones."""
+        folder, output = f"{self._workspace}/t.{action.serial}", f"{self._workspace}/out.{action.serial}"
         if self._clean and not action.inputs and not action.task.folders:
-            return self._clean.pop()
-        return f"{self._workspace}/t.{action.serial}"
+            folder, empty = self._clean.pop()
+            output = empty or output
+        return folder, output
 
     def _prepare(self, run: _Run, on_end: Callable[[RunEnded], None], _: None) -> None:
         try:
             if not os.path.isdir(run.folder):
                 self.make_sandbox(run.folder, (), run.action.task.folders)
                 _make_temporary(run.temporary)
+                if not run.action.task.folders:
+                    self._mark_as_new(run)
         except OSError as error:
             self._fail(run, error, on_end)
         else:
             self._launch(run, on_end)
+
+    def _mark_as_new(self, run: _Run) -> None:
+        """Give empty folders a time by which it is seen that nothing has been made in them since."""
+        for folder in (run.folder, run.temporary):
+            os.utime(folder, ns=(self._stamp, self._stamp))
+
+    def _is_as_new(self, folder: str, mode: int) -> bool:
+        try:
+            status = os.lstat(folder)
+        except OSError:
+            return False
+        return status.st_mtime_ns == self._stamp and status.st_mode == stat.S_IFDIR | mode
 
     def _launch(self, run: _Run, on_end: Callable[[RunEnded], None]) -> None:
         run.began = time.monotonic()
@@ -183,9 +201,10 @@ class RunRoom:
     def _finish(self, run: _Run, end: ProgramEnd, on_end: Callable[[RunEnded], None]) -> None:
         usec = int((time.monotonic() - run.began) * 1e6)
         run.disk = self._disks.end(run.action.serial)
+        run.is_untouched = self._is_as_new(run.folder, 0o700) and self._is_as_new(run.temporary, 0o777)
         if end.errno:
             self._fail(run, OSError(end.errno, os.strerror(end.errno)), on_end)
-        elif run.action.task.outputs or not _is_untouched(run):
+        elif run.action.task.outputs or not run.is_untouched:
             self._spawn(self._collect_slowly(run, end, usec, on_end))
         else:
             self._report(run, end, usec, Collected(), on_end)
@@ -221,14 +240,14 @@ class RunRoom:
             end.exit_code,
             end.signal,
             usec,
-            run.output,
+            run.output if output.st_size else "",
             output.st_size,
             collected.stored,
             ResultCode.RESOURCE_EXHAUSTION if is_stopped else None,
             usage=_make_usage(run, end),
         )
         on_end(ended)
-        self._remove(run)
+        self._remove(run, "" if output.st_size else run.output)
 
     def _fail(self, run: _Run, error: OSError, on_end: Callable[[RunEnded], None]) -> None:
         """End a task that could not be run; what is said goes where its output would."""
@@ -251,11 +270,12 @@ class RunRoom:
         self._disks.end(run.action.serial)
         self._devices.give_back(run.devices)
 
-    def _remove(self, run: _Run) -> None:
-        if len(self._clean) < _CLEAN_LIMIT and _is_untouched(run):
-            self._clean.append(run.folder)
+    def _remove(self, run: _Run, empty: str = "") -> None:
+        """Clear up after a task; `empty` is its file for output if nobody else has it."""
+        if run.is_untouched and len(self._clean) < _CLEAN_LIMIT:
+            self._clean.append((run.folder, empty))
         else:
-            self._threads.submit(_remove_all, run.folder, run.temporary)
+            self._threads.submit(_remove_all, run.folder, run.temporary, *[empty] * bool(empty))
 
     def _spawn(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
@@ -276,19 +296,6 @@ def _make_usage(run: _Run, end: ProgramEnd) -> Usage:
     limit, allowed, used = next((each for each in limits if 0 < each[1] < each[2]), ("", 0.0, 0.0))
     sizes = (end.memory_mb, run.disk, end.cores, end.read_mb, end.written_mb)
     return Usage(end.cpu_usec, *sizes, end.processes, limit, allowed, used)
-
-
-def _is_untouched(run: _Run) -> bool:
-    """Whether a task has left its sandbox as it was made."""
-    return _is_clean(run.folder, 0o700) and _is_clean(run.temporary, 0o777)
-
-
-def _is_clean(folder: str, mode: int) -> bool:
-    """Whether a folder is as it was made."""
-    try:
-        return not os.listdir(folder) and os.lstat(folder).st_mode == stat.S_IFDIR | mode
-    except OSError:
-        return False
 
 
 def _remove_all(*paths: str) -> None:
