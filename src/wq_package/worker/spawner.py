@@ -103,6 +103,8 @@ class Spawner:
         view_errno: int = 0,
     ) -> None:
         self.control = control
+        self.environ = dict(os.environ)  # which decodes every variable, each time
+        self.room = memoryview(bytearray(PACKET_LIMIT))
         self.view_errno = view_errno
         self.watch = make_watch(self._find_owner)
         self.programs: dict[int, _Program] = {}  # by process id, which is also that of the group
@@ -144,7 +146,7 @@ class Spawner:
             self._end_ended()
         if self.control.fileno() not in ready:
             return True
-        packet, descriptors = _receive(self.control)
+        packet, descriptors = _receive(self.control, self.room)
         if packet:
             self._obey(json.loads(packet), descriptors)
         return bool(packet)
@@ -175,7 +177,7 @@ class Spawner:
                 pid = os.posix_spawn(
                     message["argv"][0],
                     message["argv"],
-                    _make_environ(message),
+                    _make_environ(message, self.environ),
                     file_actions=_make_file_actions(message["output"], descriptors),
                     setpgroup=0,
                     setsigdef=_RESET,
@@ -281,9 +283,9 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.
 """Python ignores the first two; a program expects to die of them."""
 
 
-def _make_environ(message: dict[str, Any]) -> dict[str, str]:
+def _make_environ(message: dict[str, Any], own: dict[str, str]) -> dict[str, str]:
     given = message.get("environ")
-    environ = dict(os.environ if given is None else given)
+    environ = dict(own if given is None else given)
     for name in message["unset"]:
         environ.pop(name, None)
     environ.update(message["set"])
@@ -299,14 +301,14 @@ def _make_file_actions(output: str | None, descriptors: list[int]) -> list[tuple
     return actions
 
 
-def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    room = array.array("i")
-    flags = socket.MSG_CMSG_CLOEXEC
-    packet, ancillary, _, _ = control.recvmsg(PACKET_LIMIT, socket.CMSG_SPACE(8 * room.itemsize), flags)
+def _receive(control: socket.socket, room: memoryview) -> tuple[bytes, list[int]]:
+    descriptors = array.array("i")
+    space = socket.CMSG_SPACE(8 * descriptors.itemsize)
+    size, ancillary, _, _ = control.recvmsg_into([room], space, socket.MSG_CMSG_CLOEXEC)
     for level, kind, body in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            room.frombytes(body[: len(body) - len(body) % room.itemsize])
-    return packet, list(room)
+            descriptors.frombytes(body[: len(body) - len(body) % descriptors.itemsize])
+    return bytes(room[:size]), list(descriptors)
 
 
 def _signal_group(pid: int, sign: int) -> None:
@@ -322,7 +324,7 @@ def _signal(pid: int, sign: int) -> None:
 def _list_children() -> list[int]:
     """List our child processes, as far as the system tells."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb", 0) as file:
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
