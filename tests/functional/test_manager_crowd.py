@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections import Counter
 
 from wq_package.link import Link, connect
@@ -54,6 +55,45 @@ async def _obey(link: Link) -> int:
                     pass
 
 
+async def connect_silently(port: int, count: int, sockets: list[socket.socket]) -> None:
+    """Open connections and say nothing; the manager may close them."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        sock = socket.socket()
+        sockets.append(sock)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+
+
+def test_ten_thousand_connections_that_say_nothing__a_worker_is_served() -> None:
+    async def run(count: int) -> None:
+        sockets: list[socket.socket] = []
+        async with Manager(ManagerOptions(password=None)) as manager:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    await connect_silently(manager.port, count, sockets)
+                    worker = asyncio.create_task(serve_one(manager.port, 1))
+                    task_id = manager.submit(Task(command="true"))
+                    result = await manager.wait(SECONDS)
+                    assert result is not None
+                    assert (result.task_id, result.is_success) == (task_id, True)
+                    assert manager.statistics().workers_connected == 1
+            finally:
+                for sock in sockets:
+                    sock.close()
+        assert await worker == 1
+
+    asyncio.run(run(min(10_000, allow_files(12_000) - 2000)))
+
+
+def allow_files(count: int) -> int:
+    """Let this process open more files; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = max(soft, min(hard, count))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
 def test_thousand_workers__all_are_served() -> None:
     async def run() -> list[int]:
         async with Manager(ManagerOptions(password=None)) as manager:
@@ -72,8 +112,7 @@ def test_thousand_workers__all_are_served() -> None:
             assert set(seen.values()) == {1}
         return await asyncio.gather(*workers)
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * WORKERS)), hard))
+    allow_files(4 * WORKERS)
     counts = asyncio.run(run())
     assert sum(counts) == 3 * WORKERS
     assert min(counts) >= 1

@@ -350,6 +350,28 @@ def test_worker__sends_a_body_slowly__is_heard(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("word", [b"alive\n", b"file out-1-0-0/%d 0\n"], ids=["no answer", "endless answer"])
+def test_hostile_worker__owes_an_output_for_ever__is_dropped(word: bytes, tmp_path: Path) -> None:
+    async def run() -> None:
+        options = ManagerOptions(password=None, min_transfer_timeout=1.0)
+        async with (
+            Manager(options) as manager,
+            connect_for_output(manager, tmp_path / "got") as (reader, writer),
+        ):
+            ended = asyncio.create_task(expect_end(reader))
+            writer.write(b"dir out-1-0-0 0\n")
+            for number in range(1000):
+                if ended.done():
+                    break
+                writer.write(word % number if b"%d" in word else word)
+                await asyncio.wait({ended}, timeout=0.5)
+            await ended
+            assert manager.statistics().tasks_left == 1
+        assert not (tmp_path / "got").exists()
+
+    asyncio.run(run())
+
+
 def test_worker__sends_a_body_too_slowly__is_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         options = ManagerOptions(password=None, min_transfer_timeout=1.0)

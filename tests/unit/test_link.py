@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +25,7 @@ from wq_package.errors import (
 )
 from wq_package.link import Link, ServeOptions, Server, ask_status, asking, connect, serve
 from wq_package.link import wire as wire_module
+from wq_package.link.serving import MOST_FILES
 from wq_package.protocol import messages as m
 
 LOOPBACK = "127.0.0.1"
@@ -452,6 +454,20 @@ def test_serve__closed_with_handlers_at_work__ends_them() -> None:
         await worker.aclose()
 
     run(test)
+
+
+def test_serve__few_files_allowed__allows_itself_more() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def test() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        async with await serve(ignore, LOOPBACK, 0):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(before[1], MOST_FILES)
+
+    try:
+        run(test)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_serve__port_taken__is_a_clear_error() -> None:

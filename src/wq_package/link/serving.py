@@ -6,8 +6,10 @@ Knows deadlines and crowds: whoever says nothing costs little and does not last.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -22,6 +24,7 @@ from wq_package.link.nonces import make_nonce
 from wq_package.link.wire import READ_SIZE, Wire
 from wq_package.protocol import messages as m
 from wq_package.protocol.connection import Connection, Role
+from wq_package.protocol.printing import escape_controls
 
 _logger = logging.getLogger(__package__)
 
@@ -33,6 +36,8 @@ asyncio takes as many as the backlog in one go, before any of them can be droppe
 descriptor of this process, and the log.
 """
 
+
+MOST_FILES = 65_536
 
 _TURNS_TO_ACCEPT = 4
 """How many turns of its loop asyncio needs from a connection to its protocol."""
@@ -93,6 +98,7 @@ class Server:
 
     async def listen(self, host: str | None, port: int) -> None:
         """Start to accept."""
+        _allow_many_files()
         self._listener = await self._bind(host, port)
         if len({address[1] for address in self.addresses}) > 1:
             # Of port 0, every address family got another one; workers are told only one.
@@ -162,7 +168,7 @@ class Server:
             if await self._has_spoken(wire, link):
                 await self._handler(link)
         except WQPackageError as error:
-            _logger.warning("dropped %s: %s", link.peer_address, error)
+            _logger.warning("dropped %s: %s", link.peer_address, escape_controls(str(error)))
         except Exception:
             _logger.exception("dropped %s", link.peer_address)
         finally:
@@ -190,6 +196,15 @@ class Server:
             and wire.events != [m.ConnectionClosed()]
             and not (wire.is_cut and not wire.events)
         )
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as it may: 1,024, as is usual, are too few for a thousand workers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _lengthen_queue(descriptor: int, backlog: int) -> None:

@@ -35,6 +35,7 @@ from wq_package.manager.state import events as e
 from wq_package.manager.status import QueueFacts, render_status
 from wq_package.manager.validation import check_task
 from wq_package.protocol import messages as m
+from wq_package.protocol.printing import escape_controls
 from wq_package.task import ResultCode, Task, TaskResult
 
 _logger = logging.getLogger(__name__)
@@ -307,7 +308,7 @@ class Manager:
             elif kind is a.Drop:
                 self._drop(action)  # type: ignore[arg-type]  # its type was just compared
             elif kind is a.Warn:
-                _logger.warning("%s", action.text)  # type: ignore[union-attr]  # its type was just compared
+                _logger.warning("%s", escape_controls(action.text))  # type: ignore[union-attr]  # its type was just compared
             else:
                 session = self._sessions.get(action.worker)  # type: ignore[union-attr]  # the others have one
                 if session is not None:
@@ -326,7 +327,8 @@ class Manager:
     def _drop(self, action: a.Drop) -> None:
         session = self._sessions.get(action.worker)
         if session is not None:
-            _logger.warning("dropped worker %s: %s", session.link.peer_address, action.reason)
+            reason = escape_controls(action.reason)
+            _logger.warning("dropped worker %s: %s", session.link.peer_address, reason)
             session.link.abort()
 
     async def _tell_time(self) -> None:
@@ -338,6 +340,8 @@ class Manager:
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
                     self._carry_out(self._state.sweep())
+                    for session in list(self._sessions.values()):
+                        session.check_time()
             except Exception:
                 _logger.exception("the manager's clock stumbled")
 

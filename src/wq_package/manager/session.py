@@ -26,6 +26,7 @@ from wq_package.errors import (
 )
 from wq_package.link import Link
 from wq_package.manager.archives import Archives
+from wq_package.manager.bodies import BodyGatherer
 from wq_package.manager.outputs import OutputWriter
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
@@ -34,12 +35,14 @@ from wq_package.task import ResultCode
 
 _logger = logging.getLogger(__name__)
 
-LARGEST_BODY = 2**30
-"""More of a task's output or answer than this is thrown away."""
 SMALL = a.LARGE_BODY
 """Bodies up to this size are sent in one piece with their message."""
 SLOWEST_RATE = 100 * 1024
 """Bytes a second below which a transfer is given up."""
+ENTRY_SECONDS = 0.1
+"""What each file or folder inside an output adds to the time that it may take."""
+
+TOO_SLOW = "it sent too little in too long a time"
 
 SessionAction = a.Send | a.Dispatch | a.Fetch | a.OfferEnvironment | a.SendLayers
 Poster = Callable[[Iterable[e.Event]], None]
@@ -62,9 +65,9 @@ class Session:
         self._failed_names: set[str] = set()
         self._asked: deque[OutputWriter | None] = deque()
         self._header: m.Result | m.CallResult | None = None
-        self._pieces: list[bytes] = []
-        self._gathered = 0
+        self._body = BodyGatherer()
         self._body_due = math.inf
+        self._answer_due = math.inf
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -80,6 +83,7 @@ class Session:
             if kind is m.Data:
                 self._take_data(event.body)  # type: ignore[union-attr,arg-type]  # its type was just compared
             elif kind is m.EndOfBody:
+                self._body_due = math.inf
                 if self._header is not None:
                     told.append(self._end_body(self._header))
                 elif self._asked and self._asked[0] is not None:
@@ -98,28 +102,37 @@ class Session:
 
     def _take_data(self, data: bytes) -> None:
         self.bytes_received += len(data)
-        if time.monotonic() > self._body_due:
-            raise RemoteProtocolError("it sent too little in too long a time")
+        self._answer_due += len(data) / SLOWEST_RATE
         if self._header is not None:
-            self._gathered += len(data)
-            if self._gathered <= LARGEST_BODY:
-                self._pieces.append(data)
+            self._body.add(data)
         elif self._asked and self._asked[0] is not None:
             self._asked[0].write(data)
 
     def _end_body(self, header: m.Result | m.CallResult) -> e.Received:
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        is_truncated = self._gathered > LARGEST_BODY
-        self._header, self._pieces, self._gathered = None, [], 0
+        self._header = None
+        body, is_truncated = self._body.finish()
         return e.Received(self.number, header, body, is_truncated)
+
+    def check_time(self) -> None:
+        """Give up a worker that owes an answer, or the rest of one, and takes too long; to be called now and then."""
+        if time.monotonic() > min(self._body_due, self._answer_due) and not self.link.is_closed:
+            _logger.warning("dropped worker %s: %s", self.link.peer_address, TOO_SLOW)
+            self.lose(TOO_SLOW)
+
+    def _ask(self, writer: OutputWriter | None) -> None:
+        if not self._asked:
+            self._answer_due = time.monotonic() + self._least_time
+        self._asked.append(writer)
 
     def _take_file_event(self, event: m.Event) -> Iterator[e.Event]:
         writer = self._asked[0] if self._asked else None
+        self._answer_due += ENTRY_SECONDS
         match event:
             case m.End():
                 if not self._asked:
                     raise RemoteProtocolError("the worker ended an answer that was not asked for")
                 self._asked.popleft()
+                self._answer_due = time.monotonic() + self._least_time if self._asked else math.inf
                 if writer is not None:
                     yield writer.finish()
             case m.Dir(name):
@@ -141,6 +154,7 @@ class Session:
             if writer is not None:
                 writer.discard()
         self._asked.clear()
+        self._body.discard()
         self._outbox.clear()
         if self._sender is not None:
             self._sender.cancel()
@@ -186,12 +200,12 @@ class Session:
         elif type(action) is a.Send:
             self._send_message(action.message)
         elif type(action) is a.Fetch:
-            self._asked.append(OutputWriter(action))
+            self._ask(OutputWriter(action))
             self.link.send(m.Get(action.cache_name))
 
     def _send_message(self, message: m.ToWorker) -> None:
         if type(message) is m.SendResults:
-            self._asked.append(None)
+            self._ask(None)
         self.link.send(message)
 
     def _send_task(self, action: a.Dispatch) -> None:

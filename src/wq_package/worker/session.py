@@ -26,6 +26,7 @@ from wq_package.errors import (
 )
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
+from wq_package.protocol.printing import escape_controls
 from wq_package.task import ResultCode
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
@@ -97,7 +98,7 @@ class Session:
                         await self._fetch(self._source)
                 await self._staging.wait_for_room()
         except RemoteProtocolError as error:
-            _log.warning("the manager broke the protocol: %s", error)
+            _log.warning("the manager broke the protocol: %s", escape_controls(str(error)))
         except QueueError as error:
             if isinstance(error, AuthenticationError):
                 raise
@@ -105,7 +106,7 @@ class Session:
         except OSError as error:
             _log.warning("disconnected: %s", error)
         if self._error is not None:
-            _log.warning("disconnected: %s", self._error)
+            _log.warning("disconnected: %s", escape_controls(str(self._error)))
 
     def _take(self, events: list[wire.Event]) -> list[wire.Event]:
         """Obey at once, unless something has to be waited for first."""

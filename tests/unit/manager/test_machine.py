@@ -107,6 +107,20 @@ def test_greeting__says_nothing__is_dropped_after_a_while() -> None:
     assert drops(state.sweep()) == ["it did not say what it is"]
 
 
+def test_worker_without_cores__nothing_declared__gets_no_task() -> None:
+    state = make_state()
+    submit(state, Task(command="true"), Task(command="true", resources=Resources(memory_mb=0)))
+    assert find_dispatched(connect(state, 1, cores=0, memory=0, disk=0)) == []
+    assert find_dispatched(connect(state, 2, cores=0)) == []
+    assert find_dispatched(connect(state, 3, cores=1)) == [1]
+
+
+def test_greeting__names_that_would_move_a_cursor__are_escaped() -> None:
+    state = make_state()
+    state.handle(e.WorkerConnected(1, "x"), e.Received(1, m.Workqueue(9, "a\x1b[2J", "Linux", "x86_64", "8")))
+    assert state.workers[1].label == "a\\x1b[2J:x"
+
+
 def test_name__is_answered() -> None:
     state = make_state(name="project")
     connect(state, 1)

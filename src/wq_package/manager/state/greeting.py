@@ -10,6 +10,7 @@ import math
 
 from wq_package.manager.state.records import WorkerRecord, encode_box
 from wq_package.protocol.messages import Feature, Info, Resource, Workqueue
+from wq_package.protocol.printing import escape_controls
 from wq_package.task import Resources
 
 VERSIONS = (9, 10, 11)
@@ -40,10 +41,10 @@ def note_greeting(worker: WorkerRecord, message: Workqueue) -> None:
             f"it speaks Work Queue protocol {message.version}, we speak {VERSIONS[0]} to {VERSIONS[-1]}"
         )
     worker.version = message.version
-    worker.hostname = message.hostname
-    worker.system = message.system
-    worker.machine = message.machine
-    worker.software = message.software
+    worker.hostname = escape_controls(message.hostname)
+    worker.system = escape_controls(message.system)
+    worker.machine = escape_controls(message.machine)
+    worker.software = escape_controls(message.software)
 
 
 def note_feature(worker: WorkerRecord, message: Feature) -> None:
@@ -69,7 +70,7 @@ def note_info(worker: WorkerRecord, message: Info) -> None:
     """Remember a fact; unknown ones are ignored."""
     match message.key:
         case "worker-id":
-            worker.worker_id = message.value
+            worker.worker_id = escape_controls(message.value)
         case "worker-end-time":
             worker.end_time = _read_number(message.value)
         case key if key in LEAVING:

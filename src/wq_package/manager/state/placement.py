@@ -24,6 +24,7 @@ from wq_package.manager.state.records import (
     box_fits,
     decode_box,
     encode_box,
+    need_processor,
 )
 from wq_package.resources import compute_box
 from wq_package.task import Resources, Task
@@ -246,7 +247,7 @@ class Placement:
                 rule=self._options.rule,
                 minimum=lane.category_record.options.minimum,
             )
-            box = lane.boxes[worker.total] = encode_box(resources)
+            box = lane.boxes[worker.total] = need_processor(encode_box(resources))
         return box
 
     def _count_ahead(self, lane: Lane) -> int:

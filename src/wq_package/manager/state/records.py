@@ -39,6 +39,11 @@ def encode_box(resources: Resources) -> Box:
     )
 
 
+def need_processor(box: Box) -> Box:
+    """Let a task without a core and without a gpu, as on a worker that has none, fit nowhere."""
+    return box if box[0] or box[3] else (1, box[1], box[2], 0)
+
+
 def decode_box(box: Box) -> Resources:
     """Turn whole numbers back into resources."""
     return Resources(box[0] / 1000, box[1], box[2], box[3])

@@ -8,6 +8,7 @@ from wq_package.manager.state.actions import Send, Warn
 from wq_package.manager.state.ledger import Ledger
 from wq_package.manager.state.records import WorkerRecord
 from wq_package.protocol import messages as m
+from wq_package.protocol.printing import escape_controls
 
 HOSTS_KEPT = 10_000
 _CHECK = m.Check()
@@ -41,12 +42,10 @@ class WorkerDesk:
             greeting.note_greeting(worker, message)
         except greeting.Lie as lie:
             self._ledger.counters.refused += 1
-            if (
-                message.hostname not in self._ledger.refused_hosts
-                and len(self._ledger.refused_hosts) < HOSTS_KEPT
-            ):
-                self._ledger.refused_hosts.add(message.hostname)
-                self._ledger.actions.append(Warn(f"a worker on `{message.hostname}` is turned away: {lie}"))
+            host = escape_controls(message.hostname)
+            if host not in self._ledger.refused_hosts and len(self._ledger.refused_hosts) < HOSTS_KEPT:
+                self._ledger.refused_hosts.add(host)
+                self._ledger.actions.append(Warn(f"a worker on `{host}` is turned away: {lie}"))
             raise
 
     def receive_info(self, worker: WorkerRecord, message: m.Info, _event: e.Received) -> None:
