@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,37 +199,51 @@ def compare(bench: Bench, name: str) -> None:
         "pipreqs": (run_pipreqs, distributions),
         "pigar": (run_pigar, distributions),
     }
+    tables: dict[frozenset[str], dict[str, frozenset[str]]] = {}
     for peer, (run, mine) in peers.items():
         theirs = run(bench, tree)
         names = theirs.names - {canonicalize(name), name}
         own = mine - {canonicalize(name), name}
         print(
-            f"\n  {peer}: {theirs.seconds:.2f} s ({theirs.seconds / ours:.1f} times ours); "
+            f"  {peer:10} {theirs.seconds:7.2f} s ({theirs.seconds / ours:.1f} times ours); "
             f"both {len(own & names)}, only {peer} {len(names - own)}, only wq-package {len(own - names)}"
         )
-        print_reasons(f"only {peer}", names - own, record)
-        print_reasons("only wq-package", own - names, record)
+        tables.setdefault(own, {"wq-package": own})[peer] = names
+    for table in tables.values():
+        print_disagreements(table, record)
+
+
+def print_disagreements(table: dict[str, frozenset[str]], record: dict[str, list[dict[str, object]]]) -> None:
+    """Print each name that not everybody found: who did, what our record says of it, and where it is."""
+    everything = frozenset[str]().union(*table.values())
+    rows = [name for name in sorted(everything) if not all(name in names for names in table.values())]
+    print(f"\n  | {', '.join(table)} disagree on | found by | here | first at |\n  |---|---|---|---|")
+    for name in rows:
+        finders = ", ".join(who for who, names in table.items() if name in names)
+        print(f"  | {name} | {finders} | {explain(name, record)} | {find_first(name, record)} |")
     print()
 
 
-def print_reasons(label: str, names: Iterable[str], record: dict[str, list[dict[str, object]]]) -> None:
-    """Group the names that one side lacks by what our record says about them."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        groups[explain(name, record)].append(name)
-    for reason, members in sorted(groups.items(), key=lambda item: -len(item[1])):
-        shown = ", ".join(members[:8]) + (f" and {len(members) - 8} more" if len(members) > 8 else "")
-        print(f"    {label}, {reason}: {shown}")
-
-
-def explain(name: str, record: dict[str, list[dict[str, object]]]) -> str:
-    """Say what our record knows about an import name or distribution."""
+def select_uses(name: str, record: dict[str, list[dict[str, object]]]) -> list[dict[str, object]]:
+    """Select the imports of a name or distribution; those that count first."""
     uses = [
         use
         for use in record["imports"]
         if canonicalize(str(use["module"]).partition(".")[0]) == canonicalize(name)
         or canonicalize(name) in map(canonicalize, map(str, use["distributions"]))  # type: ignore[call-overload]  # a list of texts
     ]
+    return sorted(uses, key=lambda use: not use["used"])
+
+
+def find_first(name: str, record: dict[str, list[dict[str, object]]]) -> str:
+    """Tell the first place of a name, below the tree."""
+    uses = select_uses(name, record)
+    return f"{str(uses[0]['file']).partition('/trees/')[2]}:{uses[0]['line']}" if uses else ""
+
+
+def explain(name: str, record: dict[str, list[dict[str, object]]]) -> str:
+    """Say what our record knows about an import name or distribution."""
+    uses = select_uses(name, record)
     if not uses:
         return "no import of that name in the sources"
     kinds = Counter(

@@ -281,6 +281,10 @@ class Gatherer:
         closure.close()
         self.problems += [explain_doubt(doubts) for doubts in self.doubts.values()]
         self.problems += closure.problems
+        if not self.target.is_running:
+            from wq_package.analyze.other_python import find_python_problems
+
+            self.problems += find_python_problems(closure.pins.values(), self.chain.installed, self.target)
         self.problems += find_unpinned(closure.pins, self.wanted)
         if not self.options.keep_going:
             raise_errors(self.problems, self.doubts.values())

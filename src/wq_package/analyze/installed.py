@@ -110,6 +110,10 @@ class Installed:
             distribution.metadata = parsed or Metadata(distribution.name, distribution.version)
         return distribution.metadata
 
+    def read_wheel(self, distribution: InstalledDistribution) -> str:
+        """Read the WHEEL file of a distribution; empty if it was not installed from a wheel."""
+        return _read_text(f"{distribution.folder}/WHEEL")
+
     def find_editable_folder(self, distribution: InstalledDistribution) -> str | None:
         """Tell the project folder of an editable install, or `None` if it is an ordinary one."""
         if distribution.editable is None:

@@ -55,6 +55,7 @@ class Metadata:
     name: str
     version: str
     requires: tuple[str, ...] = ()
+    requires_python: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Need:
 
 def parse_metadata(text: str) -> Metadata | None:
     """Read the head of a METADATA or PKG-INFO file; `None` if it names no distribution or version."""
-    name = version = ""
+    name = version = python = ""
     requires: list[str] = []
     for line in text.splitlines():
         if not line:
@@ -87,9 +88,11 @@ def parse_metadata(text: str) -> Metadata | None:
                 version = value.strip()
             case "requires-dist":
                 requires.append(value.strip())
+            case "requires-python":
+                python = value.strip()
             case _:
                 pass
-    return Metadata(name, version, tuple(requires)) if name and version else None
+    return Metadata(name, version, tuple(requires), python) if name and version else None
 
 
 @lru_cache(maxsize=4096)
