@@ -266,6 +266,12 @@ def test_build__not_on_the_index__one_sentence_and_nothing_left(
     assert list((cache / "tmp").iterdir()) == []
 
 
+def test_build__two_versions_of_one_distribution__are_refused(cache: Path, tmp_path: Path) -> None:
+    pins = tuple(map(WheelRequirement, ("six==1.16.0", "Six==1.17.0")))
+    with pytest.raises(BuildError, match=r"`six` is pinned to 1\.16\.0 and to 1\.17\.0"):
+        _build(EnvironmentSpec(wheels=pins), tmp_path / "env.tar.gz", cache)
+
+
 def test_build__index_out_of_reach__says_which(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,14 +197,13 @@ class _SegmentWriter:
         return Member(path, MemberKind.FILE, mode, len(data), hashlib.sha256(data).hexdigest())
 
     def _add_file(self, entry: LayerEntry, source: Path) -> Member:
-        try:
-            with source.open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                mode = make_mode(MemberKind.FILE, entry.mode)
-                self._add(encode_header(TarMember(entry.path, MemberKind.FILE, mode, size)))
-                digest = self._copy_file(file.fileno(), size, source)
-        except OSError as error:
-            raise BuildError(f"`{source}` cannot be read ({error.strerror})") from error
+        with _explained(source):
+            file = source.open("rb", buffering=0)
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            mode = make_mode(MemberKind.FILE, entry.mode)
+            self._add(encode_header(TarMember(entry.path, MemberKind.FILE, mode, size)))
+            digest = self._copy_file(file.fileno(), size, source)
         self._add(bytes(pad(size)))
         return Member(entry.path, MemberKind.FILE, mode, size, digest)
 
@@ -212,7 +211,10 @@ class _SegmentWriter:
         digest = hashlib.sha256()
         left = size
         while left:
-            data = os.read(file, min(left, _COPY_SIZE))
+            with _explained(
+                source
+            ):  # and not what goes wrong while it is written: a full disk is no fault of the source
+                data = os.read(file, min(left, _COPY_SIZE))
             if not data:
                 break
             digest.update(data)
@@ -261,6 +263,14 @@ class _SegmentWriter:
         self.frames.append(Frame(self.stored_size, len(frame), raw_size))
         self.stored_size += len(frame)
         self._sink.write(frame)
+
+
+@contextmanager
+def _explained(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BuildError(f"`{source}` cannot be read ({error.strerror})") from error
 
 
 def _make_index(layers: Sequence[StoredLayer], lock: str, python: str) -> ArchiveIndex:
@@ -315,7 +325,8 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            raise DiskFullError(f"`{output}` cannot be written ({error.strerror})") from error
+            hint = "free some space, or name a file on another disk"
+            raise DiskFullError(f"`{output}` cannot be written ({error.strerror})", hint=hint) from error
         raise
 
 

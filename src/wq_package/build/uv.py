@@ -48,6 +48,9 @@ _NOT_BUILT = re.compile(
 _OTHER_HASH = re.compile(
     r"Hash mismatch for `([^`]+)`\s+Expected:\s+sha256:([0-9a-f]+)\s+Computed:\s+sha256:([0-9a-f]+)"
 )
+_NO_LIST = re.compile(r"Received some unexpected \w+ from `([^`]+)`", re.IGNORECASE)
+_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d+[^)]*)\) for url \(([^)\s]+)\)")
+_NO_ARCHIVE = re.compile(r"Failed to extract archive: (\S+)")
 _URL = re.compile(r"https?://[^\s`]+")
 
 
@@ -214,12 +217,28 @@ def _explain(output: str, words: str) -> tuple[str, str]:
             f"{which} has no wheel for this Python, and building it from source failed",
             "choose a version that has a wheel, or run again with `wq-package -v` to see the compiler's words",
         )
+    if explained := _explain_answer(output):
+        return explained
     if _NO_NETWORK.search(output):
         where = _URL.search(output)
         target = f" at `{where[0]}`" if where else ""
         hint = "check the network, proxy and index settings (UV_INDEX_URL)"
         return f"the package index{target} could not be reached", hint
     return _explain_solution(output, words)
+
+
+def _explain_answer(output: str) -> tuple[str, str] | None:
+    """Explain what an index answered, if it answered anything but what it should."""
+    if found := _NO_LIST.search(output):
+        hint = "check its URL, which mostly ends in `/simple`, and whether a login page stands before it"
+        return f"`{found[1]}` answers with something else than a package index does", hint
+    if found := _STATUS.search(output):
+        hint = "check user name, password and URL of the index; if they are right, try again later"
+        return f"the package index at `{found[2]}` answers: {found[1]}", hint
+    if found := _NO_ARCHIVE.search(output):
+        hint = "try again; if it stays, tell who runs the index"
+        return f"the index gives something damaged for `{found[1]}`", hint
+    return None
 
 
 def _explain_solution(output: str, words: str) -> tuple[str, str]:

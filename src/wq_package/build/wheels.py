@@ -150,6 +150,7 @@ class WheelSource:
         self, texts: Sequence[str], others: Sequence[Recipe]
     ) -> tuple[dict[str, CachedLayer], Mapping[str, CachedLayer]]:
         pins = [self._read_pin(text) for text in texts]
+        _check_pins(pins)
         recipes = self._make_recipes(pins)
         made = self._maker.make_all([*others, *recipes.values()])
         layers = {name: made[recipe.key] for name, recipe in recipes.items()}
@@ -224,6 +225,16 @@ class WheelSource:
             return fetched.plan(pin.name)
         except BuildError as error:
             raise altered from error
+
+
+def _check_pins(pins: Sequence[_Pin]) -> None:
+    """Refuse two versions of one distribution: pins are not resolved, so nobody else would notice."""
+    versions: dict[str, str] = {}
+    for pin in pins:
+        other = versions.setdefault(pin.name, pin.version or pin.text)
+        if other != (pin.version or pin.text):
+            hint = "keep one of them in the spec"
+            raise BuildError(f"`{pin.name}` is pinned to {other} and to {pin.version or pin.text}", hint=hint)
 
 
 class _Fetched:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from small_archives import make_archive, make_entries, make_layer
+from wq_package.archive.frames import FRAME_SIZE
 from wq_package.archive.layer import (
     Compression,
     LayerEntry,
@@ -151,6 +154,20 @@ def test_write_archive__a_layers_file_is_missing__says_which(tmp_path: Path) -> 
     with pytest.raises(ArchiveError, match="gone"):
         write_archive([(layer, tmp_path / "gone")], tmp_path / "env", python="3.11")
     assert not list(tmp_path.iterdir())
+
+
+def test_write_layer__sink_has_no_room__is_not_blamed_on_the_file_that_is_read(tmp_path: Path) -> None:
+    class _Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    source = tmp_path / "data"
+    with source.open("wb") as file:
+        file.truncate(8 * FRAME_SIZE)
+    entries = [LayerEntry("data", 0o644, source)]
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+        write_layer(_HEADER, entries, (), _Full(), Compression.ZSTD)
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_write_archive__folder_is_missing__says_so(tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ _SOLUTION = "error: No solution found when resolving dependencies\n  cause: Beca
          "a distribution is neither installed nor cached: Because six was not found in the cache"),
         ("error: Failed to download and build `numpy==1.5.0`\n  cause: The build backend returned an error",
          "`numpy==1.5.0` has no wheel for this Python, and building it from source failed"),
+        ("error: Received some unexpected JSON from `http://h/simple/six/`\n  cause: expected value at line 1 column 11",
+         "`http://h/simple/six/` answers with something else than a package index does"),
+        (("error: Request failed after 1 retry in 1.9s\n  cause: Failed to fetch: http://h/simple/six/\n  cause: HTTP status "
+         "server error (500 Internal Server Error) for url (http://h/simple/six/)"),
+         "the package index at `http://h/simple/six/` answers: 500 Internal Server Error"),
+        ("error: Failed to download `six==1`\n  cause: Failed to extract archive: six-1-py3-none-any.whl\n  cause: Invalid zip",
+         "the index gives something damaged for `six-1-py3-none-any.whl`"),
         ("error: something new", "uv failed: something new"),
     ],
 )  # fmt: skip
