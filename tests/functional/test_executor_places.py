@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,3 +168,24 @@ def test_project_name__catalog_elsewhere_in_the_variables_alone__nothing_is_told
         with loaded(folder, make_executor(folder)):
             assert double(2).result(timeout=PATIENCE) == 4
             assert list_projects(catalog) == []
+
+
+def test_worker__whose_own_python_has_other_versions__is_told_in_one_table(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "site" / "numpy-0.0.1.dist-info").mkdir(parents=True)
+    worker = f"env PYTHONPATH={folder / 'site'} {sys.executable} -m wq_package_cli worker"
+    with loaded(folder, make_executor(folder, worker_executable=worker)) as executor:
+        assert double(2).result(timeout=PATIENCE) == 4
+        executor.scale_out_facade(2)  # the first of them is the strategy's
+        wait_for_blocks(executor, 2)
+    tables = [record.getMessage() for record in caplog.records if "another Python" in record.getMessage()]
+    assert len(tables) == 1
+    assert re.search(r"numpy +[\d.]+ +0\.0\.1$", tables[0], re.MULTILINE)
+
+
+def wait_for_blocks(executor: WQPackageExecutor, count: int) -> None:
+    limit = time.monotonic() + PATIENCE
+    while len(executor.count_tasks_by_block()) < count:
+        assert time.monotonic() < limit
+        time.sleep(0.02)

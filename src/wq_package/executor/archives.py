@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import logging
 import os
+import platform
 import secrets
 import sys
 from collections.abc import Callable
@@ -34,12 +35,13 @@ from wq_package.build import (
     load_lock,
 )
 from wq_package.errors import ArchiveError, BuildError
+from wq_package.executor.drift import compare_versions, find_own_versions
 from wq_package.executor.given import Given, GivenKind, find_given
 from wq_package.executor.packing import Built, PackedLayer, digest_spec
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.files import digest_local_source, load_spec
 
-__all__ = ["ArchiveBuilder", "read_archive"]
+__all__ = ["ArchiveBuilder", "check_versions", "read_archive"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class ArchiveBuilder:
                 f"apps cannot run in `{given}`: it has no {_LOADER}, which loads their functions there",
                 hint=f"add {_LOADER} to what it was made from, and make it again",
             )
+        check_versions(given, built)
         return built
 
     def identify_given(self, given: str) -> str:
@@ -144,6 +147,25 @@ class ArchiveBuilder:
             with suppress(FileNotFoundError):
                 temporary.unlink()
         return _describe(path, built.index, built.layers_built, built.layers_reused)
+
+
+def check_versions(given: str, built: Built) -> None:
+    """Compare what the user named with this process; refuse a Python that apps from here cannot run in.
+
+    Raises:
+        BuildError: its Python is of another minor release.
+    """
+    there = {layer.name: layer.version for layer in built.layers}
+    table = compare_versions(find_own_versions(), there)
+    if not table:
+        return
+    here, other = (version.split(".")[:2] for version in (platform.python_version(), there.get("python", "")))
+    if here != other:
+        raise BuildError(
+            f"apps of this program cannot run in `{given}`:\n{table}",
+            hint=f"make it with Python {'.'.join(here)}, or run the program with Python {'.'.join(other)}",
+        )
+    logger.warning("`%s` differs from this program:\n%s", given, table)
 
 
 def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:

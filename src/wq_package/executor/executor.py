@@ -38,6 +38,7 @@ from wq_package.errors import WQPackageError
 from wq_package.executor.archives import ArchiveBuilder
 from wq_package.executor.delivery import Delivery, Pending
 from wq_package.executor.demands import parse_demand
+from wq_package.executor.drift import compare_versions, find_own_versions, parse_features
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     ManagerStoppedError,
@@ -200,6 +201,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
             for is_bash in (False, True)
         }
         self._blocks_ahead = 0
+        self._drifts: set[str] = set()
         self._edition = (-math.inf, 0)
 
     # -- life ------------------------------------------------------------------------------------------------------------
@@ -214,7 +216,9 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
         catalogs = self._listening.find_catalogs(os.environ)
         self._password_file = self._prepare_password()
         self._manager = BlockingManager(
-            self._listening.make_options(self._password_file.read_bytes(), catalogs, self._labelling)
+            self._listening.make_options(
+                self._password_file.read_bytes(), catalogs, self._labelling, self._greet
+            )
         )
         self._manager.start()
         self._packer = self._make_packer()
@@ -402,6 +406,16 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def list_packed(self) -> tuple[PackedApp, ...]:
         """List the apps whose environments are ready: specs, layers and times."""
         return self._packer.list_packed()
+
+    def _greet(self, worker: str, features: frozenset[str]) -> None:
+        """Say once for each difference how a worker's own Python differs, if apps run in it."""
+        there = parse_features(features)
+        if self.pack or self.environment is not None or not there:
+            return
+        table = compare_versions(find_own_versions(), there)
+        if table and table not in self._drifts:
+            self._drifts.add(table)
+            logger.warning("apps run in another Python on worker %s than here:\n%s", worker, table)
 
     # -- blocks ----------------------------------------------------------------------------------------------------------
 

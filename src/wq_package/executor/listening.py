@@ -9,7 +9,7 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wq_package.catalog import CatalogAddress, find_default_catalogs, parse_catalogs
@@ -94,9 +94,13 @@ class Listening:
         return found
 
     def make_options(
-        self, password: bytes, catalogs: tuple[CatalogAddress, ...], labelling: CategoryOptions
+        self,
+        password: bytes,
+        catalogs: tuple[CatalogAddress, ...],
+        labelling: CategoryOptions,
+        on_worker: Callable[[str, frozenset[str]], None] | None = None,
     ) -> ManagerOptions:
-        """Say how the manager listens, and how its tasks get their labels."""
+        """Say how the manager listens, how its tasks get their labels, and who is told of workers."""
         interface = self._find_interface(catalogs)
         return ManagerOptions(
             host=interface,
@@ -106,6 +110,7 @@ class Listening:
             name=self.project_name,
             catalogs=catalogs,
             default_category=labelling,
+            on_worker=on_worker,
         )
 
     def _find_interface(self, catalogs: tuple[CatalogAddress, ...]) -> str:

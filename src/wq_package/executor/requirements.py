@@ -108,6 +108,7 @@ _OPTIONS = (
         ", or name it in `extra_pkgs`",
     ),
     (re.compile(r"`--(?:extra|map) (?:[\w.]+=)?([\w.-]+)`"), r"`extra_pkgs=['\1']`"),
+    (re.compile(r"; `--keep-going` takes [^;]*$"), ""),
     (re.compile(r"`--(?:extra|map)`"), "`extra_pkgs`"),
 )
 """Hints of the analysis are written for its command line."""

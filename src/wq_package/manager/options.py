@@ -35,6 +35,7 @@ class ManagerOptions:
         peers: whether workers of ours fetch layers of environments from each other; `None` means beyond loopback, with a
             password.
         on_result: called in the manager's loop with each result, in place of `Manager.wait`.
+        on_worker: called in the manager's loop with the name and the features of each worker that has come.
         keepalive_interval: seconds of silence after which a worker is asked whether it is there.
         keepalive_timeout: seconds that it may take to answer.
         fast_abort_multiplier: how many times the average time of its category a task may take before it is tried on
@@ -54,6 +55,7 @@ class ManagerOptions:
     default_category: CategoryOptions = field(default_factory=CategoryOptions)
     look_ahead: int = 16
     on_result: Callable[[TaskResult], None] | None = None
+    on_worker: Callable[[str, frozenset[str]], None] | None = None
     keepalive_interval: float = 120.0
     keepalive_timeout: float = 30.0
     is_open: bool = False

@@ -68,6 +68,7 @@ class Manager:
         self._server: Server | None = None
         self._tls_fingerprint = ""
         self._companions: list[asyncio.Task[None]] = []
+        self._untold: set[int] = set()
         self._started = time.time()
         self.after_batch: Callable[[], None] = _do_nothing
         """Called when everything is done that followed from what happened at once."""
@@ -351,6 +352,8 @@ class Manager:
         number = next(self._numbers)
         session = Session(number, link, self._archives, self._post, self._options.min_transfer_timeout)
         self._sessions[number] = session
+        if self._options.on_worker is not None:
+            self._untold.add(number)
         reason = "it closed the connection"
         self._handle([e.WorkerConnected(number, link.peer_address)])
         try:
@@ -360,6 +363,7 @@ class Manager:
             raise
         finally:
             del self._sessions[number]
+            self._untold.discard(number)
             self._bytes_sent += session.bytes_sent
             self._bytes_received += session.bytes_received
             self._handle([e.WorkerGone(number, reason)])
@@ -386,7 +390,20 @@ class Manager:
             return []
         # In the middle of a body, a worker can say nothing else.
         self._handle(told or [e.Received(session.number, _ALIVE)])
+        if self._untold:
+            self._tell_of_worker(session.number)
         return events[EVENTS_AT_ONCE:]
+
+    def _tell_of_worker(self, number: int) -> None:
+        """Tell of a worker, once it has said everything about itself."""
+        worker, tell = self._state.workers.get(number), self._options.on_worker
+        if number not in self._untold or worker is None or not worker.is_ready or tell is None:
+            return
+        self._untold.discard(number)
+        try:
+            tell(worker.label, frozenset(worker.features))
+        except Exception:
+            _logger.exception("what is called for each worker failed")
 
     def _render_answer(self, query: m.StatusQuery) -> m.StatusAnswer:
         if query.is_http and query.kind == "":

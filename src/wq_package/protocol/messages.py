@@ -16,6 +16,8 @@ import enum
 from dataclasses import dataclass, field
 
 DIALECT_FEATURE = "wq-package-1"
+VERSION_FEATURE = "wq-package-has-"
+"""Before `NAME-VERSION` of what the worker's own Python has, for people who wonder why a pickle cannot be read."""
 """The user feature by which our worker tells our manager that it speaks the last section of this module."""
 
 

@@ -40,6 +40,7 @@ from wq_package.worker.runs import RunRoom
 from wq_package.worker.seeking import seek_manager
 from wq_package.worker.session import Session
 from wq_package.worker.state import WORKER_PYTHON
+from wq_package.worker.versions import make_version_features
 
 __all__ = ["run_worker"]
 
@@ -108,6 +109,7 @@ class Worker:
         self.workspace = workspace
         for name in ("cache", "functions", "hosts"):
             (workspace / name).mkdir()
+        self.features = (*options.features, *make_version_features())
         self.worker_id = f"worker-{secrets.token_hex(16)}"
         self.capacity = discover_capacity(options, workspace)
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="files")

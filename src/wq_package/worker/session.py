@@ -140,7 +140,7 @@ class Session:
             _PROTOCOL, hostname, system.sysname, platform.machine() or "unknown", f"wq-package-{__version__}"
         )
         worker = self._worker
-        features = (*worker.options.features, wire.DIALECT_FEATURE)
+        features = (*worker.features, wire.DIALECT_FEATURE)
         capacity = self._state.capacity
         greeting = render_greeting(identity, worker.worker_id, features, capacity, worker.end_time)
         for message in greeting:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import logging
+import platform
+from pathlib import Path
+
+import pytest
+
+from wq_package.errors import BuildError
+from wq_package.executor.archives import check_versions
+from wq_package.executor.drift import find_own_versions
+from wq_package.executor.packing import Built, PackedLayer
+
+
+def make_built(**versions: str) -> Built:
+    layers = tuple(PackedLayer("wheel", name, version, 1) for name, version in versions.items())
+    return Built(Path("env.tar.gz"), "digest", layers)
+
+
+def test_check_versions__other_python__is_refused_with_a_table_and_a_hint() -> None:
+    built = make_built(**{**find_own_versions(), "python": "3.8.1"})
+    with pytest.raises(BuildError, match=r"python +3\.\d+\.\d+ +3\.8\.1") as caught:
+        check_versions("env.tar.gz", built)
+    assert "Python 3.8" in str(caught.value.hint)
+
+
+def test_check_versions__other_cloudpickle__is_told_in_a_table(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        check_versions("env.tar.gz", make_built(python=platform.python_version(), cloudpickle="0.1"))
+        check_versions("other.tar.gz", make_built(**find_own_versions()))
+    assert "cloudpickle" in caplog.text
+    assert "other.tar.gz" not in caplog.text
