@@ -87,6 +87,10 @@ def _judge(test: ast.expr, aliases: Mapping[str, str], target: Target, depth: in
         return _combine(parts, decisive=isinstance(test.op, ast.Or))
     if find_dotted_name(test, aliases) in _TYPE_CHECKING or find_dotted_name(test, {}) == "TYPE_CHECKING":
         return Verdict(value=False, cause=Cause.TYPE_CHECKING)
+    if (
+        find_dotted_name(test, {}) == "cython.compiled"
+    ):  # by any import of it: this is the source, and it is what runs
+        return Verdict(value=False, cause=Cause.PLATFORM)
     if _asks_for_module(test, aliases):
         return Verdict(None, Cause.PRESENCE)
     value = _evaluate(test, aliases, target)

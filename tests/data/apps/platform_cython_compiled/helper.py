@@ -1,0 +1,2 @@
+class cython:
+    compiled = False
