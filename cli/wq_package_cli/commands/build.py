@@ -56,6 +56,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add(
         "--python", metavar="VERSION", default="", help="the version of Python, instead of the spec's: `3.12`"
     )
+    add(
+        "--platform",
+        metavar="NAME",
+        default="",
+        help="the machines that it is for: `aarch64`, `manylinux_2_28_x86_64`; by default like this one",
+    )
     add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
     add("--locked", metavar="LOCK", help="build exactly what this lock says, or nothing; resolve nothing")
     add(
@@ -106,6 +112,7 @@ def _parse(args: argparse.Namespace) -> _Request:
         fresh=args.fresh,
         bytecode=not args.no_bytecode,
         python=args.python,
+        platform=args.platform,
         interpreter=args.interpreter,
         offline=args.offline,
         allow_pypi=args.allow_pypi,

@@ -34,6 +34,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add(
         "--python", metavar="VERSION", default="", help="the version of Python, instead of the spec's: `3.12`"
     )
+    add(
+        "--platform",
+        metavar="NAME",
+        default="",
+        help="the machines that it is for: `aarch64`, `manylinux_2_28_x86_64`; by default like this one",
+    )
     add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
     add(
         "--fresh",
@@ -61,6 +67,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         fresh=args.fresh,
         bytecode=not args.no_bytecode,
         python=args.python,
+        platform=args.platform,
         interpreter=args.interpreter,
         offline=args.offline,
         allow_pypi=args.allow_pypi,

@@ -84,7 +84,7 @@ class Compiler:
         except (OSError, EOFError) as error:
             code = process.wait()
             raise BackendFailedError(
-                (self._interpreter.executable, _SCRIPT.name),
+                (self._interpreter.program, _SCRIPT.name),
                 code,
                 str(error),
                 summary="compiling bytecode failed",
@@ -104,7 +104,7 @@ class Compiler:
         return self._idle.get()
 
     def _start(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        command = (self._interpreter.executable, "-S", "-s", "-W", "ignore", str(_SCRIPT))
+        command = (self._interpreter.program, "-S", "-s", "-W", "ignore", str(_SCRIPT))
         return start_program(command, environ=_ENVIRONMENT)
 
 

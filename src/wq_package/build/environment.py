@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from wq_package.archive.layer import ArchiveIndex, Compression, LayerKind, Store
 from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase, is_conda_spec
-from wq_package.build.interpreter import find_interpreter, satisfies_version
+from wq_package.build.interpreter import Interpreter, find_interpreter, satisfies_version
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
@@ -32,7 +33,7 @@ from wq_package.build.options import (
     find_compression,
 )
 from wq_package.build.recipes import Recipe, make_interpreter_recipe, make_launcher_recipe, make_local_recipe
-from wq_package.build.wheels import WheelSource
+from wq_package.build.wheels import WheelSource, make_access
 from wq_package.errors import BuildError, ChannelUnreachableError, DiskFullError, InvalidSpecError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
@@ -137,6 +138,9 @@ def _prepare_base(
     """
     if not is_conda_spec(spec):
         return spec, _copy_interpreter(spec, options)
+    if options.platform:
+        hint = "build on such a machine, or take the packages from the Python package index: list them under `pip:`"
+        raise BuildError("conda packages are built for machines like this one only: no --platform", hint=hint)
     from wq_package.build.conda.conda_base import prepare_conda_base  # most builds need none of it
 
     try:
@@ -152,8 +156,20 @@ def _prepare_base(
         return spec, _copy_interpreter(spec, options)
 
 
+def _find_interpreter(version: str | None, options: BuildOptions) -> Interpreter:
+    if options.platform:
+        # Most builds are for machines like this one.
+        from wq_package.build.foreign import find_foreign_interpreter
+        from wq_package.build.platforms import parse_platform
+
+        platform = parse_platform(options.platform)
+        if platform.machine != os.uname().machine:
+            return find_foreign_interpreter(version, options.interpreter, platform)
+    return find_interpreter(version, options.interpreter)
+
+
 def _copy_interpreter(spec: EnvironmentSpec, options: BuildOptions) -> EnvironmentBase:
-    interpreter = find_interpreter(spec.python, options.interpreter)
+    interpreter = _find_interpreter(spec.python, options)
     return EnvironmentBase(interpreter, make_interpreter_recipe(interpreter, bytecode=options.bytecode))
 
 
@@ -259,17 +275,34 @@ class _Layers:
         ]
         if ask and missing:
             from wq_package.build.lock_sources import ask_index  # most builds ask nobody
-            from wq_package.build.uv import Access
 
-            access = Access(build.options.indexes, offline=build.options.offline, fresh=build.options.fresh)
-            known |= ask_index(missing, build.cache, build.base.interpreter.executable, build.staging, access)
+            access = make_access(build.options)
+            known |= ask_index(missing, build.cache, build.base.interpreter.program, build.staging, access)
         return known
 
     def render_lock(self, layers: Sequence[StoredLayer]) -> str:
         """Write the lock that goes into the archive."""
+        _check_platform(layers, self._build.options)
         with _translated_errors(self._build.cache):
             artefacts = self.find_artefacts(layers, ask=self._has_asked)
         return render_lock(layers, artefacts)
+
+
+def _check_platform(layers: Sequence[StoredLayer], options: BuildOptions) -> None:
+    """Refuse what needs a newer C library than the platform that was asked for has."""
+    if not options.platform:
+        return
+    from wq_package.build.platforms import parse_platform
+
+    glibc = parse_platform(options.platform).glibc
+    newer = [each.header for each in layers if glibc and each.header.glibc and each.header.glibc > glibc]
+    if glibc and newer:
+        named = ", ".join(f"`{each.name}` {'.'.join(map(str, each.glibc or ()))}" for each in newer[:3])
+        hint = "name an older Python build with --interpreter, or a newer platform"
+        raise BuildError(
+            f"the platform `{options.platform}` has glibc {glibc[0]}.{glibc[1]}, and more is needed by {named}",
+            hint=hint,
+        )
 
 
 def _make_metadata_recipes(build: _Build) -> list[Recipe]:

@@ -64,6 +64,8 @@ class Interpreter:
         cache_tag: of its bytecode files: `cpython-311`.
         magic: of its bytecode, in hex.
         sees_site_packages: whether `site-packages` is on its path by itself.
+        machine: architecture of the machines that it is for, or empty for this one's.
+        runner: what is run in its place, where it cannot be: a Python of the same minor version.
     """
 
     executable: str
@@ -78,6 +80,13 @@ class Interpreter:
     cache_tag: str
     magic: str
     sees_site_packages: bool
+    machine: str = ""
+    runner: str = ""
+
+    @property
+    def program(self) -> str:
+        """What resolves and compiles for it."""
+        return self.runner or self.executable
 
     @property
     def short_version(self) -> str:
@@ -217,7 +226,8 @@ def _make(described: dict[str, object], executable: str) -> Interpreter:
     if described["implementation"] != "cpython":
         what = described["implementation"]
         raise NotRelocatableError(f"`{executable}` is {what}, and only CPython can be packed", hint=_HINT)
-    values: dict[str, Any] = {field.name: described[field.name] for field in fields(Interpreter)}
+    known = (field.name for field in fields(Interpreter) if field.name in described)
+    values: dict[str, Any] = {name: described[name] for name in known}
     made = Interpreter(**values)
     if not re.fullmatch(r"\d+\.\d+\.\d+", made.version) or not Path(made.stdlib).is_dir():
         raise ValueError("not a description of a Python")

@@ -69,6 +69,7 @@ class BuildOptions:
         fresh: take every wheel from the index, whatever is installed or cached.
         bytecode: whether modules are compiled at once. Without it the archive is smaller and the first import slower.
         python: version of Python, or a constraint, instead of the spec's; empty for the spec's.
+        platform: the machines that it is for, such as `manylinux_2_28_aarch64`; empty for machines like this one.
         interpreter: a Python program to copy; `None` to find one that fits the spec.
         offline: never ask an index.
         allow_pypi: take conda packages from the Python package index where their channel cannot be reached.
@@ -85,6 +86,7 @@ class BuildOptions:
     fresh: bool = False
     bytecode: bool = True
     python: str = ""
+    platform: str = ""
     interpreter: str | None = None
     offline: bool = False
     allow_pypi: bool = False

@@ -80,8 +80,8 @@ def build_prefix(
     Raises:
         BuildError: it is no environment, or cannot be packed; what is in the way is named.
     """
-    if options.python:
-        hint = "leave --python out, or make a spec with `wq-package analyze` and build that"
+    if options.python or options.platform:
+        hint = "leave --python and --platform out, or make a spec with `wq-package analyze` and build that"
         raise BuildError("an environment that exists is packed with the Python that it has", hint=hint)
     found = read_prefix(prefix)
     spec = _add_missing(found.spec, fallback)

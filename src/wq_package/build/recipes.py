@@ -115,10 +115,17 @@ def _read(entry: LayerEntry) -> bytes:
     return entry.source
 
 
-def make_pin_key(pin: str, interpreter: Interpreter, *, bytecode: bool) -> str:
-    """Make the key of a released distribution, wherever its files come from."""
+def make_pin_key(pin: str, interpreter: Interpreter, *, bytecode: bool, platform: str = "") -> str:
+    """Make the key of a released distribution, wherever its files come from.
+
+    Args:
+        pin: name and version.
+        interpreter: the Python that it is for.
+        bytecode: whether it is compiled.
+        platform: the kind of machines that it is for, if that was named.
+    """
     part = _make_python_part(interpreter, bytecode=bytecode)
-    return compute_key("wheel", part, [interpreter.version, os.uname().machine], pin)
+    return compute_key("wheel", part, [interpreter.version, platform or os.uname().machine], pin)
 
 
 def make_installed_recipe(

@@ -62,11 +62,13 @@ class Access:
         indexes: where to look, beside the settings of uv and pip.
         offline: use uv's cache only.
         fresh: ask the index again, whatever the cache says.
+        platform: uv's name of the machines that wheels are for, if not those like this one; nothing is built then.
     """
 
     indexes: Indexes = field(default_factory=Indexes)
     offline: bool = False
     fresh: bool = False
+    platform: str = ""
 
 
 def find_uv() -> str:
@@ -181,7 +183,8 @@ def list_artefacts(requirements: Sequence[str], python: str, staging: Path, acce
 
 def _run(command: tuple[str, ...], access: Access) -> None:
     settings, options = load_uv_settings(access.indexes)
-    command = (*command[:3], *options, *command[3:])
+    target = ("--python-platform", access.platform, "--only-binary", ":all:") if access.platform else ()
+    command = (*command[:3], *options, *target, *command[3:])
     # Without a network, uv's own three retries take 13 s to say so.
     variables = {"UV_HTTP_RETRIES": "1", **settings, "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
     try:

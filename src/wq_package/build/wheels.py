@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wq_package.build.base import EnvironmentBase
 from wq_package.build.conda.provided import explain_unsatisfied, leave_out_provided, render_pins
@@ -26,7 +27,10 @@ from wq_package.build.recipes import Recipe, make_installed_recipe, make_pin_key
 from wq_package.errors import AlteredDistributionError, BuildError
 from wq_package.spec.environment import WheelRequirement
 
-__all__ = ["WheelSource"]
+if TYPE_CHECKING:
+    from wq_package.build.uv import Access
+
+__all__ = ["WheelSource", "make_access"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,6 +89,8 @@ class WheelSource:
         """
         wanted = leave_out_provided(self._select(requirements), self._provided)
         is_exact = all(WheelRequirement(text).version for text in wanted)
+        if self._options.platform and wanted and not self._options.lock:
+            is_exact = False  # what markers and wheels are for another machine, the resolver knows
         pins = wanted if is_exact else self._resolve(wanted)
         layers, made = self._make(pins, others)
         is_given = self._options.site_folders or self._options.lock
@@ -97,7 +103,7 @@ class WheelSource:
 
     def _select(self, requirements: Sequence[str]) -> list[str]:
         """Leave out what a marker excludes on this Python."""
-        if not any(";" in text for text in requirements):
+        if self._options.platform or not any(";" in text for text in requirements):
             return list(requirements)
         from wq_package.build.closure import is_wanted  # costs 20 ms, and markers are rare
 
@@ -105,18 +111,18 @@ class WheelSource:
         return [text.partition(";")[0].strip() for text in requirements if is_wanted(text, version)]
 
     def _resolve(self, requirements: Sequence[str]) -> list[str]:
-        from wq_package.build.uv import Access, resolve_requirements
+        from wq_package.build.uv import resolve_requirements
 
         self.has_asked = True
         preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
         return list(
             resolve_requirements(
                 requirements,
-                self._interpreter.executable,
+                self._interpreter.program,
                 self._staging,
                 preferred=() if self._options.fresh else preferred,
                 provided=sorted(self._provided),
-                access=Access(self._options.indexes, offline=self._options.offline),
+                access=replace(make_access(self._options), fresh=False),
             )
         )
 
@@ -174,7 +180,10 @@ class WheelSource:
         # What a URL leads to may change: such a layer is made again by every build.
         identity = f"{pin.name}=={pin.version}" if pin.version else f"{pin.text} {self._staging.name}"
         identity = self._lock.addresses.get(pin.name, identity)
-        return make_pin_key(identity, self._interpreter, bytecode=self._options.bytecode)
+        settings = self._options
+        return make_pin_key(
+            identity, self._interpreter, bytecode=settings.bytecode, platform=settings.platform
+        )
 
     def _make_recipes(self, pins: Sequence[_Pin]) -> dict[str, Recipe]:
         absent = [pin for pin in pins if pin.installed is None or self._options.fresh]
@@ -237,6 +246,15 @@ def _check_pins(pins: Sequence[_Pin]) -> None:
             raise BuildError(f"`{pin.name}` is pinned to {other} and to {pin.version or pin.text}", hint=hint)
 
 
+def make_access(options: BuildOptions) -> Access:
+    """Tell how uv gets at the distributions of a build."""
+    from wq_package.build.platforms import parse_platform
+    from wq_package.build.uv import Access  # costs 5 ms, and most builds fetch nothing
+
+    platform = parse_platform(options.platform).for_uv if options.platform else ""
+    return Access(options.indexes, options.offline, options.fresh, platform)
+
+
 class _Fetched:
     """Distributions that uv installs into a folder, all at once when the first is asked for.
 
@@ -273,14 +291,14 @@ class _Fetched:
         return plan_wheel_layer(self._found[name], self._interpreter)
 
     def _fetch(self) -> dict[str, InstalledDistribution]:
-        from wq_package.build.uv import Access, install_wheels
+        from wq_package.build.uv import install_wheels
 
         addresses = self._pinned.addresses
         install_wheels(
             [addresses.get(WheelRequirement(pin).canonical_name, pin) for pin in self._list_pins()],
-            self._interpreter.executable,
+            self._interpreter.program,
             self._folder,
-            Access(self._options.indexes, offline=self._options.offline, fresh=self._options.fresh),
+            make_access(self._options),
             self._pinned.hashes,
         )
         return find_distributions(sorted({str(info.parent) for info in self._folder.rglob("*.dist-info")}))
@@ -290,6 +308,8 @@ def _find_usable_distributions(
     interpreter: Interpreter, options: BuildOptions
 ) -> dict[str, InstalledDistribution]:
     """Find what is installed for the interpreter; nothing if the running Python is of another kind."""
+    if options.platform:
+        return {}
     if options.site_folders:
         return find_distributions(options.site_folders)
     if sys.implementation.cache_tag != interpreter.cache_tag:
