@@ -86,7 +86,6 @@ class Crowd:
         transfer = self.moving.pop(key)
         target, layer = key
         if transfer.source == MANAGER:
-            self.book.note_sent(target, layer)
             self.store(target, layer)
         elif transfer.source not in self.have or self.chance.random() < trouble:
             assert self.book.note_failed(target, layer, is_damaged=False) is None
@@ -108,9 +107,11 @@ class Crowd:
         fetches = sorted(key for key, transfer in self.moving.items() if transfer.source != MANAGER)
         if fetches:
             self.now += LONGEST_FETCH + 1
-            for key in fetches:
-                del self.moving[key]
+            late = {key: each for key, each in self.moving.items() if each.source == MANAGER}
+            self.moving = {}
             self.book.expire(self.now)
+            for target, layer in late:
+                self.store(target, layer)
             self.assign()
 
 

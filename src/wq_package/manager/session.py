@@ -405,7 +405,7 @@ class Session:
         if len(action.digests) > 1:
             self._outbox.append(a.SendLayers(action.worker, action.environment, action.digests[1:]))
         else:
-            self._post([e.TransferEnded(self.number, digest)])
+            self._post([e.TransferEnded(self.number)])
 
 
 _OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})

@@ -583,7 +583,7 @@ def test_call__environment__is_offered_and_waited_for() -> None:
     assert submit(state, make_call(environment=ENVIRONMENT)) == [a.OfferEnvironment(1, ENVIRONMENT)]
     wanted = state.handle(e.Received(1, m.LayersWanted(ENVIRONMENT.digest, ("aa", "bb"))))
     assert wanted == [a.SendLayers(1, ENVIRONMENT, ("aa", "bb"))]
-    state.handle(e.TransferEnded(1, "a"))
+    state.handle(e.TransferEnded(1))
     assert find_dispatched(state.handle(e.Received(1, m.EnvironmentReady(ENVIRONMENT.digest)))) == [1]
 
 
@@ -1063,7 +1063,7 @@ def test_late_events__of_a_lost_worker__are_ignored() -> None:
         e.DispatchSent(1, 1),
         e.DispatchFailed(1, 1, "file", "gone"),
         e.OutputFetched(1, 1, "out"),
-        e.TransferEnded(1, "a"),
+        e.TransferEnded(1),
         e.OfferFailed(1, "9" * 64, "gone"),
         e.Received(1, m.Alive()),
     ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from wq_package.manager.state.transfers import (
+    LONGEST_FETCH,
     MANAGER,
     MANAGER_UPLOADS,
     MOST_FAILURES,
@@ -32,10 +33,10 @@ def test_assign__nobody_has_it__the_manager_sends_few_at_once() -> None:
     for number in numbers:
         book.want(number, "a", ENVIRONMENT)
     assert assign(book) == [(number, "a", MANAGER) for number in numbers[:MANAGER_UPLOADS]]
-    book.note_sent(1, "a")
+    book.note_stored(1, "a", is_served=False)
     assert assign(book) == [(MANAGER_UPLOADS + 1, "a", MANAGER)]
-    book.note_stored(1, "a", is_served=True)
-    assert assign(book) == [(MANAGER_UPLOADS + 2, "a", 1)]
+    book.note_stored(2, "a", is_served=True)
+    assert assign(book) == [(MANAGER_UPLOADS + 2, "a", 2)]
 
 
 def test_assign__somebody_has_it__is_asked_first_but_not_for_too_much() -> None:
@@ -113,7 +114,7 @@ def test_note_failed__worker_reaches_nobody__it_asks_the_manager() -> None:
         assert assign(book) == [(99, f"layer {source}", source if source <= MOST_FAILURES else MANAGER)]
         book.note_failed(99, f"layer {source}", is_damaged=False)
         assign(book)
-        book.note_sent(99, f"layer {source}")
+        book.note_stored(99, f"layer {source}", is_served=False)
 
 
 def test_forget_wants__of_a_failed_environment__nothing_more_comes() -> None:
@@ -136,8 +137,18 @@ def test_forget_wants__that_wait__are_gone() -> None:
         book.want(number, "a", ENVIRONMENT)
     assign(book)
     book.forget_wants(numbers[-1], ENVIRONMENT.digest)
-    book.note_sent(1, "a")
+    book.note_stored(1, "a", is_served=True)
     assert assign(book) == []
+
+
+def test_expire__manager_that_sent_long_ago__may_send_more_but_not_that() -> None:
+    numbers = range(1, MANAGER_UPLOADS + 2)
+    book = make_book(*numbers)
+    for number in numbers:
+        book.want(number, "a", ENVIRONMENT)
+    assign(book)
+    book.expire(LONGEST_FETCH + 1)
+    assert assign(book) == [(numbers[-1], "a", MANAGER)]
 
 
 def test_remove_peer__in_the_middle_of_everything__frees_what_it_held() -> None:

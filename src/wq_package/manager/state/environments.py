@@ -93,14 +93,6 @@ class EnvironmentDesk:
             )
         self._assign_transfers()
 
-    def on_transfer_ended(self, event: e.TransferEnded) -> None:
-        """Count a transfer as over."""
-        worker = self._ledger.workers.get(event.worker)
-        if worker is not None:
-            self._ledger.end_transfer(worker)
-        self._ledger.transfers.note_sent(event.worker, event.digest)
-        self._assign_transfers()
-
     def check_transfers(self) -> None:
         """Look elsewhere for layers that take too long, and use what lost workers have left free."""
         self._ledger.transfers.expire(self._ledger.now)
@@ -120,6 +112,7 @@ class EnvironmentDesk:
             return
         environment.told[worker.number] = EnvironmentStage.FAILED
         self._ledger.transfers.forget_wants(worker.number, message.environment)
+        self._assign_transfers()
         environment.failure = f"{message.message} (on worker {worker.label})"
         self._ledger.actions.append(
             Warn(f"an environment cannot be used on {worker.label}: {message.message}")

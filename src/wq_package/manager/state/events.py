@@ -147,10 +147,9 @@ class OfferFailed:
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded:
-    """Layers that `SendLayers` asked for have left; `digest` is the last of them."""
+    """Layers that `SendLayers` asked for have left."""
 
     worker: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class ManagerState:
             e.OutputFetched: self._answers.on_output_fetched,
             e.WorkerConnected: self._workers.on_connected,
             e.WorkerGone: self._workers.on_gone,
-            e.TransferEnded: self._environments.on_transfer_ended,
+            e.TransferEnded: self._workers.on_transfer_ended,
             e.OfferFailed: self._environments.on_offer_failed,
             e.Received: self._on_received,
             e.Tick: self._on_tick,

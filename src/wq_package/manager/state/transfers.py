@@ -5,7 +5,7 @@
        └──failed, or too long─┘
 
 Knows workers by number, layers by digest, and how many transfers each source has. The manager, which has every layer, sends
-few at once; who has got one can pass it on, so the number of sources doubles while they last. The layer that the fewest have
+few at once, each until it is stored: what has only left may still wait in a buffer; who has got one can pass it on, so the number of sources doubles while they last. The layer that the fewest have
 goes first, so that workers soon have different ones to exchange. Whoever served something else is not asked again.
 """
 
@@ -127,7 +127,7 @@ class TransferBook:
             if number != target or want.environment.digest != environment:
                 continue
             want.is_needed = False
-            if want.source is None:
+            if not want.source:  # of what the manager has sent, it hears no more
                 self._drop(number, digest)
 
     def note_stored(self, target: int, digest: str, *, is_served: bool) -> None:
@@ -144,12 +144,6 @@ class TransferBook:
             assert source is not None
             self._peers[source].has_served = True
             self._peers[target].has_fetched = True
-
-    def note_sent(self, target: int, digest: str) -> None:
-        """Note that the manager has sent a layer: it may send another one, while this one arrives."""
-        want = self._wants.get((target, digest))
-        if want is not None and want.source == MANAGER:
-            self._drop(target, digest)
 
     def note_failed(self, target: int, digest: str, *, is_damaged: bool) -> int | None:
         """Note that a worker could not fetch a layer; give the source if it is never asked again because of that."""
@@ -264,7 +258,11 @@ class TransferBook:
     def expire(self, now: float) -> None:
         """Look elsewhere for layers of which nothing was heard for too long."""
         for (target, digest), want in list(self._wants.items()):
-            if want.source and now - want.since > LONGEST_FETCH:
+            if want.source is None or now - want.since <= LONGEST_FETCH:
+                continue
+            if want.source == MANAGER:  # a slow link: what was sent once will arrive, or the worker be lost
+                self._drop(target, digest)
+            else:
                 self._blame(target, want.source)
                 self._retry(target, digest, want)
 

@@ -36,6 +36,12 @@ class WorkerDesk:
         if worker is not None:
             self._ledger.lose(worker, event.reason)
 
+    def on_transfer_ended(self, event: e.TransferEnded) -> None:
+        """Count a transfer as over."""
+        worker = self._ledger.workers.get(event.worker)
+        if worker is not None:
+            self._ledger.end_transfer(worker)
+
     def receive_greeting(self, worker: WorkerRecord, message: m.Workqueue, _event: e.Received) -> None:
         """Remember what a peer is, or turn it away."""
         try:
