@@ -84,6 +84,34 @@ def test_status__words_of_others__are_shown_as_they_are(manager: BlockingManager
     assert "ls[/tmp][red]\\x1b[2Jgone;echoö" in shown
 
 
+def test_status__watch__shows_it_again_and_again_until_the_manager_ends(manager: BlockingManager) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "wq_package_cli",
+        "status",
+        "127.0.0.1",
+        str(manager.port),
+        "--watch",
+        "0.1",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            shown = 0
+            while shown < 3:
+                line = process.stdout.readline()
+                assert line, process.stderr.read()
+                shown += "queue my-project on port" in line
+            manager.stop()
+            _, errors = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == 6
+    assert "Traceback" not in errors
+
+
 def test_status__json__has_the_original_keys(busy: BlockingManager) -> None:
     report = json.loads(run_status("127.0.0.1", str(busy.port), "--json", "--tasks").stdout)
     assert report["queue"]["tasks_waiting"] == 1

@@ -62,6 +62,7 @@ def collect(count, seconds=240, sign=""):
 exec(script)
 stats = queue.stats
 print(json.dumps({"results": results, "removed": stats.workers_removed, "joined": stats.workers_joined,
+                  "sent": stats.bytes_sent,
                   "lost": stats.workers_lost}), flush=True)
 sys.stdin.read()
 queue.shutdown_workers(0)
@@ -237,7 +238,10 @@ collect(2)
 def test_task__any_end__is_told_as_work_queue_does(tmp_path: Path) -> None:
     script = """
 import time
+open("plain", "w").write("#!/bin/sh\\n")
 submit("exit 3", tag="fails")
+submit("true", inputs=[("absent.txt", "absent.txt", True)], tag="no input")
+submit("./plain", inputs=[("plain", "plain", True)], tag="not executable")
 submit("no-such-command", tag="not found")
 submit("kill -9 $$", tag="killed")
 submit("true", outputs=[("never.txt", "never.txt")], tag="no output")
@@ -245,13 +249,15 @@ submit("sleep 60", end_time=int((time.time() + 1) * 1e6), tag="late")
 submit("head -c 300000 /dev/zero | tr '\\\\0' x", tag="much")
 submit("sleep 60 & echo started", tag="leaves a child")
 submit("setsid sh -c 'echo $$ > %s/daemon; sleep 600' & while [ ! -s %s/daemon ]; do :; done" % (folder, folder))
-collect(8)
+collect(10)
 """
     outcome = run_pair(tmp_path, script)
 
     ends = {result["tag"]: (result["result"], result["code"]) for result in outcome.results}
     assert ends["fails"] == (0, 3)
     assert ends["not found"] == (0, 127)
+    assert ends["no input"][0] == 1
+    assert ends["not executable"] == (0, 126)
     assert ends["killed"] == (0, 9)
     assert ends["no output"] == (2, 0)
     assert ends["late"][0] == 24
@@ -293,18 +299,36 @@ collect(1)
     assert_left_well(outcome)
 
 
-def test_tasks__two_hundred__each_comes_back_once(tmp_path: Path) -> None:
+def test_tasks__thousand__each_comes_back_once(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("shared")
     script = """
-for index in range(200):
+for index in range(1000):
     submit("cat in.txt; echo -%d" % index, inputs=[("in.txt", "in.txt", True)], tag=str(index))
-collect(200)
+collect(1000)
 """
     outcome = run_pair(tmp_path, script)
 
     assert {result["tag"]: result["output"] for result in outcome.results} == {
-        str(index): f"shared-{index}\n" for index in range(200)
+        str(index): f"shared-{index}\n" for index in range(1000)
     }
+    assert_left_well(outcome)
+
+
+def test_environment_archive__many_tasks__travels_once(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tool").write_text("#!/bin/sh\necho tool $1\n")
+    (tmp_path / "bin" / "tool").chmod(0o755)
+    (tmp_path / "bin" / "ballast").write_bytes(os.urandom(1_000_000))
+    subprocess.run(["tar", "-czf", "env.tar.gz", "bin"], cwd=tmp_path, check=True)
+    script = """
+for index in range(20):
+    submit("tar -xzf env.tar.gz && bin/tool %d" % index, inputs=[("env.tar.gz", "env.tar.gz", True)])
+collect(20)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert {result["output"] for result in outcome.results} == {f"tool {index}\n" for index in range(20)}
+    assert 1_000_000 < outcome.told["sent"] < 1_200_000
     assert_left_well(outcome)
 
 

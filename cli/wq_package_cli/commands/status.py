@@ -96,10 +96,16 @@ def _watch(
 ) -> ExitCode:
     from rich.live import Live
 
-    with Live(console=printer.make_console(data=True), auto_refresh=False) as live:
+    console = printer.make_console(data=True)
+    pause = max(0.1, args.watch)
+    if not console.is_terminal:  # nothing can be overwritten there: one after the other
+        while True:
+            console.print(_render_all(_query(args, manager, password)))
+            time.sleep(pause)
+    with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(_render_all(_query(args, manager, password)), refresh=True)
-            time.sleep(max(0.1, args.watch))
+            time.sleep(pause)
 
 
 def _render_all(reports: tuple[QueueReport, ...]) -> Group:

@@ -77,6 +77,5 @@ def describe_unservable(lane: Lane) -> str:
         (lane.running_time_min, "seconds of running time"),
     )
     text = ", ".join(f"{amount:g} {what}" for amount, what in amounts if amount)
-    return (
-        f"{lane.count} tasks of category `{lane.category}` need {text}, and no connected worker has that much"
-    )
+    tasks, need = ("task", "needs") if lane.count == 1 else ("tasks", "need")
+    return f"{lane.count} {tasks} of category `{lane.category}` {need} {text}, and no connected worker has that much"
