@@ -393,6 +393,24 @@ collect(1)
     assert_left_well(outcome)
 
 
+def test_task__watched_output__is_seen_while_it_runs(tmp_path: Path) -> None:
+    script = """
+task = wq.Task("echo first > log; while [ ! -e %s/go ]; do sleep 0.05; done; echo second >> log" % folder)
+task.specify_cores(1); task.specify_memory(10); task.specify_disk(10); task.specify_gpus(0)
+task.specify_file("log.txt", "log", wq.WORK_QUEUE_OUTPUT, wq.WORK_QUEUE_WATCH)
+queue.submit(task)
+while not (os.path.exists("log.txt") and open("log.txt").read() == "first\\n"):
+    assert queue.wait(1) is None
+open("go", "w").close()
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert outcome.results[0]["result"] == 0
+    assert (tmp_path / "log.txt").read_text() == "first\nsecond\n"
+    assert_left_well(outcome)
+
+
 def test_task__features__are_found(tmp_path: Path) -> None:
     script = """
 task = wq.Task("echo featured")

@@ -111,11 +111,23 @@ class EndedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedPiece:
+    """What a watched output has grown by."""
+
+    task_id: int
+    serial: int
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class SendResults:
-    """Answer `SendResults`: each result with its output, then `running`, then the end."""
+    """Answer `SendResults`: each result with its output and `running`, then watched outputs, then the end."""
 
     ended: tuple[EndedTask, ...]
     running: int
+    watched: tuple[WatchedPiece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

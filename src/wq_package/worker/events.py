@@ -142,6 +142,15 @@ class EnvironmentBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedSize:
+    """How large a watched output is now."""
+
+    serial: int
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Nothing but time has passed."""
 
@@ -153,7 +162,7 @@ class Drain:
 
 Event = (
     CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
-    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned
+    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned | WatchedSize
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
     | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
 )  # fmt: skip

@@ -20,7 +20,7 @@ from functools import partial
 from wq_package.protocol import messages as wire
 from wq_package.task import ResultCode
 from wq_package.worker.actions import Box, StagedFile, StartRun
-from wq_package.worker.cache import EntryStore, remove_tree
+from wq_package.worker.cache import EntryStore, open_file, remove_tree
 from wq_package.worker.devices import NO_DEVICES, DevicePool, Devices
 from wq_package.worker.events import RunEnded
 from wq_package.worker.measure.disk import DiskWatch, measure_disk
@@ -113,6 +113,25 @@ class RunRoom:
         run.is_killed = True
         if run.number:
             self._spawner.kill(run.number)
+
+    def find_output_size(self, serial: int, name: str) -> int:
+        """Tell how large an output of a task that runs is so far; 0 if there is none."""
+        run = self._runs.get(serial)
+        try:
+            return 0 if run is None else os.stat(f"{run.folder}/{name}").st_size
+        except OSError:
+            return 0
+
+    def read_output(self, serial: int, name: str, offset: int, size: int) -> bytes:
+        """Read a part of an output of a task that runs; nothing where it is no file."""
+        run = self._runs.get(serial)
+        if run is None:
+            return b""
+        try:
+            with open_file(f"{run.folder}/{name}") as file:
+                return os.pread(file.fileno(), size, offset)
+        except OSError:
+            return b""
 
     def make_sandbox(self, folder: str, inputs: Sequence[StagedFile], folders: Sequence[str]) -> None:
         """Make a sandbox; may take long.

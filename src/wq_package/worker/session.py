@@ -296,6 +296,9 @@ class Session:
         for ended in action.ended:
             self._send_result(ended)
             self._outbox.send(wire.Info("tasks_running", str(action.running)))
+        for piece in action.watched:
+            body = self._worker.runs.read_output(piece.serial, piece.name, piece.offset, piece.size)
+            self._outbox.send(wire.Update(piece.task_id, piece.name, piece.offset, len(body)), body)
         self._outbox.send(wire.End())
 
     def _send_result(self, ended: act.EndedTask) -> None:
@@ -417,6 +420,9 @@ class Session:
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
         worker, now = self._worker, time.monotonic()
         worker.calls.close_idle(worker.options.interpreter_idle)
+        for serial, name in self._state.list_watched():
+            size = worker.runs.find_output_size(serial, name)
+            self.handle(ev.WatchedSize(serial, name, size))
         if self._outbox.is_busy or not self._state.is_idle:
             self._busy = now
         if worker.end_time and time.time() >= worker.end_time:

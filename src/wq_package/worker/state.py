@@ -58,10 +58,12 @@ from wq_package.worker.events import (
     LayerClaimed,
     LayerStored,
     RunEnded,
+    WatchedSize,
 )
 from wq_package.worker.greeting import render_resources
 from wq_package.worker.ledger import Ledger
 from wq_package.worker.usage import Usage
+from wq_package.worker.watching import WatchTable
 
 __all__ = ["WORKER_PYTHON", "WorkerState", "is_inside_name"]
 
@@ -145,6 +147,7 @@ class WorkerState:
         self._environments = EnvironmentTable()
         self._parked: dict[str, list[_Task]] = {}  # calls whose environment is on its way
         self._timed: dict[int, _Task] = {}
+        self._watched = WatchTable()
 
     @property
     def capacity(self) -> Box:
@@ -332,6 +335,8 @@ class WorkerState:
             record.deadline = _find_deadline(task, now)
             self._timed[record.serial] = record
         if isinstance(task, wire.TaskDescription):
+            if task.outputs and not self.speaks_dialect:
+                self._watched.begin(record.serial, task)
             return StartRun(record.serial, task, record.inputs, record.box)
         group = record.group
         assert group is not None
@@ -420,6 +425,7 @@ class WorkerState:
             self._running -= 1
             self._release_box(record)
         self._timed.pop(record.serial, None)
+        self._watched.end(record.serial)
         if not record.inputs:
             return []
         staged, record.inputs = record.inputs, ()
@@ -441,7 +447,14 @@ class WorkerState:
             record = self._tasks.get(task.result.task_id)
             if record is not None and record.phase is _Phase.ENDED:
                 del self._tasks[task.result.task_id]
-        return [SendResults(ended, self._running)]
+        return [SendResults(ended, self._running, self._watched.take())]
+
+    def list_watched(self) -> list[tuple[int, str]]:
+        """List the outputs that the manager wants to see grow, by serial and sandbox name."""
+        return list(self._watched)
+
+    def _note_watched(self, event: WatchedSize, _now: float) -> list[Action]:
+        return self._announce() if self._watched.note(event.serial, event.name, event.size) else []
 
     def _answer_check(self, _event: wire.Check, _now: float) -> list[Action]:
         return [Send(wire.Alive()), Send(self._count_running())]
@@ -618,6 +631,7 @@ _RULES: dict[type[Event], Callable[[WorkerState, Any, float], list[Action]]] = {
     wire.ProjectName: WorkerState._ignore,
     FunctionStored: WorkerState._accept_function,
     Clock: WorkerState._enforce_deadlines,
+    WatchedSize: WorkerState._note_watched,
     Drain: WorkerState._drain,
     wire.EnvironmentOffer: WorkerState._accept_offer,
     EnvironmentExamined: WorkerState._ask_for_layers,

@@ -29,6 +29,7 @@ from wq_package.worker.actions import (
     StagedFile,
     StartCall,
     StartRun,
+    WatchedPiece,
 )
 from wq_package.worker.events import (
     CallArrived,
@@ -45,9 +46,11 @@ from wq_package.worker.events import (
     LayerClaimed,
     LayerStored,
     RunEnded,
+    WatchedSize,
 )
 from wq_package.worker.greeting import render_greeting
 from wq_package.worker.state import WorkerState, is_inside_name
+from wq_package.worker.watching import LARGEST_PIECE
 
 T = TypeVar("T")
 NOW = 1000.0
@@ -195,6 +198,43 @@ def test_results__announced_once_until_they_are_asked_for() -> None:
     assert state.handle(RunEnded(2), NOW) == []
     assert tell(find(state.handle(m.SendResults(-1), NOW), SendResults)[0]) == [(1, 0), (2, 0)]
     assert state.handle(RunEnded(3), NOW) == [Send(m.AvailableResults())]
+
+
+def watch(*names: str) -> m.TaskDescription:
+    return make_task(outputs=tuple(m.TaskFile(f"out-{name}", name, m.FileFlags.WATCH) for name in names))
+
+
+def test_watched_output__grows__is_announced_and_told_once() -> None:
+    state = make_state()
+    state.handle(watch("a", "b c"), NOW)
+    assert state.list_watched() == [(1, "a")]
+    assert state.handle(WatchedSize(1, "a", 0), NOW) == []
+    assert state.handle(WatchedSize(1, "a", 5), NOW) == [Send(m.AvailableResults())]
+    assert state.handle(WatchedSize(1, "a", 9), NOW) == []  # it is announced
+    assert state.handle(m.SendResults(-1), NOW) == [SendResults((), 1, (WatchedPiece(1, 1, "a", 0, 9),))]
+    assert state.handle(WatchedSize(1, "a", 9), NOW) == []
+    state.handle(WatchedSize(1, "a", 2), NOW)  # begun anew
+    assert state.handle(m.SendResults(-1), NOW) == [SendResults((), 1, (WatchedPiece(1, 1, "a", 0, 2),))]
+
+
+def test_watched_output__much_at_once__is_told_in_pieces() -> None:
+    state = make_state()
+    state.handle(watch("a"), NOW)
+    told: list[WatchedPiece] = []
+    for _ in range(3):
+        state.handle(WatchedSize(1, "a", LARGEST_PIECE + 7), NOW)
+        told += find(state.handle(m.SendResults(-1), NOW), SendResults)[0].watched
+    assert [(piece.offset, piece.size) for piece in told] == [(0, LARGEST_PIECE), (LARGEST_PIECE, 7)]
+
+
+def test_watched_output__task_has_ended__is_not_told_any_more() -> None:
+    state = make_state()
+    state.handle(watch("a", "b"), NOW)
+    state.handle(WatchedSize(1, "a", 5), NOW)
+    state.handle(RunEnded(1), NOW)
+    assert state.list_watched() == []
+    assert state.handle(WatchedSize(1, "b", 5), NOW) == []
+    assert find(state.handle(m.SendResults(-1), NOW), SendResults)[0].watched == ()
 
 
 def test_check__is_answered_with_the_number_of_tasks() -> None:
