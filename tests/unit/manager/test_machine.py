@@ -400,7 +400,7 @@ def test_unservable__is_said_once_and_counted() -> None:
         state.handle(e.Tick(second, second))
         warnings += [action.text for action in state.sweep() if isinstance(action, a.Warn)]
     assert len(warnings) == 1
-    assert "`big` need 64 cores" in warnings[0]
+    assert "1 task of category `big` needs 64 cores" in warnings[0]
     assert state.summarise().tasks_unservable == 1
 
 
