@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker_peers import FakeManager, pair
+from worker_peers import FakeManager, make_environment, pair
 from wq_package.protocol import messages as m
 
 HOLD = """
@@ -157,3 +161,102 @@ def find_processes(folder: Path) -> list[str]:
             if place.name.isdigit() and mark in (place / "environ").read_bytes():
                 found.append(place.name)
     return found
+
+
+def hold_memory(megabytes: int, seconds: float) -> int:
+    area = bytearray(megabytes << 20)
+    area[:: 1 << 12] = b"x" * (len(area) >> 12)
+    time.sleep(seconds)
+    return len(area)
+
+
+def run_child(command: str) -> int:
+    return subprocess.run(shlex.split(command), check=True, stdin=subprocess.DEVNULL).returncode
+
+
+def write_to_inherited(megabytes: int, seconds: float) -> int:
+    """Write to what the interpreter held before the call."""
+    import ballast  # type: ignore[import-not-found]  # it is in the environment only
+
+    ballast.AREA[: megabytes << 20 : 1 << 12] = b"x" * (megabytes << 8)
+    time.sleep(seconds)
+    return megabytes
+
+
+def get_processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def call(folder: Path, function: Callable[..., Any], *arguments: Any, **more: Any) -> m.CallResult:
+    async def scenario() -> m.CallResult:
+        async with pair(folder) as (manager, _):
+            answer = await manager.run(function, *arguments, **more)
+            return answer.result
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_call__holds_memory__is_told_without_what_its_interpreter_held(
+    tmp_path: Path, mode: str, seconds: float
+) -> None:
+    result = call(tmp_path, hold_memory, 200, seconds, mode=mode)
+    assert result.memory_mb == pytest.approx(200, rel=0.05)
+    assert result.cpu_usec > 0
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+def test_call__holds_next_to_nothing__does_not_count_what_an_earlier_one_held(
+    tmp_path: Path, mode: str
+) -> None:
+    async def scenario() -> m.CallResult:
+        async with pair(tmp_path, "--cores", "1") as (manager, _):
+            await manager.run(hold_memory, 100, 0, mode=mode)
+            answer = await manager.run(hold_memory, 1, 0, mode=mode)
+            return answer.result
+
+    assert 0 <= asyncio.run(scenario()).memory_mb < 10
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+def test_call__child_process_holds_memory__counts(tmp_path: Path, mode: str) -> None:
+    result = call(tmp_path, run_child, f"{make_hold(tmp_path)} 100 0.2", mode=mode)
+    assert result.memory_mb == pytest.approx(100, rel=0.1)
+
+
+def test_call__writes_to_what_its_interpreter_held__counts_the_copies(tmp_path: Path) -> None:
+    async def scenario() -> m.CallResult:
+        environment = make_environment(
+            {"ballast.py": b"AREA = bytearray(b'y' * (120 << 20))\n"}, imports=("ballast",)
+        )
+        async with pair(tmp_path) as (manager, _):
+            assert isinstance(await manager.offer(environment), m.EnvironmentReady)
+            answer = await manager.run(write_to_inherited, 60, 0, mode="fork", environment=environment.digest)
+            return answer.result
+
+    assert asyncio.run(scenario()).memory_mb == pytest.approx(60, abs=8)
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+def test_call_limit__exceeded__ends_it_and_says_by_how_much(tmp_path: Path, mode: str) -> None:
+    result = call(tmp_path, hold_memory, 200, 600, mode=mode, memory_mb=100, disk_mb=10, is_enforced=True)
+    assert (result.status, result.limit, result.allowed) == ("resource exhaustion", "memory", 100)
+    assert 100 < result.used <= 210
+    assert result.message.startswith("the call used ")
+    assert result.message.endswith(" MB of memory, and its limit is 100 MB")
+
+
+def test_call_limit__not_reached__is_of_what_the_call_holds_itself(tmp_path: Path) -> None:
+    result = call(tmp_path, hold_memory, 15, 0.3, memory_mb=20, disk_mb=10, is_enforced=True)
+    assert (result.status, result.limit) == ("success", "")
+
+
+def test_call_cores__enforced__are_processors_of_its_own(tmp_path: Path) -> None:
+    async def scenario() -> int:
+        async with pair(tmp_path) as (manager, _):
+            answer = await manager.run(get_processors, memory_mb=100, disk_mb=10, is_enforced=True)
+            count: int = answer.value
+            return count
+
+    assert asyncio.run(scenario()) == 1

@@ -27,13 +27,14 @@ from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import events as ev
 from wq_package.worker.cache import EntryStore, remove_tree
-from wq_package.worker.devices import DevicePool
+from wq_package.worker.devices import DevicePool, Devices
 from wq_package.worker.discovery import discover_capacity, find_gpu_names
 from wq_package.worker.environments import EnvironmentRoom
 from wq_package.worker.functions import (
     InterpreterPool,
     find_own_python,
 )
+from wq_package.worker.measure.disk import DiskWatch
 from wq_package.worker.options import WorkerOptions
 from wq_package.worker.process import ProgramEnd, Spawner
 from wq_package.worker.runs import RunRoom
@@ -116,13 +117,10 @@ class Worker:
         self.spawner = Spawner(workspace, by_user=options.user_namespace)
         self.entries = EntryStore(workspace / "cache")
         self.devices = DevicePool(os.sched_getaffinity(0), find_gpu_names(int(self.capacity.gpus)))
+        self.disks = DiskWatch(self.threads)
+        self._provided: dict[int, Devices] = {}
         self.runs = RunRoom(
-            str(workspace),
-            self.spawner,
-            self.entries,
-            self.threads,
-            self.devices,
-            is_enforcing=options.is_enforcing,
+            str(workspace), self.spawner, self.entries, self.threads, self.devices, self.disks
         )
         self.calls = InterpreterPool(
             self.spawner, workspace / "hosts", workspace / "functions", self._end_call
@@ -254,7 +252,21 @@ class Worker:
         if self.session is not None:
             self.session.leave(wire.Info("vacating", str(number)), f"signal {number}")
 
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def provide(self, serial: int, cores: float, gpus: int, *, is_pinned: bool) -> Devices:
+        """Hand out what a call has for itself until it ends."""
+        devices = self._provided[serial] = self.devices.take(cores, gpus, is_pinned=is_pinned)
+        return devices
+
+    def take_devices_back(self, serial: int) -> None:
+        """Take back what a call had, if it had anything."""
+        devices = self._provided.pop(serial, None) if self._provided else None
+        if devices is not None:
+            self.devices.give_back(devices)
+
     def _end_call(self, event: ev.CallEnded) -> None:
+        self.take_devices_back(event.serial)
         if self.session is not None:
             self.session.end_call(event)
         elif event.path:

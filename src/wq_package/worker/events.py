@@ -172,3 +172,12 @@ Event = (
 def add_outputs(event: CallEnded, stored: tuple[tuple[str, int], ...], missing: tuple[str, ...]) -> CallEnded:
     """Add to the end of a call what became of its outputs."""
     return replace(event, outputs=stored, missing=missing)
+
+
+def add_disk(event: CallEnded, used_mb: float, limit_mb: float | None) -> CallEnded:
+    """Add to the end of a call what its sandbox held, and whether that was too much."""
+    usage = replace(event.usage, disk_mb=used_mb)
+    if not limit_mb or used_mb <= limit_mb or usage.limit:
+        return replace(event, usage=usage)
+    code = ResultCode.RESOURCE_EXHAUSTION if event.code is ResultCode.INTERPRETER_LOST else event.code
+    return replace(event, code=code, usage=replace(usage, limit="disk", allowed=limit_mb, used=used_mb))

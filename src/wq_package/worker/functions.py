@@ -46,6 +46,7 @@ __all__ = ["INLINE_LIMIT", "HostCall", "Interpreter", "InterpreterPool", "make_p
 
 _log = logging.getLogger(__name__)
 _HOST_SCRIPT = Path(archive.__file__).parent / "scripts" / "host.py"
+_MEASURE_SCRIPTS = Path(__file__).with_name("measure")
 _STUCK_SECONDS = 0.02
 _BATCH = 64
 _NO_DIGEST = bytes(32)
@@ -84,7 +85,11 @@ class HostCall:
 
 
 def make_packet(serial: int, function: str, arguments: bytes, extra: Mapping[str, object] | None) -> bytes:
-    """Make the packet of a call; `extra` has `arguments` (a path), `sandbox` and `variables`, if it needs them."""
+    """Make the packet of a call.
+
+    `extra` has what it needs of `arguments` (a path), `sandbox`, `variables`, and, for one that is forked, `processors`
+    and `limit` (KiB).
+    """
     more = json.dumps(extra).encode() if extra else b""
     return CALL.pack(KIND_CALL, serial, bytes.fromhex(function), len(more)) + more + arguments
 
@@ -115,7 +120,7 @@ class _Host:
         os.makedirs(self.folder)
         argv = (interpreter.python, "-I", str(_HOST_SCRIPT), mode, self.folder, functions)
         program = Program(
-            argv=(*argv, json.dumps(interpreter.imports)),
+            argv=(*argv, json.dumps(interpreter.imports), str(_MEASURE_SCRIPTS)),
             cwd=self.folder,
             variables=_make_limits(self.key.cores),
             environ={**interpreter.environ, "TMPDIR": self.folder},
@@ -452,7 +457,7 @@ def _parse_answer(packet: bytes, folder: str) -> CallEnded:
         0 if is_returned else 1,
         0,
         usec,
-        Usage(cpu, memory / 1024 if memory else -1.0),
+        Usage(cpu, memory / 1024),
         output_size,
         output_size + size,
         b"" if is_in_file else packet[ANSWER.size :],
@@ -461,22 +466,22 @@ def _parse_answer(packet: bytes, folder: str) -> CallEnded:
 
 
 def _parse_reaped(packet: bytes, answered: dict[int, CallEnded]) -> CallEnded:
-    """Put together what a forked call answered and what its process used."""
-    _, serial, status, cpu, memory = REAPED.unpack(packet)
+    """Put together what a forked call answered and what its processes used."""
+    _, serial, status, cpu, memory, cores, *rest = REAPED.unpack(packet)
+    read, written, processes, limit, excess = rest
     event = answered.pop(serial, None)
+    held = max(memory / 1024, event.usage.memory_mb if event is not None else 0.0)
+    usage = Usage(cpu, held, -1.0, cores / 1000, read / 1024, written / 1024, processes)
+    used = max(held, excess / 1024)
+    if 0 < limit / 1024 < used:
+        usage = replace(usage, limit="memory", allowed=limit / 1024, used=used)
     if event is not None:
-        return replace(event, usage=Usage(cpu, memory / 1024))
+        return replace(event, usage=usage)
     sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-    end = ProgramEnd(exit_code, sign)
-    return CallEnded(
-        serial,
-        ResultCode.INTERPRETER_LOST,
-        exit_code,
-        sign,
-        usage=Usage(cpu, memory / 1024),
-        message=f"the call's process {_describe(end)}",
-    )
+    code = ResultCode.RESOURCE_EXHAUSTION if excess else ResultCode.INTERPRETER_LOST
+    message = f"the call's process {_describe(ProgramEnd(exit_code, sign))}"
+    return CallEnded(serial, code, exit_code, sign, usage=usage, message=message)
 
 
 def _describe(end: ProgramEnd) -> str:

@@ -69,7 +69,7 @@ class RunRoom:
         workspace: the worker's folder; sandboxes are made in it.
         threads: for copying and removing.
         devices: what is handed out to tasks.
-        is_enforcing: whether every task is held to its limits, and not only one whose manager asks for it.
+        disks: measures their sandboxes.
     """
 
     def __init__(
@@ -79,8 +79,7 @@ class RunRoom:
         store: EntryStore,
         threads: Executor,
         devices: DevicePool,
-        *,
-        is_enforcing: bool = False,
+        disks: DiskWatch,
     ) -> None:
         self._workspace = workspace
         self._spawner = spawner
@@ -88,8 +87,7 @@ class RunRoom:
         self._threads = threads
         self._runs: dict[int, _Run] = {}
         self._devices = devices
-        self._is_enforcing = is_enforcing
-        self._disks = DiskWatch(threads)
+        self._disks = disks
         self._pending: set[asyncio.Task[None]] = set()
         # Sandboxes that a task left empty, and the empty files for output beside them: to make new ones is slow.
         self._clean: list[tuple[str, str]] = []
@@ -157,9 +155,8 @@ class RunRoom:
     def _provide(self, run: _Run) -> None:
         """Give a task what it has for itself, and note what it must keep to."""
         task, box = run.action.task, run.action.box
-        is_enforced = task.is_enforced or self._is_enforcing
-        run.devices = self._devices.take(box.cores, box.gpus, is_pinned=is_enforced)
-        if is_enforced:
+        run.devices = self._devices.take(box.cores, box.gpus, is_pinned=task.is_enforced)
+        if task.is_enforced:
             run.memory_limit, run.disk_limit = task.memory_mb or 0.0, task.disk_mb or 0.0
 
     def _find_place(self, action: StartRun) -> tuple[str, str]:

@@ -14,9 +14,10 @@ import platform
 import signal
 import socket
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wq_package import __version__
 from wq_package.errors import (
@@ -39,6 +40,7 @@ from wq_package.worker.functions import (
     make_packet,
 )
 from wq_package.worker.greeting import render_greeting
+from wq_package.worker.measure.disk import measure_disk
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.sandbox import Collected, collect_outputs
 from wq_package.worker.staging import Staging
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_Message = TypeVar("_Message", bound=wire.Message)
 _log = logging.getLogger(__name__)
 _INLINE_OUTPUT = 64 * 1024
 _TICK_SECONDS = 1.0
@@ -185,7 +188,7 @@ class Session:
                 wire.TaskDescription() | wire.Kill() | wire.Unlink() | wire.Get() | wire.SendResults() | wire.Check()
                 | wire.Release() | wire.Exit() | wire.Recall() | wire.Hello() | wire.EnvironmentOffer() | wire.ProjectName()
             ):  # fmt: skip
-                self.handle(event)
+                self.handle(self._enforce(event))
             case _:
                 raise RemoteProtocolError(f"`{type(event).__name__}` is not understood by this worker")
 
@@ -203,7 +206,7 @@ class Session:
             case wire.CallTask():
                 arguments, path = self._body.finish()
                 self._busy = time.monotonic()
-                self.handle(ev.CallArrived(header, arguments, path))
+                self.handle(ev.CallArrived(self._enforce(header), arguments, path))
             case wire.Put():
                 self._store(self._receiver.close_file())
             case wire.FunctionDefinition():
@@ -212,6 +215,12 @@ class Session:
                 self._staging.end_layer()
             case _:
                 raise RemoteProtocolError("a body without a header")
+
+    def _enforce(self, event: _Message) -> _Message:
+        """Hold a task to its limits, if this worker does so with all."""
+        if self._worker.options.is_enforcing and isinstance(event, wire.TaskDescription | wire.CallTask):
+            return replace(event, is_enforced=True)
+        return event
 
     def _store(self, entry: tuple[str, int] | None) -> None:
         if entry is not None:
@@ -346,18 +355,33 @@ class Session:
 
     def _give(self, action: act.StartCall, extra: dict[str, object] | None) -> None:
         call = action.call
-        packet = make_packet(action.serial, call.function, action.arguments, extra)
         cores = self._worker.capacity.cores if call.cores is None else call.cores
-        host_call = HostCall(action.serial, HostKey(call.environment, call.mode == "fork", cores), packet)
+        if call.is_enforced or call.gpus:
+            extra = self._provide(action, cores, extra or {"variables": dict(call.variables)})
+        packet = make_packet(action.serial, call.function, action.arguments, extra)
+        is_forked = call.is_enforced or call.mode == "fork"
+        host_call = HostCall(action.serial, HostKey(call.environment, is_forked, cores), packet)
         if action.is_ahead:
             self._worker.calls.start_behind(host_call)
         else:
             self._worker.calls.start(host_call)
 
+    def _provide(self, action: act.StartCall, cores: float, extra: dict[str, object]) -> dict[str, object]:
+        """Give a call what it has for itself, and tell it what it must keep to."""
+        call = action.call
+        devices = self._worker.provide(action.serial, cores, call.gpus or 0, is_pinned=call.is_enforced)
+        provided = {**extra, "processors": devices.processors}
+        if devices.gpus:
+            provided["variables"] = {"CUDA_VISIBLE_DEVICES": ",".join(devices.gpus), **dict(call.variables)}
+        if call.is_enforced and call.memory_mb:
+            provided["limit"] = call.memory_mb * 1024
+        return provided
+
     def _return_call(self, serial: int) -> None:
         action = self._calls.get(serial)
         is_plain = action is None or not (action.inputs or action.call.outputs)  # else it has a sandbox
         if is_plain and self._worker.calls.take_back(serial):
+            self._worker.take_devices_back(serial)
             self._calls.pop(serial, None)
             self.handle(ev.CallReturned(serial))
 
@@ -373,6 +397,7 @@ class Session:
             message = f"the worker could not make the call's sandbox: {error.strerror}"
             self.end_call(ev.CallEnded(action.serial, ResultCode.UNKNOWN, 1, message=message))
             return
+        self._watch_disk(action, sandbox)
         extra: dict[str, object] = {"variables": dict(action.call.variables), "sandbox": sandbox}
         if action.path:
             extra["arguments"] = action.path
@@ -395,15 +420,24 @@ class Session:
     async def _collect(self, action: act.StartCall, event: ev.CallEnded) -> None:
         worker = self._worker
         sandbox = f"{worker.workspace}/t.{action.serial}"
+        loop = asyncio.get_running_loop()
         collect = partial(collect_outputs, sandbox, action.call.outputs, worker.entries)
+        used = worker.disks.end(action.serial)
         try:
-            found = await asyncio.get_running_loop().run_in_executor(worker.threads, collect)
+            used = max(used, await loop.run_in_executor(worker.threads, measure_disk, (sandbox,)))
+            found = await loop.run_in_executor(worker.threads, collect)
         except OSError as error:
             found = Collected((), tuple(output.sandbox_name for output in action.call.outputs))
             _log.warning("the outputs of call %d are lost: %s", action.call.task_id, error)
         worker.threads.submit(remove_tree, sandbox)
         self._keys.update(key for _, key in found.stored)
-        self.handle(ev.add_outputs(event, found.stored, found.missing))
+        ended = ev.add_outputs(event, found.stored, found.missing)
+        self.handle(ev.add_disk(ended, used, action.call.disk_mb if action.call.is_enforced else None))
+
+    def _watch_disk(self, action: act.StartCall, sandbox: str) -> None:
+        limit = action.call.disk_mb or 0 if action.call.is_enforced else 0
+        stop = partial(self._worker.calls.kill, action.serial)
+        self._worker.disks.begin(action.serial, (sandbox,), limit, stop)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wq_package.protocol import messages as wire
-from wq_package.task import ResultCode
+from wq_package.task import Excess, ResultCode
 from wq_package.worker.actions import (
     Action,
     Box,
@@ -241,11 +241,14 @@ class WorkerState:
         return record
 
     def _find_group(self, call: wire.CallTask) -> _Group:
-        key = (call.environment, call.mode, call.cores, call.memory_mb, call.disk_mb, call.gpus)
+        size = (call.cores, call.memory_mb, call.disk_mb, call.gpus)
+        key = (call.environment, call.mode, call.is_enforced, size)
         group = self._groups.get(key)
         if group is None:
             box = self._compute_box(call)
-            group = self._groups[key] = _Group(box, can_be_ahead=call.mode == "in-place")
+            group = self._groups[key] = _Group(
+                box, can_be_ahead=call.mode == "in-place" and not call.is_enforced
+            )
         return group
 
     def _compute_box(self, task: wire.TaskDescription | wire.CallTask) -> Box:
@@ -704,6 +707,8 @@ def _render_result(record: _Task, event: CallEnded) -> wire.CallResult:
     used = _add_time_limit(record, event)
     if record.reason is not None:
         code, message = record.reason, _EXPLAINED[record.reason]
+    elif code is ResultCode.RESOURCE_EXHAUSTION:
+        message = f"the call {Excess(used.limit, used.allowed, used.used)}"
     return wire.CallResult(
         record.task.task_id,
         code.value,

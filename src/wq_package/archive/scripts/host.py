@@ -1,19 +1,21 @@
 """The warm interpreter: runs calls that a worker sends (script; standard library only, Python 3.8 or newer).
 
 Knows two sockets, one folder for large bodies and one with pickled functions; knows nothing of queues or managers. Runs
-as `python3 -I host.py MODE SPOOL FUNCTIONS IMPORTS` in the environment's own Python, with the socket of calls at file
-descriptor 3 and the socket of answers at 4. Both are SOCK_SEQPACKET: one packet is one message, so a worker can take
+as `python3 -I host.py MODE SPOOL FUNCTIONS IMPORTS MEASURE` in the environment's own Python, with the socket of calls at
+file descriptor 3 and the socket of answers at 4; `MEASURE` is a folder of scripts that measure. Both are SOCK_SEQPACKET: one packet is one message, so a worker can take
 a packet back that no host has read yet, and forked children can answer on the same socket without a lock.
 
     call     <B kind> <Q serial> <32s function digest> <I extra size> + extra (JSON, may be absent) + arguments
-    answer   <B kind> <Q serial> <B returned> <B in file> <Q µs> <Q CPU µs> <Q KiB> <Q output size> <Q answer size>
+    answer   <B kind> <Q serial> <B returned> <B in file> <Q µs> <Q CPU µs> <q KiB> <Q output size> <Q answer size>
              + what was printed + pickled answer; in a file of the spool folder named by the serial if they are large
     ready    <B kind> + JSON {"error": "…"}; error is empty if every import succeeded
-    reaped   <B kind> <Q serial> <i wait status> <Q CPU µs> <Q KiB>      (fork mode: the call's process is gone)
+    reaped   <B kind> <Q serial> <i wait status> <q CPU µs> <q KiB> <q 0.001 cores> <q KiB read> <q KiB written>
+             <q processes> <q KiB limit> <q KiB held when killed for it, or 0>    (fork mode: the call's process is gone)
 
 In place, the call runs in this process; in fork mode, in a child with a process group of its own that is killed when
 the child ends. A daemon that left the group is handed to us by the system, and killed when no call runs that was there
-before it. The worker is gone when the socket of calls is closed: so are we.
+before it. What a call holds is what it has beyond what the interpreter held before. In fork mode its processes are also
+looked at while they run, unless they are gone at once, and a call over its limit is killed. The worker is gone when the socket of calls is closed: so are we.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ import types
 from typing import Any
 
 CALL = struct.Struct("<BQ32sI")
-ANSWER = struct.Struct("<BQBBQQQQQ")
-REAPED = struct.Struct("<BQiQQ")
+ANSWER = struct.Struct("<BQBBQQqQQ")
+REAPED = struct.Struct("<BQiqqqqqqqq")
 KIND_CALL, KIND_KILL = 1, 2
 KIND_ANSWER, KIND_READY, KIND_REAPED = 1, 2, 3
 PACKET_LIMIT = 128 * 1024
@@ -48,6 +50,9 @@ INLINE_LIMIT = 64 * 1024
 KNOWN_LIMIT = 512
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LOOK_SECONDS = 0.05
+WATCH_SECONDS = 0.02
+"""A call that is gone sooner is not worth watching: its process tells all about it in the end."""
+_MEASURE = "_wq_package_measure"
 _NO_ARGUMENTS = pickle.dumps(((), {}), 4)
 
 
@@ -62,6 +67,15 @@ def _load_runner() -> types.ModuleType:
     return module
 
 
+def _add_measure(folder: str) -> None:
+    """Make the scripts of a folder modules that can be imported, under a name that nobody else has."""
+    place = os.path.join(folder, "__init__.py")
+    spec = importlib.util.spec_from_file_location(_MEASURE, place, submodule_search_locations=[folder])
+    if spec is None or spec.loader is None:
+        raise ImportError(place)
+    sys.modules[_MEASURE] = importlib.util.module_from_spec(spec)
+
+
 class Host:
     """One warm interpreter and what it keeps between calls."""
 
@@ -71,6 +85,7 @@ class Host:
         self.spool = spool
         self.functions = functions
         self.runner = _load_runner()
+        self.meter = importlib.import_module(_MEASURE + ".meter").Meter()
         self.known: dict[bytes, Any] = {}
 
     def import_ahead(self, names: list[str]) -> str:
@@ -82,19 +97,21 @@ class Host:
                 return f"`import {name}` failed: {type(error).__name__}: {error}"
         return ""
 
-    def run(self, packet: bytes) -> tuple[int, bool, bytes, int, int]:
-        """Run the call in a packet; return its serial, whether it returned, its answer, µs and CPU µs."""
+    def run(self, packet: bytes) -> tuple[int, bool, bytes, int, int, int]:
+        """Run the call in a packet; return its serial, whether it returned, its answer, µs, CPU µs and KiB."""
         _, serial, digest, extra_size = CALL.unpack_from(packet)
         start = CALL.size + extra_size
         extra = json.loads(packet[CALL.size : start]) if extra_size else None
-        began, began_cpu = time.perf_counter_ns(), time.process_time_ns()
+        began = time.perf_counter_ns()
+        self.meter.begin()
         if extra is None:
             is_returned, answer = self._call(digest, memoryview(packet)[start:])
         else:
             with _settled(extra):
                 is_returned, answer = self._call(digest, _find_arguments(extra, packet, start))
-        spent, cpu = time.perf_counter_ns() - began, time.process_time_ns() - began_cpu
-        return serial, is_returned, answer, spent // 1000, cpu // 1000
+        spent = time.perf_counter_ns() - began
+        cpu, memory = self.meter.end()
+        return serial, is_returned, answer, spent // 1000, cpu, memory
 
     def rehearse(self) -> None:
         """Run a call of nothing."""
@@ -118,9 +135,9 @@ class Host:
             del self.known[next(iter(self.known))]  # the oldest; it can be loaded again
         return function
 
-    def answer(self, outcome: tuple[int, bool, bytes, int, int], memory: int) -> None:
+    def answer(self, outcome: tuple[int, bool, bytes, int, int, int]) -> None:
         """Send an answer with what the call printed since the last one."""
-        serial, is_returned, answer, spent, cpu = outcome
+        serial, is_returned, answer, spent, cpu, memory = outcome
         output_size = _flush_output()
         header = (KIND_ANSWER, serial, is_returned)
         tail = (spent, cpu, memory, output_size, len(answer))
@@ -146,7 +163,7 @@ class Host:
             if not packet:
                 return
             if packet[0] == KIND_CALL:
-                answer(run(packet), 0)
+                answer(run(packet))
 
 
 class ForkHooks:
@@ -196,6 +213,21 @@ def _fork_with(hooks: list[dict[str, Any]]) -> int:
     return pid
 
 
+class Fork:
+    """A call that runs in a fork."""
+
+    __slots__ = ("base", "began", "digest", "is_watched", "limit", "serial", "used")
+
+    def __init__(self, serial: int, digest: bytes, limit: int, base: int) -> None:
+        self.serial = serial
+        self.digest = digest
+        self.limit = limit
+        self.base = base
+        self.began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.is_watched = False
+        self.used: list[Any] = []  # by each of its processes that nobody but us has waited for
+
+
 class Zygote:
     """Runs each call in a fork of this process.
 
@@ -206,9 +238,11 @@ class Zygote:
     def __init__(self, host: Host, hooks: ForkHooks) -> None:
         self.host = host
         self.hooks = hooks
-        self.running: dict[
-            int, tuple[int, bytes, float]
-        ] = {}  # by process id: serial, function digest, start
+        self.running: dict[int, Fork] = {}  # by process id
+        self.young: set[int] = set()  # those that are not watched yet
+        self.watch = importlib.import_module(_MEASURE + ".watch").Watch(lambda pid: None)
+        self.measure_resident = importlib.import_module(_MEASURE + ".meter").measure_resident
+        self.base = 0
         self.spare = 0
         self.spare_end: Any = None
         self.next_look = 0.0
@@ -229,8 +263,12 @@ class Zygote:
         poll, is_open = poller.poll, True
         try:
             while is_open:
-                ready = poll(None if self.has_looked else LOOK_SECONDS * 1000)
-                if not ready:
+                ready = poll(
+                    self._find_delay() if self.running else None if self.has_looked else LOOK_SECONDS * 1000
+                )
+                if self.running:
+                    self._look()
+                if not ready and not self.has_looked:
                     self._kill_daemons()
                 for number, _ in ready:
                     if number == woken:
@@ -243,6 +281,27 @@ class Zygote:
             for pid in list(self.running):
                 _kill_group(pid)
 
+    def _find_delay(self) -> float | None:
+        """Milliseconds until there is something to do by itself."""
+        delay = None if self.has_looked else LOOK_SECONDS
+        if self.young:
+            delay = WATCH_SECONDS
+        elif self.watch.has_any:
+            delay = min(self.watch.find_delay(), delay or LOOK_SECONDS * 100)
+        return None if delay is None else delay * 1000 + 1
+
+    def _look(self) -> None:
+        """Watch those that are not gone at once, and end what is over its limit."""
+        if self.young:
+            now = time.clock_gettime(time.CLOCK_BOOTTIME)
+            for pid in [pid for pid in self.young if now - self.running[pid].began >= WATCH_SECONDS]:
+                fork = self.running[pid]
+                self.young.discard(pid)
+                fork.is_watched = True
+                self.watch.add(fork.serial, pid, fork.limit, fork.base)
+        for serial in self.watch.look():
+            self._kill(serial)
+
     def _take_packet(self) -> bool:
         packet = self.host.calls.recv(PACKET_LIMIT)
         if not packet:
@@ -254,15 +313,16 @@ class Zygote:
         return True
 
     def _start(self, packet: bytes) -> None:
-        _, serial, digest, _ = CALL.unpack_from(packet)
-        began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        _, serial, digest, extra_size = CALL.unpack_from(packet)
+        fork = Fork(serial, digest, _find_limit(packet) if extra_size else 0, self.base)
         try:
             pid = self._give(packet)
         except OSError as error:
-            self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0), 0)
-            self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0))
+            self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0, 0))
+            self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0, 0, 0, 0, 0, 0, 0))
             return
-        self.running[pid] = (serial, digest, began)
+        self.running[pid] = fork
+        self.young.add(pid)
         try:
             self._fork_spare()
         except OSError:  # then the next call forks for itself
@@ -297,6 +357,8 @@ class Zygote:
             self._run_child(theirs)
         theirs.close()
         self.spare = pid
+        if not self.base:  # a fork holds less than we: pages of files come to it only when they are used
+            self.base = self.measure_resident(pid)
         try:
             os.setpgid(pid, pid)  # the child does the same; whoever is first
         except OSError:
@@ -317,7 +379,8 @@ class Zygote:
             packet = end.recv(PACKET_LIMIT)
             end.close()
             if packet:
-                self.host.answer(self.host.run(packet), 0)
+                self.host.meter.enter_fork()
+                self.host.answer(self.host.run(packet))
             status = 0
         finally:
             os._exit(status)
@@ -330,9 +393,12 @@ class Zygote:
             self.spare = 0
 
     def _kill(self, serial: int) -> None:
-        for pid, (running, _, _) in self.running.items():
-            if running == serial:
+        for pid, fork in self.running.items():
+            if fork.serial == serial:
                 _kill_group(pid)
+                for other in self.watch.list_others(serial):  # those that have left the group
+                    with contextlib.suppress(OSError):
+                        os.kill(other, signal.SIGKILL)
 
     def _reap(self) -> None:
         while True:
@@ -342,28 +408,48 @@ class Zygote:
                 return
             if found is None:
                 break
+            owner = self.running.get(found.si_pid) or self._find_owner(found.si_pid)
             _kill_group(found.si_pid)  # what the call left behind; the id is still ours until we wait for it
             pid, status, used = os.wait4(found.si_pid, 0)
             if pid == self.spare:
                 self.spare = 0
                 self.spare_end.close()
-            serial, digest, _ = self.running.pop(pid, (0, b"", 0.0))
-            if not serial:
-                continue
-            cpu = int((used.ru_utime + used.ru_stime) * 1e6)
-            self.host.answers.send(REAPED.pack(KIND_REAPED, serial, status, cpu, used.ru_maxrss))
-            if status == 0 and digest not in self.host.known:
-                self._learn(digest)
-                self._drop_spare()  # it has not learnt it
+            if owner is not None:
+                owner.used.append(used)
+            fork = self.running.pop(pid, None)
+            if fork is not None:
+                self.young.discard(pid)
+                self._report(fork, status)
         self.has_looked = False
         if time.monotonic() >= self.next_look:
             self._kill_daemons()
+
+    def _find_owner(self, pid: int) -> Fork | None:
+        """Find the call of a process that was handed to us."""
+        try:
+            return self.running.get(os.getpgid(pid))
+        except OSError:
+            return None
+
+    def _report(self, fork: Fork, status: int) -> None:
+        cpu = sum(used.ru_utime + used.ru_stime for used in fork.used)
+        peak = max(used.ru_maxrss for used in fork.used)
+        memory, cores, processes, excess = max(0, peak - fork.base), 0.0, 1, 0
+        if fork.is_watched:
+            gauge = self.watch.end(fork.serial, peak, cpu)
+            memory, cores, processes, excess = gauge.memory, gauge.cores, gauge.processes, gauge.excess
+        blocks = (sum(used.ru_inblock for used in fork.used), sum(used.ru_oublock for used in fork.used))
+        found = (int(cpu * 1e6), memory, int(cores * 1000), blocks[0] // 2, blocks[1] // 2, processes)
+        self.host.answers.send(REAPED.pack(KIND_REAPED, fork.serial, status, *found, fork.limit, excess))
+        if status == 0 and fork.digest not in self.host.known:
+            self._learn(fork.digest)
+            self._drop_spare()  # it has not learnt it
 
     def _kill_daemons(self) -> None:
         """Kill what calls have left behind elsewhere; not after every call, for looking takes its time."""
         self.has_looked = True
         self.next_look = time.monotonic() + LOOK_SECONDS
-        oldest = min((began for _, _, began in self.running.values()), default=float("inf"))
+        oldest = min((fork.began for fork in self.running.values()), default=float("inf"))
         for pid in _list_children():
             if pid != self.spare and pid not in self.running and _find_birth(pid) < oldest:
                 with contextlib.suppress(OSError):
@@ -376,6 +462,7 @@ class Zygote:
         except BaseException:  # noqa: BLE001 - then each child loads it, and tells why it cannot
             self.host.known.pop(digest, None)
         gc.freeze()  # what a function brought, too, children need not copy
+        self.base = 0
 
 
 @contextlib.contextmanager
@@ -386,6 +473,9 @@ def _settled(extra: dict[str, Any]) -> Any:
     sandbox = extra.get("sandbox")
     home = os.getcwd()
     _set_variables(variables)
+    if extra.get("processors"):  # a fork's only
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, extra["processors"])
     if sandbox:
         os.chdir(sandbox)
         sys.path.insert(0, sandbox)
@@ -406,6 +496,13 @@ def _set_variables(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _find_limit(packet: bytes) -> int:
+    start = CALL.size
+    extra = json.loads(packet[start : start + CALL.unpack_from(packet)[3]])
+    limit: int = extra.get("limit") or 0
+    return limit
 
 
 def _find_arguments(extra: dict[str, Any], packet: bytes, start: int) -> Any:
@@ -515,7 +612,8 @@ def _open_socket(number: int) -> socket.socket:
 def main(arguments: list[str]) -> None:
     """Serve until the worker goes."""
     global _libc  # noqa: PLW0603 - loaded once, before any fork
-    mode, spool, functions, imports = arguments
+    mode, spool, functions, imports, measure = arguments
+    _add_measure(measure)
     calls, answers = _open_socket(3), _open_socket(4)
     _libc = _load_libc()
     _die_with_parent()

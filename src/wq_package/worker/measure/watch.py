@@ -36,6 +36,11 @@ class Watch:
         self._gauges[program] = Gauge(time.monotonic(), limit, base)
         self._table.add(program, pid)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is watched."""
+        return bool(self._gauges)
+
     def find_delay(self) -> float | None:
         """Seconds until something is to be looked at; `None` if nothing runs."""
         if not self._gauges:
