@@ -142,7 +142,7 @@ def test_call__returns__its_value_comes_back(tmp_path: Path, mode: str) -> None:
             assert (answer.value, answer.result.status, answer.result.exit_code) == (5, "success", 0)
             assert answer.printed == b""
             assert answer.result.usec > 0
-            assert (answer.result.memory_mb > 1) == (mode == "fork")
+            assert 0 <= answer.result.memory_mb < 20  # what the interpreter itself holds does not count
             await leave_well(manager, worker)
 
     asyncio.run(run())
