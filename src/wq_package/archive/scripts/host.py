@@ -29,6 +29,7 @@ import gc
 import importlib
 import importlib.util
 import json
+import mmap
 import os
 import pickle
 import select
@@ -53,6 +54,7 @@ LOOK_SECONDS = 0.05
 WATCH_SECONDS = 0.02
 """A call that is gone sooner is not worth watching: its process tells all about it in the end."""
 _MEASURE = "_wq_package_measure"
+_PLACES = 4096
 _NO_ARGUMENTS = pickle.dumps(((), {}), 4)
 
 
@@ -216,13 +218,13 @@ def _fork_with(hooks: list[dict[str, Any]]) -> int:
 class Fork:
     """A call that runs in a fork."""
 
-    __slots__ = ("base", "began", "digest", "is_watched", "limit", "serial", "used")
+    __slots__ = ("began", "digest", "is_watched", "limit", "place", "serial", "used")
 
-    def __init__(self, serial: int, digest: bytes, limit: int, base: int) -> None:
+    def __init__(self, serial: int, digest: bytes, limit: int) -> None:
         self.serial = serial
         self.digest = digest
         self.limit = limit
-        self.base = base
+        self.place = 0
         self.began = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.is_watched = False
         self.used: list[Any] = []  # by each of its processes that nobody but us has waited for
@@ -241,8 +243,9 @@ class Zygote:
         self.running: dict[int, Fork] = {}  # by process id
         self.young: set[int] = set()  # those that are not watched yet
         self.watch = importlib.import_module(_MEASURE + ".watch").Watch(lambda pid: None)
-        self.measure_resident = importlib.import_module(_MEASURE + ".meter").measure_resident
-        self.base = 0
+        # What each child held when its call began: pages of files come to a fork only as it uses them.
+        self.bases = memoryview(mmap.mmap(-1, _PLACES * 4)).cast("i")
+        self.place = 0
         self.spare = 0
         self.spare_end: Any = None
         self.next_look = 0.0
@@ -296,9 +299,11 @@ class Zygote:
             now = time.clock_gettime(time.CLOCK_BOOTTIME)
             for pid in [pid for pid in self.young if now - self.running[pid].began >= WATCH_SECONDS]:
                 fork = self.running[pid]
-                self.young.discard(pid)
-                fork.is_watched = True
-                self.watch.add(fork.serial, pid, fork.limit, fork.base)
+                base = self.bases[fork.place]
+                if base:
+                    self.young.discard(pid)
+                    fork.is_watched = True
+                    self.watch.add(fork.serial, pid, fork.limit, base, now - fork.began)
         for serial in self.watch.look():
             self._kill(serial)
 
@@ -314,13 +319,14 @@ class Zygote:
 
     def _start(self, packet: bytes) -> None:
         _, serial, digest, extra_size = CALL.unpack_from(packet)
-        fork = Fork(serial, digest, _find_limit(packet) if extra_size else 0, self.base)
+        fork = Fork(serial, digest, _find_limit(packet) if extra_size else 0)
         try:
             pid = self._give(packet)
         except OSError as error:
             self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0, 0))
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0, 0, 0, 0, 0, 0, 0))
             return
+        fork.place = self.place
         self.running[pid] = fork
         self.young.add(pid)
         try:
@@ -347,6 +353,8 @@ class Zygote:
     def _fork_spare(self) -> None:
         # The one of `socket` wraps its ends in Python.
         self.spare_end, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.place = (self.place + 1) % _PLACES
+        self.bases[self.place] = 0
         try:
             pid = self.hooks.fork()
         except OSError:
@@ -357,8 +365,6 @@ class Zygote:
             self._run_child(theirs)
         theirs.close()
         self.spare = pid
-        if not self.base:  # a fork holds less than we: pages of files come to it only when they are used
-            self.base = self.measure_resident(pid)
         try:
             os.setpgid(pid, pid)  # the child does the same; whoever is first
         except OSError:
@@ -379,7 +385,7 @@ class Zygote:
             packet = end.recv(PACKET_LIMIT)
             end.close()
             if packet:
-                self.host.meter.enter_fork()
+                self.host.meter.enter_fork(self.bases[self.place : self.place + 1])
                 self.host.answer(self.host.run(packet))
             status = 0
         finally:
@@ -434,7 +440,8 @@ class Zygote:
     def _report(self, fork: Fork, status: int) -> None:
         cpu = sum(used.ru_utime + used.ru_stime for used in fork.used)
         peak = max(used.ru_maxrss for used in fork.used)
-        memory, cores, processes, excess = max(0, peak - fork.base), 0.0, 1, 0
+        base = self.bases[fork.place] or peak
+        memory, cores, processes, excess = max(0, peak - base), 0.0, 1, 0
         if fork.is_watched:
             gauge = self.watch.end(fork.serial, peak, cpu)
             memory, cores, processes, excess = gauge.memory, gauge.cores, gauge.processes, gauge.excess
@@ -462,7 +469,6 @@ class Zygote:
         except BaseException:  # noqa: BLE001 - then each child loads it, and tells why it cannot
             self.host.known.pop(digest, None)
         gc.freeze()  # what a function brought, too, children need not copy
-        self.base = 0
 
 
 @contextlib.contextmanager

@@ -22,13 +22,18 @@ class Meter:
         self._forget: int | None = None
         with contextlib.suppress(OSError):
             self._forget = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        self._base: memoryview | None = None
         self._held = 0
         self._cpu = 0.0
         self._of_children: Any = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-    def enter_fork(self) -> None:
-        """Go on in a child process: its high-water mark is new, and what was opened belongs to the parent."""
+    def enter_fork(self, base: memoryview) -> None:
+        """Go on in a child process: its high-water mark is new, and what was opened belongs to the parent.
+
+        `base` is shared with the parent; what this process held when its call began is put there.
+        """
         self._is_forked = True
+        self._base = base
         self._forget = self._of_children = None
 
     def begin(self) -> None:
@@ -40,6 +45,8 @@ class Meter:
                 self._forget = None
         used = resource.getrusage(resource.RUSAGE_SELF)
         self._held = used.ru_maxrss
+        if self._base is not None:
+            self._base[0] = self._held
         self._cpu = used.ru_utime + used.ru_stime
 
     def end(self) -> tuple[int, int]:
@@ -59,15 +66,6 @@ class Meter:
         if now.ru_maxrss > max(used.ru_maxrss, 0 if before is None else before.ru_maxrss):
             memory = max(memory, now.ru_maxrss)
         return int(cpu * 1e6), memory
-
-
-def measure_resident(pid: int) -> int:
-    """Measure what a process has in memory, in KiB; 0 if it has ended."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * _PAGE_KB
-    except OSError:
-        return 0
 
 
 def _measure_own() -> int:

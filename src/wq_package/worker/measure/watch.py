@@ -31,9 +31,9 @@ class Watch:
         self._exact_at = 0.0
         self._urgent_at = 0.0
 
-    def add(self, program: int, pid: int, limit: int = 0, base: int = 0) -> None:
-        """Watch a program from now on; sizes in KiB, see `Gauge`."""
-        self._gauges[program] = Gauge(time.monotonic(), limit, base)
+    def add(self, program: int, pid: int, limit: int = 0, base: int = 0, age: float = 0.0) -> None:
+        """Watch a program from now on, which has run for `age` seconds; sizes in KiB, see `Gauge`."""
+        self._gauges[program] = Gauge(time.monotonic() - age, limit, base)
         self._table.add(program, pid)
 
     @property
