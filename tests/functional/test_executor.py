@@ -364,6 +364,43 @@ def test_worker_that_is_killed__its_tasks_are_lost_and_another_block_goes_on(fol
         assert double(1).result() == 2
 
 
+KILLED_PROGRAM = """
+import sys, time
+import parsl
+from parsl import Config, python_app
+from wq_package.executor import WQPackageExecutor
+
+@python_app
+def double(x):
+    return 2 * x
+
+executor = WQPackageExecutor(worker_options="--cores 1 --connect-timeout 1 --store " + sys.argv[1])
+parsl.load(Config(executors=[executor], run_dir=sys.argv[2], strategy="none", initialize_logging=False))
+print(double(1).result(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_program_that_is_killed__its_workers_end_by_themselves(folder: Path) -> None:
+    (folder / "program.py").write_text(KILLED_PROGRAM)
+    command = [sys.executable, "program.py", str(folder / "store"), str(folder / "runs")]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "2\n"
+        workers = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if any(word.startswith(str(folder / "runs")) for word in process.info["cmdline"] or ())
+        ]
+        assert workers
+    finally:
+        program.kill()
+        program.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=120)
+    assert alive == []
+
+
 # -- configuration -------------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from parsl.monitoring.radios.base import RadioConfig
 from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.providers import CondorProvider, LocalProvider
 from parsl.providers.base import ExecutionProvider
+from parsl.usage_tracking.api import UsageInformation
 from parsl.utils import RepresentationMixin
 
 from wq_package.catalog import CatalogAddress
@@ -74,7 +75,7 @@ def _check_script_folder(provider: ExecutionProvider) -> None:
         )
 
 
-class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
+class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInformation):  # type: ignore[misc]  # Parsl is not followed
     """Runs every app in its own packaged environment, on workers that need have nothing installed.
 
     Args:
@@ -402,6 +403,10 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin):  # type: ig
     def tasks(self) -> dict[object, Future[Any]]:
         """The futures of all tasks that have not ended."""
         return {pending.task_id: pending.future for pending in self._delivery.list_pending()}
+
+    def get_usage_information(self) -> dict[str, bool]:
+        """Tell Parsl's usage tracking, if the user has asked for it, how the executor is used."""
+        return {"pack": self.pack, "autolabel": bool(self.autolabel)}
 
     def list_packed(self) -> tuple[PackedApp, ...]:
         """List the apps whose environments are ready: specs, layers and times."""
