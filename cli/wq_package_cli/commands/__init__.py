@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "cache": "list, measure, verify or prune the layer store",
     "worker": "run a Work Queue worker",
     "status": "show what a manager is doing",
+    "report": "turn a run's transaction log into a page to look at",
     "catalog": "run a small catalog of project names",
 }
 """Every subcommand with its one-line help; the module of each is `wq_package_cli.commands.<name>`."""

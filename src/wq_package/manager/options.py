@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from wq_package.catalog import CatalogAddress
 from wq_package.errors import QueueError
@@ -31,6 +32,7 @@ class ManagerOptions:
         rule: what an incomplete declaration of resources is worth.
         categories: limits and labels of single categories, by name.
         default_category: limits and labels of all others, each with statistics of its own.
+        transaction_log: a file to which is added what happens, as lines of JSON; see `docs/reference-log.md`.
         look_ahead: how many times a worker's resources may be promised to short tasks that wait at the worker.
         peers: whether workers of ours fetch layers of environments from each other; `None` means beyond loopback, with a
             password.
@@ -53,6 +55,7 @@ class ManagerOptions:
     rule: SharingRule = SharingRule.WHOLE_WORKER
     categories: Mapping[str, CategoryOptions] = field(default_factory=dict)
     default_category: CategoryOptions = field(default_factory=CategoryOptions)
+    transaction_log: str | Path | None = None
     look_ahead: int = 16
     on_result: Callable[[TaskResult], None] | None = None
     on_worker: Callable[[str, frozenset[str]], None] | None = None

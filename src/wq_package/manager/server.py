@@ -33,6 +33,7 @@ from wq_package.manager.state import ManagerState, StateOptions, Statistics
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.manager.status import QueueFacts, render_status
+from wq_package.manager.transaction_log import Recorder
 from wq_package.manager.validation import check_task
 from wq_package.protocol import messages as m
 from wq_package.protocol.printing import escape_controls
@@ -72,6 +73,7 @@ class Manager:
         self._started = time.time()
         self.after_batch: Callable[[], None] = _do_nothing
         """Called when everything is done that followed from what happened at once."""
+        self._recorder: Recorder | None = None
         self._left = 0
         self._bytes_sent = 0
         self._bytes_received = 0
@@ -85,6 +87,8 @@ class Manager:
             QueueError: the port cannot be had, or no certificate be made.
         """
         options = self._options
+        if options.transaction_log is not None:
+            self._recorder = Recorder(options.transaction_log)
         context = await self._prepare_tls()
         self._server = await serve(
             self._attend,
@@ -95,6 +99,9 @@ class Manager:
         )
         self._flushes = self._server.flushes
         loop = asyncio.get_running_loop()
+        if self._recorder is not None:
+            self._recorder.begin(time.time(), host=options.host, port=self.port, project=options.name or "")
+            self._companions.append(loop.create_task(self._recorder.run()))
         self._companions.append(loop.create_task(self._tell_time()))
         if options.name and options.catalogs:
             advertiser = Advertiser(options.catalogs, self._make_record)
@@ -154,6 +161,8 @@ class Manager:
             if self._server is not None:
                 await self._server.aclose()
             self._archives.close()
+            if self._recorder is not None:
+                await asyncio.to_thread(self._recorder.close, time.time())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -289,7 +298,11 @@ class Manager:
         if self._posted:
             events = [*self._posted, *events]
             self._posted = []
-        self._carry_out(self._state.handle(e.Tick(time.monotonic(), time.time()), *events))
+        tick = e.Tick(time.monotonic(), time.time())
+        actions = self._state.handle(tick, *events)
+        if self._recorder is not None:
+            self._recorder.record(tick.epoch, events, actions, self._state)
+        self._carry_out(actions)
 
     def _carry_out(self, actions: list[a.Action]) -> None:
         if not actions:
@@ -332,6 +345,12 @@ class Manager:
             _logger.warning("dropped worker %s: %s", session.link.peer_address, reason)
             session.link.abort()
 
+    def _sweep(self) -> None:
+        actions = self._state.sweep()
+        if self._recorder is not None:
+            self._recorder.record(time.time(), (), actions, self._state)
+        self._carry_out(actions)
+
     async def _tell_time(self) -> None:
         next_sweep = 0.0
         while True:
@@ -340,7 +359,7 @@ class Manager:
                 self._handle([])
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
-                    self._carry_out(self._state.sweep())
+                    self._sweep()
                     for session in list(self._sessions.values()):
                         session.check_time()
             except Exception:

@@ -55,6 +55,7 @@ class Session:
         self.number = number
         self.link = link
         self.bytes_sent = 0
+        self._layer_bytes = 0
         self.bytes_received = 0
         self.query: m.StatusQuery | None = None
         self._archives = archives
@@ -402,10 +403,12 @@ class Session:
         async with asyncio.timeout(self._find_time(size)):
             await self.link.send_file(archive.file, offset, size)
         self.bytes_sent += size
+        self._layer_bytes += size
         if len(action.digests) > 1:
             self._outbox.append(a.SendLayers(action.worker, action.environment, action.digests[1:]))
         else:
-            self._post([e.TransferEnded(self.number)])
+            self._post([e.TransferEnded(self.number, self._layer_bytes)])
+            self._layer_bytes = 0
 
 
 _OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})

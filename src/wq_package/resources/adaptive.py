@@ -31,6 +31,8 @@ GENEROSITY = 1.5
 HEADROOM = 1.02
 """The same, if many do not: then boxes of several sizes share the worker, and each is to be tight."""
 NEARLY_ALL = 0.97
+PADDING = {"cores": 0, "memory_mb": 8, "disk_mb": 64}
+"""What is added at least, where there is room: small amounts vary most."""
 
 _KINDS = ("cores", "memory_mb", "disk_mb")
 
@@ -92,7 +94,7 @@ class AdaptiveLabels:
         for kind, total in zip(_KINDS, totals, strict=True):
             most = max((getattr(usage, kind) for usage in within), default=0)
             extra = 1.0 if kind == "cores" else GENEROSITY if has_nearly_all else HEADROOM
-            room = min(most * extra, total / count_slots(step))
+            room = min(max(most * extra, most + PADDING[kind]), total / count_slots(step))
             if step > max(shares):  # a step beyond all that was seen has no tasks to go by
                 room = total * step
             amounts.append(self._keep_within(kind, max(most, math.floor(room))))

@@ -34,7 +34,7 @@ def test_ladder__cores_are_scarce__is_generous_with_the_rest() -> None:
     labels = _make_labels()
     _teach(labels, *[1000] * 40, cores=2)
 
-    assert labels.ladder[0] == Resources(2, 1500, 15)
+    assert labels.ladder[0] == Resources(2, 1500, 74)
 
 
 def test_ladder__memory_is_scarce__is_tight() -> None:

@@ -25,6 +25,7 @@ class Categories:
     def __init__(self, options: StateOptions) -> None:
         self._options = options
         self.records: dict[str, CategoryRecord] = {}
+        self._relabelled: dict[str, CategoryRecord] = {}
 
     def find(self, name: str) -> CategoryRecord:
         """Find a category's record, or begin it."""
@@ -112,8 +113,18 @@ class Categories:
             before = lane.declared
             self._declare(lane, label)
             changed = changed or lane.declared != before
-        category.relabelled += changed
+        if changed:
+            category.relabelled += 1
+            self._relabelled[category.name] = category
         return changed
+
+    def take_relabelled(self) -> list[CategoryRecord]:
+        """Take the categories whose label has changed since this was asked last."""
+        if not self._relabelled:
+            return []
+        relabelled = list(self._relabelled.values())
+        self._relabelled.clear()
+        return relabelled
 
     # -- what becomes of a task that needs more -------------------------------------------------------------------------
 

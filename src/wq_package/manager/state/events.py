@@ -147,9 +147,10 @@ class OfferFailed:
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded:
-    """Layers that `SendLayers` asked for have left."""
+    """Layers that `SendLayers` asked for have left: `size` bytes in all."""
 
     worker: int
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
