@@ -97,7 +97,7 @@ def test_sweep__the_notebook_runs_from_top_to_bottom(
     notebook = nbformat.read(EXAMPLES / "sweep.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # not typed
     variables = make_variables(tmp_path, places)
     client = NotebookClient(
-        notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=800, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute(env=variables)
     printed = "".join(

@@ -19,7 +19,7 @@ def test_mixed_tasks__every_one_of_2000_ends_as_it_should(tmp_path: Path) -> Non
         [sys.executable, str(PROGRAM), "--tasks", "2000", "--json"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
         cwd=tmp_path,
     )

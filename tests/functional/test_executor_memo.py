@@ -43,7 +43,7 @@ def test_checkpoint__counts_until_the_environment_changes(tmp_path: Path) -> Non
             [sys.executable, "program.py", *places],
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=800,
             check=False,
             cwd=tmp_path,
         )

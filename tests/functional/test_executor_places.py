@@ -29,7 +29,7 @@ from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
 pytestmark = pytest.mark.parsl
 
-PATIENCE = 120
+PATIENCE = 240
 LOADER = EnvironmentSpec(wheels=(WheelRequirement("cloudpickle"),))
 
 

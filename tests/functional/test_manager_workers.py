@@ -405,7 +405,7 @@ def test_fast_abort__worker_like_a_hung_one__its_task_runs_elsewhere(
     command = f"mkdir {tmp_path}/first 2> /dev/null && exec sleep 600; echo done"
 
     async def run() -> None:
-        async with run_manager(fast_abort_multiplier=20.0) as manager:
+        async with run_manager(fast_abort_multiplier=40.0) as manager:
             programs.start(kind, manager.port, cores=1)
             await run_tasks(manager, *[Task(command="sleep 0.1", resources=SMALL)] * 10)
             slow = manager.submit(Task(command=command, resources=SMALL))

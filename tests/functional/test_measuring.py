@@ -63,7 +63,7 @@ def measure(folder: Path, command: str, **more: Any) -> m.Result:
     async def scenario() -> m.Result:
         async with pair(folder) as (manager, _):
             result = await run_command(manager, command, **more)
-            async with asyncio.timeout(60):  # the worker is still there: it is it that ends what is left
+            async with asyncio.timeout(180):  # the worker is still there: it is it that ends what is left
                 while find_processes(folder):  # noqa: ASYNC110 - only the system can tell
                     await asyncio.sleep(0.01)
             return result
