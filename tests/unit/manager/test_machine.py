@@ -789,6 +789,18 @@ def test_forsaken__is_tried_elsewhere_and_given_up_in_the_end() -> None:
     assert result.code is ResultCode.FORSAKEN
 
 
+def test_forsaken__worker_whose_disk_changed_meanwhile__is_tried_there_again() -> None:
+    state = make_state()
+    connect(state, 1, disk=1000)
+    assert find_dispatched(submit(state, Task(command="true", max_retries=0))) == [1]
+    state.handle(
+        e.Received(1, m.Resource("disk", 990, 990, 990)),
+        e.Received(1, m.Info("end_of_resource_update", "0")),
+    )
+    assert find_dispatched(state.handle(answer_command(1, 1, status=40))) == [1]
+    assert find_results(state.handle(answer_command(1, 1, status=40)))[1].code is ResultCode.FORSAKEN
+
+
 # -- liars -------------------------------------------------------------------------------------------------------------
 
 

@@ -111,17 +111,20 @@ class AnswerDesk:
 
     def _take_back(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult) -> None:
         """Try a task elsewhere that this worker gives back, or for which it has lost an input."""
+        # A worker whose free disk has changed gives back what was cut to its size before: it may well run it now.
+        is_forsaken = result.code is ResultCode.FORSAKEN
+        is_outdated = is_forsaken and not self._ledger.placement.is_cut_to(record, worker)
         self._ledger.take_from_worker(record)
         self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
-        if result.code is ResultCode.FORSAKEN:
+        if is_forsaken and not is_outdated:
             worker.refused.add(record.lane.key)
-        elif record.run is not None:
+        elif not is_forsaken and record.run is not None:
             worker.files.difference_update(staged.cache_name for staged in record.run.inputs)
         if record.task.call is not None:
             worker.functions.discard(record.task.call.function.digest)
         self._ledger.unlink(worker, record)
         sentence = result.message or "the worker gave the task back"
-        self._ledger.retry(record, result.code, sentence, is_suspect=True)
+        self._ledger.retry(record, result.code, sentence, is_suspect=not is_outdated)
 
     def _fetch(self, worker: WorkerRecord, record: TaskRecord, run: RunRecord, result: TaskResult) -> None:
         known_missing = set(result.missing_outputs)

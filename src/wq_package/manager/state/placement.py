@@ -236,6 +236,10 @@ class Placement:
             return True
         return environment.told.get(worker.number) is EnvironmentStage.READY
 
+    def is_cut_to(self, record: TaskRecord, worker: WorkerRecord) -> bool:
+        """Tell whether a task that a worker has would get the same box there now."""
+        return record.box == self._find_box(record.lane, worker)
+
     def _find_box(self, lane: Lane, worker: WorkerRecord) -> Box:
         box = lane.boxes.get(worker.total)
         if box is None:
