@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wq_package.analyze.metadata import parse_finder_mapping
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.record import parse_record
 
@@ -36,6 +35,8 @@ def find_editable_sources(distribution: InstalledDistribution) -> dict[str, Path
 
 
 def _iter_mapped(finder: Path) -> Iterator[tuple[str, Path]]:
+    from wq_package.analyze.metadata import parse_finder_mapping  # the analyser costs 60 ms, and few need it
+
     for name, place in parse_finder_mapping(_read(finder)).items():
         path = Path(place)
         module = path.with_name(f"{path.name}.py")

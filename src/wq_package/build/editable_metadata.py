@@ -18,7 +18,6 @@ from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
-from wq_package.build.script_text import parse_entry_points, render_entry_point
 from wq_package.spec.environment import LocalSource
 
 __all__ = ["find_described", "make_metadata_recipe"]
@@ -28,11 +27,10 @@ _SHIPPED = ("METADATA", "entry_points.txt", "top_level.txt")
 
 
 def find_described(
-    sources: Sequence[LocalSource], installed: Iterable[InstalledDistribution]
+    sources: Sequence[LocalSource], editable: Iterable[InstalledDistribution]
 ) -> list[InstalledDistribution]:
     """Find the editable installs that some local sources are the code of, by name."""
     paths = {Path(source.path).resolve() for source in sources}
-    editable = (each for each in installed if each.is_editable)
     found = [
         each
         for each in editable
@@ -45,6 +43,8 @@ def make_metadata_recipe(
     distribution: InstalledDistribution, sources: Sequence[LocalSource], interpreter: Interpreter
 ) -> Recipe:
     """Take the metadata of an editable install as it is now, and make the commands whose code is among the sources."""
+    from wq_package.build.script_text import parse_entry_points, render_entry_point  # costs 3 ms
+
     texts = {name: text for name in _SHIPPED if (text := distribution.read(name)) is not None}
     shipped = {source.import_name.split(".")[0] for source in sources}
     commands = parse_entry_points(texts.get("entry_points.txt", b"").decode("utf-8", "replace"))

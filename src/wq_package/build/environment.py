@@ -20,6 +20,7 @@ from wq_package.archive.layer import ArchiveIndex, Compression, LayerKind, Store
 from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase, is_conda_spec
+from wq_package.build.installed import find_distributions, find_running_distributions
 from wq_package.build.interpreter import Interpreter, find_interpreter, satisfies_version
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
@@ -309,12 +310,14 @@ def _make_metadata_recipes(build: _Build) -> list[Recipe]:
     spec = build.spec
     if not spec.local:
         return []
-    from wq_package.build.editable_metadata import find_described, make_metadata_recipe
-    from wq_package.build.installed import find_distributions, find_running_distributions
-
     folders = build.options.site_folders
     installed = find_distributions(folders) if folders else find_running_distributions()
-    described = find_described(spec.local, installed.values())
+    editable = [each for each in installed.values() if each.is_editable]
+    if not editable:
+        return []
+    from wq_package.build.editable_metadata import find_described, make_metadata_recipe  # most have none
+
+    described = find_described(spec.local, editable)
     return [make_metadata_recipe(each, spec.local, build.base.interpreter) for each in described]
 
 
