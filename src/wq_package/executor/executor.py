@@ -11,9 +11,6 @@ import functools
 import logging
 import math
 import os
-import re
-import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -25,8 +22,6 @@ import typeguard
 from parsl.app.app import AppBase
 from parsl.app.bash import BashApp
 from parsl.executors.errors import BadStateException
-from parsl.executors.status_handling import BlockProviderExecutor
-from parsl.jobs.states import TERMINAL_STATES
 from parsl.monitoring.radios.base import RadioConfig
 from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.providers import CondorProvider, LocalProvider
@@ -36,7 +31,9 @@ from parsl.utils import RepresentationMixin
 
 from wq_package.catalog import CatalogAddress
 from wq_package.errors import WQPackageError
+from wq_package.executor.app_book import AppBook
 from wq_package.executor.archives import ArchiveBuilder
+from wq_package.executor.blocks import WorkerBlocks
 from wq_package.executor.delivery import Delivery, Pending
 from wq_package.executor.demands import parse_demand
 from wq_package.executor.drift import compare_versions, find_own_versions, parse_features
@@ -45,13 +42,13 @@ from wq_package.executor.failures import (
     ManagerStoppedError,
     UnsendableError,
 )
-from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
+from wq_package.executor.functions import AppKind
 from wq_package.executor.labelling import choose_call_mode, find_labelling
-from wq_package.executor.listening import BLOCK, BLOCK_FEATURE, Listening, default_worker_command
+from wq_package.executor.listening import Listening, default_worker_command
 from wq_package.executor.packing import PackedApp, Packer
 from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
-from wq_package.executor.shipments import AppKey, Shipment, pack_function, pack_value, stamp_own_files
+from wq_package.executor.shipments import AppKey, Shipment, pack_value
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager
 from wq_package.manager.passwords import make_password, save_password
@@ -62,20 +59,7 @@ __all__ = ["WQPackageExecutor", "default_worker_command"]
 logger = logging.getLogger(__name__)
 
 
-_EDITION_SECONDS = 1.0
-
-
-def _check_script_folder(provider: ExecutionProvider) -> None:
-    """Refuse what would wait for ever: Parsl's local provider starts nothing from a path with blanks in it."""
-    folder = str(getattr(provider, "script_dir", None) or "")
-    if isinstance(provider, LocalProvider) and re.search(r"\s", folder):
-        raise WQPackageError(
-            f"Parsl's `LocalProvider` cannot start workers from `{folder}`: its path has blanks",
-            hint="give Parsl's `Config` a `run_dir` without blanks",
-        )
-
-
-class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInformation):  # type: ignore[misc]  # Parsl is not followed
+class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  # type: ignore[misc]  # Parsl is not followed
     """Runs every app in its own packaged environment, on workers that need have nothing installed.
 
     Args:
@@ -155,7 +139,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         remote_monitoring_radio: RadioConfig | None = None,
     ) -> None:
         # Each executor needs a provider of its own: a default argument would be shared by all of them.
-        super().__init__(provider=provider or LocalProvider(), block_error_handler=block_error_handler)
+        super().__init__(provider or LocalProvider(), block_error_handler)
         self.label = label
         self.working_dir = working_dir
         self.project_name = project_name
@@ -194,23 +178,19 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
     def _prepare_state(self) -> None:
         self._variables = tuple((self.env or {}).items())
         self._delivery = Delivery()
-        self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
-        self._shipments = weakref.WeakKeyDictionary()
-        self._roots: dict[object, tuple[Any, ...]] = {}
+        self._apps = AppBook()
         self._staging = {
             is_bash: StagingOptions(shared_fs=self.shared_fs, is_bash=is_bash, cache=self.use_cache)
             for is_bash in (False, True)
         }
-        self._blocks_ahead = 0
         self._drifts: set[str] = set()
-        self._edition = (-math.inf, 0)
 
     # -- life ------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Listen for workers, and start the first blocks at once instead of at Parsl's first strategy tick."""
         super().start()
-        _check_script_folder(self.provider)
+        self.check_script_folder()
         forward_log()
         self._folder = Path(self.run_dir) / self.label
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -225,10 +205,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         self._packer = self._make_packer()
         self._delivery.start()
         self.worker_command = self._make_worker_command(catalogs)
-        if self.provider.init_blocks:
-            first = super().scale_out_facade(self.provider.init_blocks)
-            self._blocks_ahead = self.provider.init_blocks
-            logger.debug("started blocks %s ahead of the strategy", first)
+        self.start_first_blocks()
 
     def shutdown(self) -> None:
         """Stop building, stop the workers, and fail what has not ended."""
@@ -238,7 +215,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         )
         self._manager.stop()
         self._delivery.stop()
-        self._cancel_blocks()
+        self.cancel_blocks()
         if self.project_password_file is None:
             self._password_file.unlink(missing_ok=True)
         super().shutdown()
@@ -275,7 +252,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         if self.bad_state_is_set:
             raise BadStateException(self, self.executor_exception)
         demand = parse_demand(resource_specification)
-        shipment = self._find_shipment(func)
+        shipment = self._apps.find_shipment(func)
         cargo = stage_files(args, kwargs, self._make_staging_options(shipment.kind))
         sent = (cargo.args, cargo.kwargs)
         if shipment.wrapper:
@@ -301,12 +278,12 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
             UnsendableError: a function cannot be pickled.
         """
         for app in apps:
-            shipment = self._find_shipment(
+            shipment = self._apps.find_shipment(
                 app.wrapped_remote_function if isinstance(app, BashApp) else app.func
             )
             key = self._choose_environment(shipment, frozenset())
             if key is not None:
-                self._packer.request(shipment.name, key, self._roots[shipment.key.places])
+                self._packer.request(shipment.name, key, self._apps.get_roots(shipment))
 
     def identify_environment(self, func: Callable[..., Any]) -> str:
         """Name what is in the environment that an app runs in; empty if that is the workers' own.
@@ -317,37 +294,11 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
             UnsendableError: the function cannot be pickled.
             WQPackageError: what it needs cannot be found out.
         """
-        shipment = self._find_shipment(func)
+        shipment = self._apps.find_shipment(func)
         key = self._choose_environment(shipment, frozenset())
         if key is None:
             return ""
-        return self._packer.identify(shipment.name, key, self._roots[shipment.key.places])
-
-    def _find_shipment(self, func: Callable[..., Any]) -> Shipment:
-        app = resolve_app(func)
-        if app.kind is AppKind.WHOLE:  # a new object for each task
-            return self._pack_app(app)
-        try:
-            known = self._shipments.setdefault(app.function, {})
-        except TypeError:  # neither hashable nor weakly referable
-            return self._pack_app(app)
-        shipment = known.get((app.kind, app.walltime))
-        if shipment is None:
-            shipment = known[app.kind, app.walltime] = self._pack_app(app)
-        return shipment
-
-    def _pack_app(self, app: ResolvedApp) -> Shipment:
-        roots = find_roots(app.function)
-        shipment = pack_function(app, roots, self._find_edition(app.kind))
-        self._roots.setdefault(shipment.key.places, roots)
-        return shipment
-
-    def _find_edition(self, kind: AppKind) -> int:
-        """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""
-        now = time.monotonic()
-        if kind is not AppKind.WHOLE or now - self._edition[0] > _EDITION_SECONDS:
-            self._edition = (now, stamp_own_files())
-        return self._edition[1]
+        return self._packer.identify(shipment.name, key, self._apps.get_roots(shipment))
 
     def _make_staging_options(self, kind: AppKind) -> StagingOptions:
         return self._staging[kind is AppKind.BASH]
@@ -369,7 +320,7 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
             return
         entry = self._packer.find(key)
         if entry is None:
-            entry = self._packer.request(pending.shipment.name, key, self._roots[pending.shipment.key.places])
+            entry = self._packer.request(pending.shipment.name, key, self._apps.get_roots(pending.shipment))
         pending.entry = entry
         if entry.environment is not None:
             self._send(pending, call, cargo, entry.environment)
@@ -428,35 +379,9 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         """Count the cores that waiting and running tasks ask for."""
         return math.ceil(sum(pending.demand.cores for pending in self._delivery.list_pending()))
 
-    @property
-    def workers_per_node(self) -> int | float:
-        """Cores of a worker, as Parsl's strategy understands it."""
-        return self.scaling_cores_per_worker
-
-    def scale_out_facade(self, n: int) -> list[str]:
-        """Start blocks, but for those that Parsl's strategy asks for first and `start` has started already."""
-        ahead = min(n, self._blocks_ahead)
-        self._blocks_ahead -= ahead
-        return super().scale_out_facade(n - ahead) if n > ahead else []
-
-    def scale_in(self, blocks: int) -> list[str]:
-        """End blocks, those first whose workers have nothing to do, then those that have least; return their ids."""
-        active = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
-        active = [block for block in active if block in self.blocks_to_job_id]
-        counts = self.count_tasks_by_block()
-        chosen = sorted(active, key=lambda block: counts.get(block, 0))[:blocks]
-        if not chosen:
-            return []
-        jobs = [self.blocks_to_job_id[block] for block in chosen]
-        logger.debug("ending blocks %s", chosen)
-        ended = self._filter_scale_in_ids(jobs, self.provider.cancel(jobs))
-        return [self.job_ids_to_block[job] for job in ended]
-
-    def count_tasks_by_block(self) -> dict[str, int]:
-        """Count the tasks at the connected workers of each block."""
-        counts = self._manager.count_tasks_by_feature()
-        start = len(BLOCK_FEATURE)
-        return {name[start:]: count for name, count in counts.items() if name.startswith(BLOCK_FEATURE)}
+    def count_tasks_by_feature(self) -> dict[str, int]:
+        """Count the tasks at the workers that announced each feature."""
+        return self._manager.count_tasks_by_feature()
 
     def set_bad_state_and_fail_all(self, exception: Exception) -> None:
         """Fail all tasks, now and from now on."""
@@ -464,11 +389,6 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         self._executor_exception = exception
         self._executor_bad_state.set()
         self._delivery.fail_all(lambda: BadStateException(self, exception))
-
-    def _get_launch_command(self, block_id: str) -> str:
-        command = self.worker_command.replace(BLOCK, block_id)
-        before = f"{self.init_command}; " if self.init_command else ""
-        return f"{before}PARSL_WORKER_BLOCK_ID={block_id} {command}"
 
     def _make_worker_command(self, catalogs: tuple[CatalogAddress, ...]) -> str:
         password = str(self._password_file)
@@ -478,12 +398,6 @@ class WQPackageExecutor(BlockProviderExecutor, RepresentationMixin, UsageInforma
         return self._listening.make_worker_command(
             self._manager.port, password, self._manager.tls_fingerprint, catalogs
         )
-
-    def _cancel_blocks(self) -> None:
-        left = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
-        jobs = [self.blocks_to_job_id[block] for block in left if block in self.blocks_to_job_id]
-        if jobs:
-            self.provider.cancel(jobs)
 
 
 class HiddenValues(dict[str, str]):

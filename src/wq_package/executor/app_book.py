@@ -1,0 +1,65 @@
+"""Remembers what the apps that were seen travel as (logic module).
+
+Knows functions and shipments; holds none of the user's objects longer than the program does. Knows nothing of environments or queues.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
+from wq_package.executor.shipments import Shipment, pack_function, stamp_own_files
+
+__all__ = ["AppBook"]
+
+_EDITION_SECONDS = 1.0
+
+
+class AppBook:
+    """Packs each app once, whatever Parsl wraps round it."""
+
+    def __init__(self) -> None:
+        self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
+        self._shipments = weakref.WeakKeyDictionary()
+        self._roots: dict[object, tuple[FunctionType, ...]] = {}
+        self._edition = (-math.inf, 0)
+
+    def find_shipment(self, func: Callable[..., Any]) -> Shipment:
+        """Find what a callable that Parsl submits travels as, or pack it.
+
+        Raises:
+            UnsendableError: it cannot be pickled.
+        """
+        app = resolve_app(func)
+        if app.kind is AppKind.WHOLE:  # a new object for each task
+            return self._pack(app)
+        try:
+            known = self._shipments.setdefault(app.function, {})
+        except TypeError:  # neither hashable nor weakly referable
+            return self._pack(app)
+        shipment = known.get((app.kind, app.walltime))
+        if shipment is None:
+            shipment = known[app.kind, app.walltime] = self._pack(app)
+        return shipment
+
+    def get_roots(self, shipment: Shipment) -> tuple[FunctionType, ...]:
+        """Get the user's functions in what was packed."""
+        return self._roots[shipment.key.places]
+
+    def _pack(self, app: ResolvedApp) -> Shipment:
+        roots = find_roots(app.function)
+        shipment = pack_function(app, roots, self._find_edition(app.kind))
+        self._roots.setdefault(shipment.key.places, roots)
+        return shipment
+
+    def _find_edition(self, kind: AppKind) -> int:
+        """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""
+        now = time.monotonic()
+        if kind is not AppKind.WHOLE or now - self._edition[0] > _EDITION_SECONDS:
+            self._edition = (now, stamp_own_files())
+        return self._edition[1]
