@@ -1,8 +1,13 @@
-"""Whether a build that is killed leaves anything that counts.
+"""Whether builds, workers and interpreters that are killed leave anything that counts.
 
-    python benchmarks/kills.py [--kills 50] [--roots numpy,cloudpickle] [--seed 1]
+    python benchmarks/kills.py [--what builds,workers] [--kills 50] [--roots numpy,cloudpickle] [--seed 1]
 
-A build that starts from nothing is killed (SIGKILL) at a random moment of its time, again and again, each time with a new
+Workers: two workers with one store serve a manager whose tasks need ever new environments that share layers. At random
+moments a worker or a warm interpreter is killed (SIGKILL), and a worker that died is followed by another one with the same store.
+Each call reads every file of its environment. In the end every task must have one result, the right one, or have been
+running in an interpreter that was killed.
+
+Builds: a build that starts from nothing is killed (SIGKILL) at a random moment of its time, again and again, each time with a new
 layer cache. After each kill every byte of the cache is verified, the archive must not be there or be whole, and the next build
 over the same cache must give the same bytes as one that was never killed, and leave nothing of the killed one. Prints what was found; ends with 1 if anything was
 wrong.
@@ -22,6 +27,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from kill_workers import kill_workers
 
 _OURS = str(Path(sys.executable).parent / "wq-package")
 
@@ -64,22 +71,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--what", default="builds,workers")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--roots", default="numpy,cloudpickle")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    moments = random.Random(args.seed)
+    chance = random.Random(args.seed)
+    wrong = []
+    if "workers" in args.what:
+        with tempfile.TemporaryDirectory(prefix="benchmark-kills-") as folder:
+            wrong += kill_workers(Path(folder), args.kills, chance)
+    if "builds" in args.what:
+        wrong += _kill_builds(args.kills, args.roots, chance)
+    print("\n".join(wrong) or "nothing was wrong")
+    return 1 if wrong else 0
+
+
+def _kill_builds(kills: int, roots: str, moments: random.Random) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="benchmark-kills-") as folder:
         bench = _Bench(Path(folder))
-        (bench.root / "env.yml").write_text(f"dependencies:\n  - pip: [{args.roots}]\n")
+        (bench.root / "env.yml").write_text(f"dependencies:\n  - pip: [{roots}]\n")
         reference, seconds = _build_reference(bench)
         print(f"a whole build takes {seconds:.1f} s")
-        found = [_kill(bench, moments.uniform(0, seconds), reference) for _ in range(args.kills)]
+        found = [_kill(bench, moments.uniform(0, seconds), reference) for _ in range(kills)]
     wrong = [line for lines, _ in found for line in lines]
-    print("\n".join(wrong) or "nothing was wrong")
     ended = sum(was_there for _, was_there in found)
-    print(f"{args.kills} kills, {ended} of them after the archive was there; {len(wrong)} faults")
-    return 1 if wrong else 0
+    print(f"{kills} kills of builds, {ended} of them after the archive was there; {len(wrong)} faults")
+    return wrong
 
 
 def _build_reference(bench: _Bench) -> tuple[str, float]:

@@ -50,6 +50,8 @@ _MEASURE_SCRIPTS = Path(__file__).with_name("measure")
 _STUCK_SECONDS = 0.02
 _BATCH = 64
 _NO_DIGEST = bytes(32)
+_MOST_KILLED = 5
+"""So many kills in a row before a host is ready are no accident: it needs more memory than there is, for example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class _Host:
         self.is_ready = False
         self.is_closing = False
         self.is_gone = False
+        self.was_killed = False  # by somebody else, before it was ready
         self.number = 0
         self.since = 0.0
         self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -204,6 +207,7 @@ class InterpreterPool:
         self._interpreters: dict[str, Interpreter] = {}
         self._hosts: dict[HostKey, list[_Host]] = {}
         self._places: dict[int, _Host] = {}
+        self._killed: dict[HostKey, int] = {}  # how many in a row were killed before they were ready
         self._last = 0
         self._likely_cores = 1.0
         self._is_closed = False
@@ -218,11 +222,19 @@ class InterpreterPool:
         Returns:
             What went wrong, or an empty text.
         """
-        host = self._start_host(HostKey(environment, is_forked=False, cores=self._likely_cores))
-        error = await host.ready
-        if error:
+        key = HostKey(environment, is_forked=False, cores=self._likely_cores)
+        while True:
+            host = self._start_host(key)
+            error = await host.ready
+            if not error:
+                return ""
             self._retire(host)
-        return error
+            if not self._may_start_again(host):
+                return error
+
+    def _may_start_again(self, host: _Host) -> bool:
+        """Whether a host that never was ready was killed by somebody else, which is not the environment's fault."""
+        return host.was_killed and self._killed.get(host.key, 0) < _MOST_KILLED
 
     def start(self, call: HostCall) -> None:
         """Run a call: in a free host, a new one, or behind the call that is likely to end first."""
@@ -367,6 +379,7 @@ class InterpreterPool:
         elif kind == KIND_READY:
             host.is_ready = True
             host.since = time.monotonic()
+            self._killed.pop(host.key, None)
             if not host.ready.done():
                 host.ready.set_result(json.loads(packet[1:])["error"])
         else:
@@ -405,6 +418,9 @@ class InterpreterPool:
     def _lose(self, host: _Host, end: ProgramEnd) -> None:
         """A host has ended: report the calls that it had begun, and run the others elsewhere."""
         is_expected = host.is_closing and not host.in_flight
+        if end.signal == signal.SIGKILL and not (host.is_closing or host.is_ready):
+            host.was_killed = True
+            self._killed[host.key] = self._killed.get(host.key, 0) + 1
         self._remove(host)
         host.is_gone = True
         if host.calls.fileno() != -1:
@@ -419,7 +435,8 @@ class InterpreterPool:
         while _is_readable(host.answers):  # what it said before it died
             self._read(host)
         unread: list[tuple[int, bytes]] = []
-        while host.is_ready and (taken := host.take_back()) is not None:
+        may_run_elsewhere = host.is_ready or self._may_start_again(host)
+        while may_run_elsewhere and (taken := host.take_back()) is not None:
             unread.append(taken)
         host.close()
         begun, host.in_flight = list(host.in_flight), {}
