@@ -204,7 +204,7 @@ def test_task__writes_to_its_input__does_not_alter_it_for_others(tmp_path: Path)
     (tmp_path / "big.bin").write_bytes(bytes(1 << 20))
     script = """
 for _ in range(4):
-    submit("echo dirty >> in.txt; chmod 0 in.txt; cat in.txt; echo x >> big.bin; wc -c < big.bin",
+    submit("echo dirty >> in.txt; cat in.txt; chmod 0 in.txt; echo x >> big.bin; wc -c < big.bin",
            inputs=[("in.txt", "in.txt", True), ("big.bin", "big.bin", True)])
 collect(4)
 """

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wq_package.errors import ArchiveError
+from wq_package.programs import start_program
 
 __all__ = ["ACTIVATION_FOLDER", "DEACTIVATION_FOLDER", "apply_scripts"]
 
@@ -43,22 +44,18 @@ def apply_scripts(prefix: Path, variables: Mapping[str, str]) -> dict[str, str]:
         return dict(variables)
     command = ("/bin/sh", "-c", _RUN, str(prefix), _ANSWER)
     try:
-        done = subprocess.run(
-            command,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        with start_program(
+            command, environ=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as shell:
+            output, words = shell.communicate(timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or f"they did not end within {_SECONDS} s"
         raise ArchiveError(f"the environment's activation scripts cannot be run ({reason})") from error
-    if done.returncode or not done.stdout:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {done.returncode}"
+    if shell.returncode or not output:
+        lines = words.decode("utf-8", "replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {shell.returncode}"
         raise ArchiveError(f"the environment's activation scripts in `{ACTIVATION_FOLDER}` failed: {reason}")
-    return _parse(done.stdout, variables)
+    return _parse(output, variables)
 
 
 def _parse(answer: bytes, before: Mapping[str, str]) -> dict[str, str]:

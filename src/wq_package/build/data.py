@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,9 @@ from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
+from wq_package.build.tar_members import iter_harmless
 from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError
+from wq_package.programs import run_program
 from wq_package.spec.environment import DataForm, DataSource
 
 __all__ = ["DATA_FOLDER", "make_data_recipe", "make_variables_recipe"]
@@ -129,22 +131,16 @@ def _check_out(source: DataSource, commit: str, folder: Path) -> None:
 
 def _run_git(source: DataSource, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ("git", *arguments),
-            env={**os.environ, **_GIT},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        done = run_program(("git", *arguments), environ={**os.environ, **_GIT})
     except FileNotFoundError as error:
         raise BackendNotFoundError(
             "git", ("PATH",), hint=f"install git, or leave `{source.variable}` out"
         ) from error
     if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").replace(source.url, _show(source))
+        words = done.stderr.replace(source.url, _show(source))
         hint = "check the address, and whether git may reach it without asking for a password"
         raise BackendFailedError(("git", *arguments), done.returncode, words, hint=hint)
-    return done.stdout.decode("utf-8", "replace")
+    return done.stdout
 
 
 def _iter_tree(root: Path, place: str) -> Iterator[LayerEntry]:
@@ -248,7 +244,10 @@ def _iter_local(source: DataSource) -> Iterator[bytes]:
 def _extract(source: DataSource, file: Path, folder: Path) -> None:
     try:
         with tarfile.open(file, "r:gz" if source.is_compressed else "r:*") as archive:
-            archive.extractall(folder, filter="data")
+            if sys.version_info >= (3, 11, 4):
+                archive.extractall(folder, filter="data")
+            else:
+                archive.extractall(folder, iter_harmless(archive))  # noqa: S202 - it lets nothing lead out
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         hint = "check `type` and `compression`"
         raise BuildError(

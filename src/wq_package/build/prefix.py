@@ -162,7 +162,8 @@ def _ask_site_folders(python: Path) -> tuple[str, ...]:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         hint = "repair the environment, or make a spec with `wq-package analyze` and build that"
         raise BuildError(f"`{python}`, the environment's Python, does not run", hint=hint) from error
-    return tuple(str(Path(folder).resolve()) for folder in folders)
+    # Debian's Python names folders that need not be there.
+    return tuple(str(Path(folder).resolve()) for folder in folders if Path(folder).is_dir())
 
 
 def _iter_pins(distributions: dict[str, InstalledDistribution]) -> Iterator[WheelRequirement]:
