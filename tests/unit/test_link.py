@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import logging
 import os
@@ -331,6 +332,27 @@ def test_connect__password_differs__is_an_authentication_error(ours: bytes, thei
                 await connect(LOOPBACK, server.port, password=ours)
 
     run(test)
+
+
+def test_connect__somebody_who_does_not_know_the_password__learns_nothing_of_us() -> None:
+    heard = bytearray()
+
+    async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"auth password sha1\n" + b"n" * 63 + b"\n" + b"0" * 40 + b"\nok\n")
+        heard.extend(await reader.read())  # until the other side closes
+        writer.close()
+
+    async def test() -> None:
+        server = await asyncio.start_server(pretend, LOOPBACK, 0)
+        async with server:
+            with pytest.raises(AuthenticationError):
+                await connect(LOOPBACK, server.sockets[0].getsockname()[1], password=b"secret\n")
+            await wait_until(lambda: heard.endswith(b"failure\n"))
+
+    run(test)
+    opening, nonce, proof, verdict = bytes(heard).splitlines()
+    assert (opening, len(nonce), verdict) == (b"auth password sha1", 63, b"failure")
+    assert proof == hashlib.sha1(b"secret\n " + b"n" * 63).hexdigest().encode()
 
 
 def test_receive__manager_wants_a_password__is_an_authentication_error() -> None:

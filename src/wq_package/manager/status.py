@@ -94,7 +94,9 @@ def _render_interfaces(host: str) -> list[dict[str, str]]:
     """Name the address that is listened on; for all of them, the one that a catalog sees is right."""
     if host in ("", "0.0.0.0", "::"):
         return []
-    return [{"family": "AF_INET6" if ":" in host else "AF_INET", "host": host, "interface": ""}]
+    family = "AF_INET6" if ":" in host else "AF_INET"
+    # Workers of protocol 9 read `host`, later ones `address`.
+    return [{"family": family, "host": host, "address": host, "interface": ""}]
 
 
 def _render_worker_counts(state: ManagerState, statistics: Statistics) -> dict[str, Any]:
