@@ -13,6 +13,8 @@ from wq_package.protocol import messages as m
 from wq_package.task import Resources, Task
 
 WORKERS = 1000
+SILENT = 3000
+"""Six times as many as are let be; ten thousand are no different, and take longer."""
 SECONDS = 300.0
 
 
@@ -65,7 +67,7 @@ async def connect_silently(port: int, count: int, sockets: list[socket.socket]) 
         await loop.sock_connect(sock, ("127.0.0.1", port))
 
 
-def test_ten_thousand_connections_that_say_nothing__a_worker_is_served() -> None:
+def test_thousands_of_connections_that_say_nothing__a_worker_is_served() -> None:
     async def run(count: int) -> None:
         sockets: list[socket.socket] = []
         async with Manager(ManagerOptions(password=None)) as manager:
@@ -83,7 +85,7 @@ def test_ten_thousand_connections_that_say_nothing__a_worker_is_served() -> None
                     sock.close()
         assert await worker == 1
 
-    asyncio.run(run(min(10_000, allow_files(12_000) - 2000)))
+    asyncio.run(run(min(SILENT, allow_files(SILENT + 2000) - 2000)))
 
 
 def allow_files(count: int) -> int:
