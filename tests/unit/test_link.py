@@ -104,6 +104,50 @@ def test_pair__dialect__is_known_to_both() -> None:
     run(test)
 
 
+def test_deliver__consumer_gives_back_what_has_to_wait__it_is_received_in_order() -> None:
+    taken: list[m.Event] = []
+
+    def take(events: list[m.Event]) -> list[m.Event]:
+        while events and events[0] != m.Release():
+            taken.append(events.pop(0))
+        return events
+
+    async def test() -> None:
+        async with pair() as (manager, worker):
+            worker.deliver(take)
+            waiting = asyncio.create_task(worker.receive())
+            await asyncio.sleep(0)  # it waits now
+            manager.send(m.Check(), m.Kill(1))
+            await wait_until(lambda: taken == [m.Check(), m.Kill(1)])
+            assert not waiting.done()
+            manager.send(m.Kill(2), m.Release(), m.Kill(3))
+            assert await waiting == [m.Release(), m.Kill(3)]
+            assert taken[2:] == [m.Kill(2)]
+            manager.send(m.Kill(4))  # nobody waits for it yet: it is not taken out of order
+            await worker.wait_events()
+            assert await worker.receive() == [m.Kill(4)]
+            assert len(taken) == 3
+
+    run(test)
+
+
+def test_deliver__consumer_fails__is_raised_where_events_are_received() -> None:
+    def refuse(events: list[m.Event]) -> list[m.Event]:
+        raise OSError("the disk is full")
+
+    async def test() -> None:
+        async with pair() as (manager, worker):
+            worker.deliver(refuse)
+            waiting = asyncio.create_task(worker.receive())
+            await asyncio.sleep(0)
+            manager.send(m.Check())
+            with pytest.raises(OSError, match="disk is full"):
+                await waiting
+            assert await receive_until(manager, m.ConnectionClosed)
+
+    run(test)
+
+
 def test_send__illegal__raises_and_sends_what_came_before() -> None:
     async def test() -> None:
         async with pair() as (manager, worker):

@@ -7,7 +7,10 @@ once for all that was queued. Whoever carries out a batch holds the writing back
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+
+_logger = logging.getLogger(__package__)
 
 
 class Flushes:
@@ -37,4 +40,7 @@ class Flushes:
         """Write out now."""
         waiting, self._waiting = self._waiting, []
         for flush in waiting:
-            flush()
+            try:
+                flush()
+            except Exception:  # the others have nothing to do with it
+                _logger.exception("what was to be said to a peer cannot be written")
