@@ -10,8 +10,12 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["HEP", "SHAPES", "Load", "Need", "make_load"]
+from wq_package.report import read_run
+from wq_package.report.run import TryEnd
+
+__all__ = ["HEP", "SHAPES", "Load", "Need", "make_load", "read_load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,21 @@ def _draw_hep(rng: random.Random) -> Need:
     if rng.random() < 0.005:
         memory = rng.uniform(90, 110)
     return Need(rng.uniform(40, 70), 1, round(memory), rng.randint(600, 880))
+
+
+def read_load(path: Path) -> Load:
+    """Read what the tasks of a real run needed from its transaction log."""
+    with path.open(encoding="utf-8") as lines:
+        tries = read_run(lines).tries
+    needs = tuple(
+        Need(
+            each.seconds or 0.0,
+            max(1, round(each.used_cores or 0)),
+            math.ceil(each.used_memory),
+            math.ceil(each.used_disk or 0),
+        )
+        for each in tries
+        if each.end is TryEnd.DONE and each.used_memory is not None
+    )
+    most = max((need.memory_mb for need in needs), default=1)
+    return Load(path.name, needs, Need(0, 1, math.ceil(1.5 * most), 1000))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from loads import Load, Need
 
@@ -50,7 +50,6 @@ class Outcome:
     used: float = 0.0
     given: float = 0.0
     last_label: Resources | None = None
-    trace: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def efficiency(self) -> float:
@@ -59,11 +58,13 @@ class Outcome:
 
 
 STRATEGIES: dict[str, LabelMode | None] = {
+    # Without labels: each task's own needs, the largest needs of all, a user's guess, or nothing is declared.
     "oracle": None,
     "adaptive": LabelMode.ADAPTIVE,
     "max-throughput": LabelMode.MAX_THROUGHPUT,
     "min-waste": LabelMode.MIN_WASTE,
     "max": LabelMode.MAX,
+    "maximum": None,
     "guess": None,
     "unmanaged": None,
 }
@@ -89,6 +90,7 @@ class _Simulation:
         self._serial = 0
         self._submitted = 0
         self._tasks: dict[Resources, Task] = {}
+        self._most = Resources(1, max(n.memory_mb for n in load.needs), max(n.disk_mb for n in load.needs))
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -146,6 +148,8 @@ class _Simulation:
             declared = Resources(
                 guess.cores, min(guess.memory_mb, pool.memory_mb), min(guess.disk_mb, pool.disk_mb)
             )
+        elif self._strategy == "maximum":
+            declared = self._most
         elif self._strategy == "oracle":
             declared = Resources(
                 need.cores,

@@ -43,6 +43,8 @@ class Try:
     ended: float = 0.0
     seconds: float | None = None
     used_memory: float | None = None
+    used_cores: float | None = None
+    used_disk: float | None = None
     end: TryEnd = TryEnd.RUNNING
 
 
@@ -291,8 +293,10 @@ def _take_use(attempt: Try | None, record: Record) -> None:
     if attempt is None:
         return
     used = record.get("used") or {}
-    attempt.seconds = _number(used["wall_time"]) if "wall_time" in used else None
-    attempt.used_memory = _number(used["memory_mb"]) if "memory_mb" in used else None
+    attempt.seconds, attempt.used_memory, attempt.used_cores, attempt.used_disk = (
+        _number(used[kind]) if kind in used else None
+        for kind in ("wall_time", "memory_mb", "cores", "disk_mb")
+    )
 
 
 def _number(value: object) -> float:

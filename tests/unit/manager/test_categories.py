@@ -245,3 +245,19 @@ def test_labels__results_that_were_not_measured__teach_nothing() -> None:
 def test_category_options__senseless__are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(QueueError):
         CategoryOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_talk__4_and_3_cores__share_8_with_one_more() -> None:
+    state = make_state(CategoryOptions())
+
+    boxes = [find_boxes(submit(state, n, 1, make_task(Resources(n, 100, 100)))) for n in (4, 3, 1, 2)]
+
+    assert [bool(box) for box in boxes] == [True, True, True, False]
+
+
+def test_talk__disk_not_declared__does_not_share() -> None:
+    state = make_state(CategoryOptions())
+
+    boxes = [find_boxes(submit(state, n, 1, make_task(Resources(n, 100)))) for n in (4, 3, 1)]
+
+    assert boxes == [{4: (4, 100, 8000)}, {}, {}]

@@ -65,7 +65,7 @@ def make_run(count: int, workers: int = 4, categories: int = 2) -> Run:
                 sent + 1,
                 1,
                 used,
-                rng.choice(ends),
+                end=rng.choice(ends),
             )
         )
     run.labels = [LabelChange(1001.0, "c0", "adaptive", ((1, 160.0),))]
@@ -135,8 +135,8 @@ def test_render_page__log_with_gaps__says_so() -> None:
 def test_sum_up_categories__waste__counts_tries_in_vain() -> None:
     run = Run(
         tries=[
-            Try(1, "c", 1, 0, 100, 1, 1, 10, 80, TryEnd.DONE),
-            Try(2, "c", 1, 0, 100, 1, 1, 10, 101, TryEnd.EXHAUSTED),
+            Try(1, "c", 1, 0, 100, 1, 1, 10, 80, end=TryEnd.DONE),
+            Try(2, "c", 1, 0, 100, 1, 1, 10, 101, end=TryEnd.EXHAUSTED),
         ]
     )
 

@@ -1,0 +1,213 @@
+"""What labels are worth: the manager's own decisions on simulated workers, beside an oracle, a guess and no labels at all.
+
+    python benchmarks/simulate.py [--tasks 10000] [--shapes normal,HEP] [--strategies adaptive,min-waste] [--seeds 3]
+    python benchmarks/simulate.py --hep                  # the runs of LFM's figure 6
+    python benchmarks/simulate.py --tasks 1000000 --workers 1875 --shapes trimodal --strategies adaptive
+    python benchmarks/simulate.py --log RUN.log          # a real run again, from its transaction log
+    python benchmarks/simulate.py --plots docs/figures   # all figures of docs/reference-resources.md; needs matplotlib
+
+Nothing sleeps: see `simulation.py`, and `loads.py` for the shapes. Printed are times relative to the oracle's, the part of the
+memory that was given that was needed, and tries per task that needed more; medians over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from loads import HEP, SHAPES, Load, make_load, read_load
+from simulation import STRATEGIES, Outcome, Pool, simulate
+
+HEP_POOL = Pool(20, 4, 4000, 8000)
+FIGURE_STRATEGIES = ("oracle", "adaptive", "guess", "unmanaged")
+COLOURS = {
+    "oracle": "#8a94a0",
+    "adaptive": "#3b6fb6",
+    "max-throughput": "#d9822b",
+    "min-waste": "#3f9c6b",
+    "max": "#7a68c4",
+    "maximum": "#a65a47",
+    "guess": "#b8a02c",
+    "unmanaged": "#c0392b",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=20)
+    parser.add_argument("--cores", type=int, default=16)
+    parser.add_argument("--memory", type=int, default=64_000, help="MB of each worker")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--shapes", default=",".join((*SHAPES, HEP)))
+    parser.add_argument("--strategies", default=",".join(STRATEGIES))
+    parser.add_argument("--peak", type=float, default=1.0, help="when in its time a task needs most (0 to 1)")
+    parser.add_argument("--hep", action="store_true", help="run what LFM's figure 6 shows")
+    parser.add_argument("--log", type=Path, help="take the tasks from a transaction log")
+    parser.add_argument("--plots", type=Path, help="draw the figures into this folder")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Simulate, print, and draw if asked to."""
+    args = parse_arguments()
+    if args.plots:
+        args.plots.mkdir(parents=True, exist_ok=True)
+    if args.hep or args.plots:
+        runs = run_hep()
+        if args.plots:
+            draw_hep(runs, args.plots / "hep.svg")
+    if not args.hep:
+        results = run_shapes(args)
+        if args.plots:
+            draw_shapes(results, args.plots / "shapes.svg")
+
+
+# -- shapes ---------------------------------------------------------------------------------------------------------------
+
+
+def run_shapes(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Run each shape with each strategy; give times relative to the oracle's."""
+    strategies = [name for name in args.strategies.split(",") if name != "oracle"]
+    print(
+        f"{args.tasks} tasks, {args.workers} workers of {args.cores} cores and {args.memory} MB (HEP: {HEP_POOL})"
+    )
+    print(
+        f"{'load':12} {'strategy':15} {'time':>10} {'x oracle':>9} {'efficiency':>10} {'retries':>8} {'CPU':>7}"
+    )
+    results: dict[str, dict[str, list[float]]] = {}
+    for name, loads in _iter_loads(args):
+        pool = HEP_POOL if name == HEP else Pool(args.workers, args.cores, args.memory, args.memory)
+        oracle = [_run(load, pool, "oracle", args.peak) for load in loads]
+        _print_row(name, "oracle", oracle, oracle, len(loads[0].needs))
+        results[name] = {"oracle": [1.0]}
+        for strategy in strategies:
+            outcomes = [_run(load, pool, strategy, args.peak) for load in loads]
+            _print_row(name, strategy, outcomes, oracle, len(loads[0].needs))
+            results[name][strategy] = [
+                a[0].seconds / b[0].seconds for a, b in zip(outcomes, oracle, strict=True)
+            ]
+    return results
+
+
+def _iter_loads(args: argparse.Namespace) -> Iterable[tuple[str, list[Load]]]:
+    if args.log:
+        load = read_load(args.log)
+        yield load.name, [load]
+        return
+    for shape in args.shapes.split(","):
+        yield shape, [make_load(shape, args.tasks, seed) for seed in range(1, args.seeds + 1)]
+
+
+def _run(load: Load, pool: Pool, strategy: str, peak: float) -> tuple[Outcome, float]:
+    started = time.process_time()
+    outcome = simulate(load, pool, strategy, peak=peak)
+    return outcome, time.process_time() - started
+
+
+def _print_row(
+    name: str,
+    strategy: str,
+    outcomes: list[tuple[Outcome, float]],
+    oracle: list[tuple[Outcome, float]],
+    tasks: int,
+) -> None:
+    ratio = statistics.median(a[0].seconds / b[0].seconds for a, b in zip(outcomes, oracle, strict=True))
+    seconds = statistics.median(outcome.seconds for outcome, _ in outcomes)
+    efficiency = statistics.median(outcome.efficiency for outcome, _ in outcomes)
+    retries = statistics.median(outcome.retries for outcome, _ in outcomes) / tasks
+    cpu = statistics.median(cpu for _, cpu in outcomes)
+    print(
+        f"{name:12} {strategy:15} {seconds:8.0f} s {ratio:9.2f} {efficiency:10.2f} {retries:8.3f} {cpu:5.1f} s",
+        flush=True,
+    )
+
+
+# -- LFM's figure 6 -------------------------------------------------------------------------------------------------------
+
+
+def run_hep() -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Run the HEP load as in LFM's figure 6: by tasks, by workers, by cores of a worker. Minutes."""
+    cases = {
+        "tasks": [(count, count, HEP_POOL) for count in (500, 1000, 2000, 4000)],
+        "workers": [(count, 2000, Pool(count, 4, 4000, 8000)) for count in (10, 20, 40)],
+        "cores per worker": [
+            (cores, 2000, Pool(20, cores, 1000 * cores, 2000 * cores)) for cores in (2, 4, 8)
+        ],
+    }
+    runs: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for title, settings in cases.items():
+        print(f"\nHEP, minutes by {title}: " + ", ".join(str(setting[0]) for setting in settings))
+        for strategy in FIGURE_STRATEGIES:
+            points = [
+                (float(value), simulate(make_load(HEP, count, 1), pool, strategy).seconds / 60)
+                for value, count, pool in settings
+            ]
+            runs.setdefault(title, {})[strategy] = points
+            print(f"  {strategy:12}" + "".join(f"{minutes:8.1f}" for _, minutes in points), flush=True)
+    print()
+    return runs
+
+
+# -- figures --------------------------------------------------------------------------------------------------------------
+
+
+def _make_figure(columns: int, width: float) -> tuple[Any, Any, Any]:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams.update(
+        {"font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "wq-package", "axes.spines.top": False}
+    )
+    mpl.rcParams["axes.spines.right"] = False
+    figure, axes = plt.subplots(1, columns, figsize=(width, 3.6), constrained_layout=True)
+    return plt, figure, axes
+
+
+def draw_hep(runs: dict[str, dict[str, list[tuple[float, float]]]], path: Path) -> None:
+    """Draw LFM's figure 6."""
+    plt, figure, axes = _make_figure(len(runs), 11)
+    for axis, (title, lines) in zip(axes, runs.items(), strict=True):
+        for strategy, points in lines.items():
+            values, minutes = zip(*points, strict=True)
+            axis.plot(values, minutes, marker="o", color=COLOURS[strategy], label=strategy)
+        axis.set_xlabel(title)
+        axis.set_ylim(bottom=0)
+        axis.set_xticks(values)
+    axes[0].set_ylabel("minutes")
+    axes[0].legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def draw_shapes(results: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Draw the times of each shape beside the oracle's."""
+    plt, figure, axis = _make_figure(1, 11)
+    strategies = [
+        name for name in COLOURS if name != "oracle" and all(name in each for each in results.values())
+    ]
+    width = 0.8 / len(strategies)
+    for place, strategy in enumerate(strategies):
+        heights = [statistics.median(each[strategy]) for each in results.values()]
+        places = [column + (place - (len(strategies) - 1) / 2) * width for column in range(len(results))]
+        axis.bar(places, heights, width * 0.92, color=COLOURS[strategy], label=strategy)
+    axis.set_xticks(range(len(results)), list(results))
+    axis.set_ylabel("time, oracle = 1")
+    axis.set_yscale("log")
+    axis.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axis.set_ylim(bottom=1)
+    axis.minorticks_off()
+    axis.legend(frameon=False, ncols=4, loc="upper left")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
