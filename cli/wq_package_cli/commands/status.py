@@ -40,6 +40,9 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add_manager_arguments(parser)
     parser.add_argument("-P", "--password-file", type=Path, metavar="FILE", help="the manager's password")
     parser.add_argument("--tasks", action="store_true", help="list the tasks too")
+    parser.add_argument(
+        "--categories", action="store_true", help="show what the tasks of each category used and are given"
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print everything as JSON, with Work Queue's keys")
     how.add_argument(
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         rows = [dataclasses.asdict(report) for report in reports]
         printer.print_json(rows if manager.project else rows[0])
     else:
-        printer.make_console(data=True).print(_render_all(reports))
+        printer.make_console(data=True).print(_render_all(reports, categories=args.categories))
     return ExitCode.DONE
 
 
@@ -100,29 +103,35 @@ def _watch(
     pause = max(0.1, args.watch)
     if not console.is_terminal:  # nothing can be overwritten there: one after the other
         while True:
-            console.print(_render_all(_query(args, manager, password)))
+            console.print(_render_all(_query(args, manager, password), categories=args.categories))
             time.sleep(pause)
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(_render_all(_query(args, manager, password)), refresh=True)
+            live.update(
+                _render_all(_query(args, manager, password), categories=args.categories), refresh=True
+            )
             time.sleep(pause)
 
 
-def _render_all(reports: tuple[QueueReport, ...]) -> Group:
+def _render_all(reports: tuple[QueueReport, ...], *, categories: bool) -> Group:
     from rich.console import Group
 
-    return Group(*map(_render, reports))
+    return Group(*(_render(report, categories=categories) for report in reports))
 
 
-def _render(report: QueueReport) -> Group:
+def _render(report: QueueReport, *, categories: bool) -> Group:
     from rich.console import Group
     from rich.text import Text
+
+    from wq_package_cli.category_tables import make_category_report
 
     parts: list[Any] = [Text(_describe(report.queue))]
     if report.workers:
         parts.append(_make_workers_table(report.workers))
     if len(report.categories) > 1:
         parts.append(_make_categories_table(report.categories))
+    if categories:
+        parts.append(make_category_report(report.categories, _show))
     if report.tasks:
         parts.append(_make_tasks_table(report.tasks))
     return Group(*parts)

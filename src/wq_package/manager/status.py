@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from wq_package.manager.category_status import render_category_use
 from wq_package.manager.state.machine import ManagerState
 from wq_package.manager.state.records import TaskRecord, TaskState, WorkerRecord
 from wq_package.manager.state.statistics import Statistics
@@ -85,7 +86,7 @@ def _render_queue(state: ManagerState, facts: QueueFacts) -> dict[str, Any]:
         "time_workers_execute": int(statistics.seconds_executing * 1_000_000),
         "bytes_sent": statistics.bytes_sent,
         "bytes_received": statistics.bytes_received,
-        "categories": _render_categories(state)[:-1],
+        "categories": [_without_use(row) for row in _render_categories(state)[:-1]],
         **_render_wanted(state),
     }
 
@@ -264,13 +265,20 @@ def _render_categories(state: ManagerState) -> list[dict[str, Any]]:
     for name in names:
         counts = state.category_counts.get(name)
         done, failed, cancelled = (counts.done, counts.failed, counts.cancelled) if counts else (0, 0, 0)
-        rows.append(
-            _render_category(
-                name, waiting[name], running[name], on_workers[name], done, failed, cancelled, able
-            )
+        row = _render_category(
+            name, waiting[name], running[name], on_workers[name], done, failed, cancelled, able
         )
+        category = state.categories.records.get(name)
+        if category is not None and (category.measured or category.labels is not None):
+            row |= render_category_use(category)
+        rows.append(row)
     rows.append(_sum_categories(rows, able))
     return rows
+
+
+def _without_use(row: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the query of categories tells, and a list of queues does not need."""
+    return {key: value for key, value in row.items() if key not in ("use", "steps")}
 
 
 def _render_category(  # noqa: PLR0913 - one row of a table
