@@ -106,7 +106,6 @@ def test_analyze__json__says_everything(installed: Installed, program: Path) -> 
         ("poncho", '"conda"'),
         ("poncho-old", '"packages"'),
         ("requirements", "numpy=="),
-        ("pylock", "[[packages]]"),
     ],
 )
 def test_analyze__every_format__is_written(installed: Installed, program: Path, form: str, word: str) -> None:

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.pylock import Pylock
 
 _COMMAND = str(Path(sys.executable).with_name("wq-package"))
 
@@ -135,3 +137,37 @@ def test_locked__wheel_replaced_on_the_index__refused_with_both_digests(folder: 
     sentence = f"has sha256:{new}, and sha256:{old} in the lock"
     assert sentence in done.stderr.splitlines()[0]
     assert not (folder / "env.tar.zst").exists()
+
+
+def _analyze(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Analyse a program that imports what is installed of the wheel, and a module of its own."""
+    site = folder / "site-packages"
+    if not site.exists():
+        with zipfile.ZipFile(next((folder / "wheels").iterdir())) as wheel:
+            wheel.extractall(site)
+    (folder / "app.py").write_text("import wqp_only_here, helpers\n")
+    (folder / "helpers.py").write_text("y = 2\n")
+    words = ("analyze", "app.py", "--path", str(site), "--format", "pylock", "--no-index", *options)
+    return _run(folder, *words)
+
+
+def test_analyze__lock_file__is_valid_and_can_be_built(folder: Path) -> None:
+    done = _analyze(folder, "--find-links", "wheels", "-o", "pylock.toml")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lock = Pylock.from_dict(tomllib.loads((folder / "pylock.toml").read_text()))
+    digest = hashlib.sha256(next((folder / "wheels").iterdir()).read_bytes()).hexdigest()
+    assert [(package.name, str(package.version)) for package in lock.packages] == [("wqp-only-here", "1.0")]
+    assert [wheel.hashes for wheel in lock.packages[0].wheels or ()] == [{"sha256": digest}]
+    places = ("--no-index", "--find-links", "wheels")
+    built = _run(folder, "build", "pylock.toml", "-o", "env.tar.zst", "--json", *places)
+    assert {"wqp-only-here", "helpers"} <= set(_list_layers(built))
+
+
+def test_analyze__lock_file_of_what_no_index_has__is_one_sentence(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    done = _analyze(folder, "--find-links", "empty", "-o", "pylock.toml")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error: no folder of wheels has `wqp-only-here`\nhint: ")
+    assert not (folder / "pylock.toml").exists()

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wq_package_cli.exit_codes import ExitCode
+from wq_package_cli.index_arguments import add_index_arguments, parse_indexes
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
     from wq_package.analyze import Analysis, AnalyzeOptions, Location
+    from wq_package.build import Indexes
     from wq_package_cli.main import Subparsers
 
 FORMATS = ("conda", "poncho", "poncho-old", "requirements", "pylock", "json")
@@ -68,6 +70,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--json", action="store_const", dest="format", const="json", help="short for `--format json`")
     add("--explain", action="store_true", help="show a table of who needs what, instead of the spec")
     add("--keep-going", action="store_true", help="write what could be resolved even if something is missing")
+    add(
+        "--offline",
+        action="store_true",
+        help="for `--format pylock`: ask no index, only what was asked before",
+    )
+    add_index_arguments(parser)
 
 
 def _parse_pair(text: str) -> tuple[str, str]:
@@ -86,6 +94,8 @@ class _Request:
     output: str | None
     form: str
     explain: bool
+    indexes: Indexes | None
+    offline: bool
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
@@ -103,7 +113,9 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
         search_path=tuple(args.path) if args.path else None,
         name=args.name,
     )
-    request = _Request(tuple(args.source), options, args.output, args.format, args.explain)
+    indexes = parse_indexes(args) if args.format == "pylock" else None  # no other format needs that room
+    sources = tuple(args.source)
+    request = _Request(sources, options, args.output, args.format, args.explain, indexes, args.offline)
     analysis = _analyze(request)
     _print_problems(analysis, printer)
     _print_suggestions(analysis, printer)
@@ -188,10 +200,18 @@ def _escape(text: str) -> str:
 def _write(analysis: Analysis, request: _Request, printer: Printer) -> None:
     from wq_package.analyze.report import render_analysis
 
+    artefacts = _lock_wheels(analysis, request) if request.form == "pylock" else ""
     if request.output in (None, "-"):
-        printer.print_data(render_analysis(analysis, request.form, Path.cwd()))
+        printer.print_data(render_analysis(analysis, request.form, Path.cwd(), artefacts))
         return
     from wq_package.spec.files import save_text
 
     output = Path(str(request.output))
-    save_text(render_analysis(analysis, request.form, output.absolute().parent), output)
+    save_text(render_analysis(analysis, request.form, output.absolute().parent, artefacts), output)
+
+
+def _lock_wheels(analysis: Analysis, request: _Request) -> str:
+    """Ask for the files that a lock file has to name: the one thing here that needs an index."""
+    from wq_package.build import lock_wheels
+
+    return lock_wheels(analysis.spec, request.indexes, offline=request.offline)

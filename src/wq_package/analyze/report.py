@@ -20,8 +20,15 @@ FORMATS = ("conda", "poncho", "poncho-old", "requirements", "pylock", "json")
 JSON_VERSION = 1
 
 
-def render_analysis(analysis: Analysis, form: str, base: Path | None = None) -> str:
-    """Write an analysis in one of `FORMATS`; paths of local source become relative to the folder `base`."""
+def render_analysis(analysis: Analysis, form: str, base: Path | None = None, artefacts: str = "") -> str:
+    """Write an analysis in one of `FORMATS`.
+
+    Args:
+        analysis: what was found out.
+        form: the format.
+        base: the folder that paths of local source become relative to.
+        artefacts: for `pylock`, a lock file of the analysis' distributions with their files: only an index knows them.
+    """
     spec = analysis.spec
     if form == "conda":
         return render_environment_yml(spec, base)
@@ -29,7 +36,7 @@ def render_analysis(analysis: Analysis, form: str, base: Path | None = None) -> 
         spec = replace(spec, local=tuple(make_relative(source, base) for source in spec.local))
     if form == "json":
         return _render_json(_describe(analysis, spec))
-    return _render_other(spec, form)
+    return _render_other(spec, form, artefacts)
 
 
 def _render_json(document: Mapping[str, object]) -> str:
@@ -44,7 +51,7 @@ def _render_json(document: Mapping[str, object]) -> str:
     return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
-def _render_other(spec: EnvironmentSpec, form: str) -> str:
+def _render_other(spec: EnvironmentSpec, form: str, artefacts: str) -> str:
     if form == "requirements":
         from wq_package.spec.requirements_txt import render_requirements_txt
 
@@ -52,7 +59,7 @@ def _render_other(spec: EnvironmentSpec, form: str) -> str:
     if form == "pylock":
         from wq_package.spec.pylock import render_pylock
 
-        return render_pylock(spec)
+        return render_pylock(spec, artefacts)
     from wq_package.spec.poncho import render_poncho
 
     return render_poncho(spec, old=form == "poncho-old")

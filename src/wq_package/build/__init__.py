@@ -16,6 +16,7 @@ from wq_package.build.options import (
     SilentReporter,
     find_compression,
 )
+from wq_package.build.wheel_files import lock_wheels
 
 __all__ = [
     "BuildOptions",
@@ -29,4 +30,5 @@ __all__ = [
     "find_compression",
     "load_lock",
     "lock_environment",
+    "lock_wheels",
 ]

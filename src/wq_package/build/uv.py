@@ -171,13 +171,24 @@ def _render_pins(requirements: Sequence[str], hashes: Mapping[str, str]) -> Iter
         yield f"{text} --hash=sha256:{digest}\n" if digest else f"{text}\n"
 
 
-def list_artefacts(requirements: Sequence[str], python: str, staging: Path, access: Access) -> str:
-    """Ask which files of some pins fit; returns the text of a pylock file."""
+def list_artefacts(
+    requirements: Sequence[str], python: str, staging: Path, access: Access, version: str = ""
+) -> str:
+    """Ask which files of some pins fit; returns the text of a pylock file.
+
+    Args:
+        requirements: the pins.
+        python: the interpreter that asks.
+        staging: an existing folder for the answer.
+        access: where to look.
+        version: of the Python that they are for, if not that interpreter's.
+    """
     asked, answer = staging / "pins.in", staging / "pylock.toml"
     asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     where = ("--python", python, "--output-file", str(answer), *(("--refresh",) if access.fresh else ()))
     options = ("--format", "pylock.toml", "--no-deps", "--no-header")
-    _run((find_uv(), "pip", "compile", "--quiet", *options, *where, str(asked)), access)
+    more = (*(("--offline",) if access.offline else ()), *(("--python-version", version) if version else ()))
+    _run((find_uv(), "pip", "compile", "--quiet", *options, *where, *more, str(asked)), access)
     return answer.read_text(encoding="utf-8")
 
 
@@ -210,7 +221,7 @@ def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> Bu
 
 def _explain(output: str, words: str) -> tuple[str, str]:
     if _OFFLINE.search(output):
-        return f"a distribution is neither installed nor cached: {words}", "build once without --offline"
+        return f"a distribution is neither installed nor cached: {words}", "run once without --offline"
     if found := _OTHER_HASH.search(output):
         hint = "somebody replaced the file on the index: find out who, or write a new lock with `wq-package lock`"
         return f"the wheel of `{found[1]}` has sha256:{found[3]}, and sha256:{found[2]} in the lock", hint

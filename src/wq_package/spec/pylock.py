@@ -1,33 +1,59 @@
 """pylock.toml (PEP 751): text ⇄ `EnvironmentSpec` (logic module: no files).
 
-Only what names and pins distributions is read and written; where their files are is left to the installer.
+Only what names and pins distributions is read; where their files are is left to the installer. What no lock file can hold
+(conda packages, single modules) stands in `[tool.wq-package]`, which every other reader passes over.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 from wq_package.errors import InvalidSpecError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
+from wq_package.spec.environment_yml import parse_environment_document
 
 __all__ = ["parse_pylock", "render_pylock"]
 
+_PASSWORD = re.compile(r"(\w+://)[^/@\s\"]+@")
+_OURS = ("channels", "dependencies", "local")
 
-def render_pylock(spec: EnvironmentSpec) -> str:
-    """Write the distributions of a spec as a lock file; what is not pinned has no `version`."""
+
+def render_pylock(spec: EnvironmentSpec, artefacts: str = "") -> str:
+    """Write a spec as a lock file.
+
+    Args:
+        spec: the environment; its distributions stand in `artefacts`.
+        artefacts: a lock file of the distributions with their files, as an installer writes it.
+    """
     lines = ['lock-version = "1.0"', 'created-by = "wq-package"']
-    if spec.python:
-        lines.append(f"requires-python = {json.dumps(f'=={spec.python}')}")
-    for wheel in spec.wheels:
-        lines += ["", "[[packages]]", f"name = {json.dumps(wheel.canonical_name)}"]
-        lines += [f"version = {json.dumps(wheel.version)}"] if wheel.version else []
-        lines += [
-            f"marker = {json.dumps(marker)}" for marker in [wheel.text.partition(";")[2].strip()] if marker
-        ]
-    for source in spec.local:
-        lines += ["", "[[packages]]", f"name = {json.dumps(source.import_name)}"]
-        lines += ["[packages.directory]", f"path = {json.dumps(source.path)}"]
+    lines += [f"requires-python = {json.dumps(_constrain(spec.python))}"] if spec.python else []
+    start = artefacts.find("[[packages]]")
+    packages = _PASSWORD.sub(r"\1", artefacts[start:]).rstrip() if start >= 0 else ""
+    lines += ["", packages] if packages else ["packages = []"]
+    if spec.conda or spec.local:
+        lines += ["", *_render_ours(spec)]
     return "\n".join(lines) + "\n"
+
+
+def _constrain(python: str) -> str:
+    """Write a version of Python as a constraint: `3.12` is any 3.12."""
+    if python[:1] in "<>=!~":
+        return python
+    return f"=={python}" if python.count(".") > 1 else f"=={python}.*"
+
+
+def _render_ours(spec: EnvironmentSpec) -> list[str]:
+    lines = ["[tool.wq-package]"] if spec.channels or spec.conda else []
+    lines += [f"channels = {json.dumps(spec.channels, ensure_ascii=False)}"] if spec.channels else []
+    conda = [requirement.text for requirement in spec.conda]
+    lines += [f"dependencies = {json.dumps(conda, ensure_ascii=False)}"] if conda else []
+    for source in spec.local:
+        fields = {"import": source.import_name, "path": source.path, "digest": source.digest}
+        lines += ["", "[[tool.wq-package.local]]"]
+        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    return lines
 
 
 def parse_pylock(text: str, path: str) -> EnvironmentSpec:
@@ -53,10 +79,29 @@ def parse_pylock(text: str, path: str) -> EnvironmentSpec:
             wheels.append(text_or_issue)
         else:
             issues.append(text_or_issue)
+    ours = _read_ours(table, issues)
     if issues:
         raise InvalidSpecError(path, tuple(issues), hint="see PEP 751 for the form of a lock file")
-    python = str(table.get("requires-python", "")).removeprefix("==") or None
-    return EnvironmentSpec(python=python, wheels=tuple(sorted(wheels)))
+    python = str(table.get("requires-python", ""))
+    python = python.removeprefix("==").removesuffix(".*") if python.startswith("==") else python
+    return replace(ours, python=python or None, wheels=tuple(sorted(wheels)))
+
+
+def _read_ours(table: dict[str, object], issues: list[str]) -> EnvironmentSpec:
+    """Read `[tool.wq-package]`, whose keys are those of an environment.yml."""
+    tool = table.get("tool")
+    ours = tool.get("wq-package", {}) if isinstance(tool, dict) else {}
+    if not isinstance(ours, dict) or set(ours) - set(_OURS):
+        issues.append(
+            "`[tool.wq-package]` has to be a table with the keys `channels`, `dependencies` and `local`"
+        )
+        return EnvironmentSpec()
+    document: dict[object, object] = {key: ours[key] for key in ("channels", "dependencies") if key in ours}
+    try:
+        return parse_environment_document({**document, "wq-package": {"local": ours.get("local")}}, "")
+    except InvalidSpecError as error:
+        issues += error.issues
+        return EnvironmentSpec()
 
 
 def _read_package(package: object) -> WheelRequirement | str:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import pytest
+from packaging.pylock import Pylock
 
 from wq_package.errors import InvalidSpecError
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, LocalSource, WheelRequirement
@@ -12,6 +14,7 @@ from wq_package.spec.pylock import parse_pylock, render_pylock
 from wq_package.spec.requirements_txt import parse_requirements_txt, render_requirements_txt
 from wq_package.spec.script_block import parse_script_block
 
+PINS = ("numpy==2.1.0", "typing-extensions==4.12.2")
 SPEC = EnvironmentSpec(
     name="study",
     python="3.11.7",
@@ -56,24 +59,61 @@ def test_parse_poncho__malformed__is_an_invalid_spec(text: str) -> None:
         parse_poncho(text, "env.json")
 
 
-def test_pylock__rendered__has_versions_and_python() -> None:
-    table = tomllib.loads(render_pylock(SPEC))
+ARTEFACTS = """\
+lock-version = "1.0"
+created-by = "an installer"
+requires-python = ">=3.11"
 
-    assert table["lock-version"] == "1.0"
-    assert table["requires-python"] == "==3.11.7"
-    assert [(p["name"], p.get("version")) for p in table["packages"]] == [
+[[packages]]
+name = "numpy"
+version = "2.1.0"
+index = "https://user:secret@index.example.org/simple"
+wheels = [{ url = "https://user:secret@index.example.org/numpy-2.1.0-py3-none-any.whl", hashes = { sha256 = "ab" } }]
+
+[[packages]]
+name = "typing-extensions"
+version = "4.12.2"
+wheels = [{ url = "file:///wheels/typing_extensions-4.12.2-py3-none-any.whl", hashes = { sha256 = "cd" } }]
+"""
+
+
+def test_pylock__rendered__is_what_the_standard_asks_for() -> None:
+    lock = Pylock.from_dict(tomllib.loads(render_pylock(SPEC, ARTEFACTS)))
+
+    assert [(package.name, str(package.version)) for package in lock.packages] == [
         ("numpy", "2.1.0"),
         ("typing-extensions", "4.12.2"),
-        ("helpers", None),
     ]
+    assert str(lock.requires_python) == "==3.11.7"
+    assert "helpers" in str(lock.tool)
 
 
-def test_parse_pylock__rendered__gives_the_pins_back() -> None:
-    spec = EnvironmentSpec(
-        python="3.11.7", wheels=(WheelRequirement("numpy==2.1.0"), WheelRequirement("six"))
-    )
+def test_pylock__without_distributions__is_what_the_standard_asks_for() -> None:
+    spec = EnvironmentSpec(python="3.12", local=SPEC.local)
+    text = render_pylock(spec)
 
-    assert parse_pylock(render_pylock(spec), "pylock.toml") == spec
+    assert Pylock.from_dict(tomllib.loads(text)).packages == []
+    assert parse_pylock(text, "pylock.toml") == spec
+
+
+def test_pylock__passwords_of_an_index__stay_out() -> None:
+    assert "secret" not in render_pylock(SPEC, ARTEFACTS)
+
+
+@pytest.mark.parametrize("python", ["3.11.7", "3.11", ">=3.11,<3.13", None])
+def test_parse_pylock__rendered__gives_the_spec_back(python: str | None) -> None:
+    spec = replace(SPEC, name=None, python=python, wheels=tuple(WheelRequirement(pin) for pin in PINS))
+
+    assert parse_pylock(render_pylock(spec, ARTEFACTS), "pylock.toml") == spec
+
+
+@pytest.mark.parametrize(
+    "ours",
+    ["tool = {wq-package = 3}", "[tool.wq-package]\nother = 1", "[[tool.wq-package.local]]\nimport = 'a b'"],
+)
+def test_parse_pylock__malformed_table_of_ours__is_an_invalid_spec(ours: str) -> None:
+    with pytest.raises(InvalidSpecError):
+        parse_pylock(f'lock-version = "1.0"\n{ours}\n', "pylock.toml")
 
 
 def test_parse_pylock__malformed__names_every_issue() -> None:
