@@ -14,6 +14,7 @@ from wq_package_cli.output import Printer
 if TYPE_CHECKING:
     from wq_package.build import BuildOptions, BuiltEnvironment, Reporter
     from wq_package_cli.main import Subparsers
+    from wq_package_cli.progress import DrawnReporter
 
 _DESCRIPTION = """\
 Build one file that has everything of an environment in it, Python included. It works in any folder of any Linux machine
@@ -126,10 +127,16 @@ def _parse(args: argparse.Namespace) -> _Request:
 def _build(request: _Request, printer: Printer) -> BuiltEnvironment:
     if request.quiet or not printer.is_terminal:
         return _build_from(request, None)
-    from wq_package_cli.progress import DrawnReporter
+    from wq_package_cli.late_progress import LateReporter
 
-    with DrawnReporter(printer) as reporter:
+    with LateReporter(lambda: _open_drawing(printer)) as reporter:
         return _build_from(request, reporter)
+
+
+def _open_drawing(printer: Printer) -> DrawnReporter:
+    from wq_package_cli.progress import DrawnReporter  # costs as much as a build after a changed line
+
+    return DrawnReporter(printer)
 
 
 def _build_from(request: _Request, reporter: Reporter | None) -> BuiltEnvironment:
