@@ -456,3 +456,34 @@ def test_password__offered_to_a_manager_without__one_sentence_and_code_6(tmp_pat
     assert outcome.worker_code == 6
     assert "password" in outcome.worker_errors
     assert "Traceback" not in outcome.worker_errors
+
+
+def test_task__over_its_memory_or_disk__is_a_resource_exhaustion_if_the_worker_enforces(
+    tmp_path: Path,
+) -> None:
+    script = """
+hold = "python3 -c 'import time; area = bytes([1]) * (60 << 20); time.sleep(600)'"
+submit(hold, tag="memory")
+submit("head -c 30m /dev/zero > large; sleep 600", tag="disk")
+submit("echo small", tag="neither")
+collect(3)
+"""
+    outcome = run_pair(
+        tmp_path, script.replace("python3 -c", f"{sys.executable} -I -S -c"), "--enforce-limits"
+    )
+
+    results = {result["tag"]: result["result"] for result in outcome.results}
+    assert results == {"memory": 16, "disk": 16, "neither": 0}
+    assert_left_well(outcome)
+
+
+def test_task__under_the_monitor_of_its_manager__is_measured_by_it(tmp_path: Path) -> None:
+    script = """
+queue.enable_monitoring(folder + "/measured", False)
+submit("echo watched", tag="watched")
+collect(1)
+"""
+    outcome = run_pair(tmp_path, script)
+
+    assert [(result["result"], result["output"]) for result in outcome.results] == [(0, "watched\n")]
+    assert list((tmp_path / "measured").iterdir())

@@ -80,6 +80,11 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
             help=f"offer so many {what} (default, 0 or `all`: what this machine or batch job has)",
         )
     parser.add_argument(
+        "--enforce-limits",
+        action="store_true",
+        help="end every task that uses more memory or disk than it declares, not only where the manager asks for it",
+    )
+    parser.add_argument(
         "--feature",
         action="append",
         default=[],
@@ -144,6 +149,7 @@ def _read_options(args: argparse.Namespace) -> WorkerOptions:
         single_shot=args.single_shot,
         wall_time=args.wall_time,
         features=tuple(args.feature),
+        is_enforcing=args.enforce_limits,
     )
 
 

@@ -95,6 +95,8 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         scaling_cores_per_worker: cores that a worker is expected to have; a hint for scaling only.
         call_mode: `in-place` for speed, or `fork` to run each call in a process of its own, where it can be measured; by
             default `in-place`, and `fork` with `autolabel`.
+        enforce_limits: whether a task that uses more memory or disk than its `parsl_resource_specification` declares is
+            ended, with `ResourcesExhaustedError`, and kept on processors of its own. It runs as with `fork` then.
         cache_dir: where layers and archives are kept between runs; by default the user's cache folder.
         tls: whether workers connect by TLS; by default with any `address` but loopback, except for `work_queue_worker`,
             which cannot.
@@ -132,6 +134,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         environments: dict[str, str] | None = None,
         merge_environments: bool = False,  # noqa: FBT001, FBT002 - as the others
         call_mode: str | None = None,
+        enforce_limits: bool = False,  # noqa: FBT001, FBT002 - as those beside it
         cache_dir: str | None = None,
         tls: bool | None = None,  # noqa: FBT001 - as the others
         catalog: str | None = None,
@@ -157,6 +160,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         self.merge_environments = merge_environments
         self.autolabel = autolabel
         self.autolabel_window = autolabel_window
+        self.enforce_limits = enforce_limits
         self.autocategory = autocategory
         self.max_retries = max_retries
         self.init_command = init_command
@@ -347,6 +351,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
             priority=demand.priority,
             max_retries=self.max_retries,
             running_time_min=demand.running_time_min,
+            enforce_limits=self.enforce_limits,
         )
         self._manager.submit(task, functools.partial(self._delivery.deliver, pending))
 

@@ -13,7 +13,7 @@ from parsl.app.errors import AppException, AppTimeout
 from parsl.serialize.errors import DeserializationError, SerializationError
 
 from wq_package import errors
-from wq_package.task import ResultCode, TaskResult
+from wq_package.task import Excess, ResultCode, TaskResult
 
 __all__ = [
     "EnvironmentUnavailableError",
@@ -67,11 +67,23 @@ class TaskWorkerLostError(TaskFailedError, errors.WorkerLostError):
 
 
 class ResourcesExhaustedError(TaskFailedError):
-    """It used more than its cores, memory or disk."""
+    """It used more than its memory or disk.
+
+    Attributes:
+        excess: which limit, how much it allows and how much was measured; `None` if the worker does not say.
+    """
+
+    excess: Excess | None = None
 
 
 class WallTimeExceededError(TaskFailedError, AppTimeout):  # type: ignore[misc]  # Parsl is not followed
-    """It ran longer than it may."""
+    """It ran longer than it may.
+
+    Attributes:
+        excess: as in `ResourcesExhaustedError`.
+    """
+
+    excess: Excess | None = None
 
 
 class TaskCancelledError(TaskFailedError):
@@ -165,13 +177,16 @@ def explain_import(error: BaseException, problems: Sequence[str]) -> None:
 def _explain(result: TaskResult, app: str) -> TaskFailedError:
     kind = _KINDS.get(result.code, TaskFailedError)
     reason = result.message or result.code.value
-    return kind(
+    error = kind(
         f"app `{app}` failed: {reason}",
         code=result.code,
         worker=result.worker,
         output=result.output[-_OUTPUT_SHOWN:].decode(errors="replace").strip(),
         hint=_HINTS.get(result.code),
     )
+    if isinstance(error, ResourcesExhaustedError | WallTimeExceededError):
+        error.excess = result.excess
+    return error
 
 
 def _restore_exception(bundle: dict[str, Any], result: TaskResult, app: str) -> BaseException:

@@ -12,6 +12,7 @@ from wq_package.errors import QueueError, WorkerLostError
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     InterpreterLostError,
+    ResourcesExhaustedError,
     TaskFailedError,
     TaskWorkerLostError,
     UnreadableAnswerError,
@@ -19,7 +20,7 @@ from wq_package.executor.failures import (
     explain_import,
     read_answer,
 )
-from wq_package.task import ResultCode, TaskResult
+from wq_package.task import Excess, ResultCode, TaskResult
 
 
 def make_raised(error: bytes | None, **changes: Any) -> TaskResult:
@@ -122,3 +123,15 @@ def test_errors__pickle__keep_what_they_say() -> None:
     assert isinstance(error, TaskFailedError)
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), back.code) == (type(error), str(error), error.code)
+
+
+def test_read_answer__over_a_limit__the_exception_has_limit_and_measure() -> None:
+    excess = Excess("memory", 100, 212.5)
+    message = f"the call {excess}"
+    result = TaskResult(1, ResultCode.RESOURCE_EXHAUSTION, message=message, excess=excess)
+    _, error = read_answer(result, "f")
+    assert isinstance(error, ResourcesExhaustedError)
+    assert error.excess == excess
+    assert "used 212.5 MB of memory, and its limit is 100 MB" in str(error)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.excess) == (ResourcesExhaustedError, excess)
