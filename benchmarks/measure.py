@@ -40,7 +40,7 @@ for _ in range(count):
 print(queue.port, flush=True)
 while True:
     queue.wait(1)
-    if queue.stats.tasks_running >= count:
+    if queue.stats.tasks_on_workers >= count:
         print("running", flush=True)
         break
 while True:
