@@ -801,6 +801,16 @@ def test_forsaken__worker_whose_disk_changed_meanwhile__is_tried_there_again() -
     assert find_results(state.handle(answer_command(1, 1, status=40)))[1].code is ResultCode.FORSAKEN
 
 
+def test_forsaken__long_ago__is_tried_there_again() -> None:
+    state = make_state()
+    connect(state, 1)
+    submit(state, COMMAND)
+    state.handle(e.Tick(0, 0))
+    assert find_dispatched(state.handle(answer_command(1, 1, status=40))) == []
+    assert find_dispatched(pass_time(state, 29.0)) == []
+    assert find_dispatched(pass_time(state, 30.0)) == [1]
+
+
 # -- liars -------------------------------------------------------------------------------------------------------------
 
 

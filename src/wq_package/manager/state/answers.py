@@ -12,6 +12,8 @@ from wq_package.protocol import messages as m
 from wq_package.task import ResultCode, TaskResult
 
 _SEND_RESULTS = m.SendResults(-1)
+_REFUSED_SECONDS = 30.0
+"""For how long a worker is not given what it gave back: its free disk may come and go without a word of it."""
 
 
 class AnswerDesk:
@@ -25,6 +27,12 @@ class AnswerDesk:
     ) -> None:
         """Ask for the results that the worker announces."""
         self._ledger.actions.append(Send(worker.number, _SEND_RESULTS))
+
+    def forget_refusals(self, worker: WorkerRecord) -> None:
+        """Let a worker be tried again with what it gave back a while ago."""
+        now = self._ledger.now
+        for key in [key for key, since in worker.refused.items() if now - since >= _REFUSED_SECONDS]:
+            del worker.refused[key]
 
     def _find_running(self, worker: WorkerRecord, task_id: int) -> TaskRecord | None:
         """Find the task that a worker says has ended; drop the worker if it was never given it."""
@@ -117,7 +125,7 @@ class AnswerDesk:
         self._ledger.take_from_worker(record)
         self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
         if is_forsaken and not is_outdated:
-            worker.refused.add(record.lane.key)
+            worker.refused[record.lane.key] = self._ledger.now
         elif not is_forsaken and record.run is not None:
             worker.files.difference_update(staged.cache_name for staged in record.run.inputs)
         if record.task.call is not None:

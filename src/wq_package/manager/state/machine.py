@@ -167,6 +167,7 @@ class ManagerState:
         """Look at every worker and every waiting kind of task; to be called every second or so, after a `Tick`."""
         for worker in list(self._ledger.workers.values()):
             self._workers.check_worker(worker)
+            self._answers.forget_refusals(worker)
             if worker.number in self._ledger.placement.workers:
                 self._slowness.check_worker(worker)
         for lane in self._ledger.placement.iter_waiting():

@@ -319,7 +319,7 @@ class WorkerRecord:
     files: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
-    refused: set[LaneKey] = field(default_factory=set)
+    refused: dict[LaneKey, float] = field(default_factory=dict)
     killed: dict[int, None] = field(default_factory=dict)
     transfers: int = 0
     last_heard: float = 0.0
