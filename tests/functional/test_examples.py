@@ -8,9 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 pytestmark = pytest.mark.parsl
 
@@ -94,10 +92,17 @@ def test_dimuon__finds_the_resonance(tmp_path: Path, places: dict[str, str]) -> 
 def test_sweep__the_notebook_runs_from_top_to_bottom(
     tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import nbformat  # the other programs can be tested without
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(EXAMPLES / "sweep.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # not typed
     variables = make_variables(tmp_path, places)
     client = NotebookClient(
-        notebook, timeout=800, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=800,
+        startup_timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     )
     client.execute(env=variables)
     printed = "".join(

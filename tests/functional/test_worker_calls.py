@@ -310,8 +310,10 @@ def test_calls__forked__waiting_child_is_killed__the_next_call_runs_all_the_same
         async with pair(tmp_path) as (manager, worker):
             host = (await manager.run(os.getppid, mode="fork")).value
             for _ in range(3):
-                for child in list_children(host):
+                children = list_children(host)
+                for child in children:
                     os.kill(child, signal.SIGKILL)
+                await settle(lambda gone=children: not any(map(is_alive, gone)))
                 assert (await manager.run(add, 1, 2, mode="fork")).value == 3
             await leave_well(manager, worker)
 
