@@ -145,10 +145,12 @@ def test_http__a_digest_that_is_right__is_fetched_once(cache: Path, tmp_path: Pa
     (tmp_path / "served" / "data").write_bytes(b"data")
     digest = hashlib.sha256(b"data").hexdigest()
     document: dict[str, object] = {"http": {"DATA": {"url": f"{address}/data", "sha256": digest}}}
-    before = _build(tmp_path, cache, document).digest
+    before = _build(tmp_path, cache, document)
     (tmp_path / "served" / "data").unlink()
 
-    assert _build(tmp_path, cache, document, offline=True).digest == before
+    assert _build(tmp_path, cache, document, offline=True).digest == before.digest
+    locked = json.loads(before.index.lock)["artefacts"][-1]
+    assert (locked["url"], locked["sha256"]) == (f"{address}/data", digest)
 
 
 def test_http__a_digest_that_is_wrong__is_refused_with_both(

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from wq_package.archive.activation import ACTIVATION_FOLDER, DEACTIVATION_FOLDER
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
+from wq_package.build.artefacts import UNKNOWN, Artefact
 from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
@@ -80,7 +81,17 @@ def _make_plan(
 ) -> LayerPlan:
     header = LayerHeader(LayerKind.DATA, source.variable, version[:12], source=digest)
     text = f'export {source.variable}="$CONDA_PREFIX"/{shlex.quote(place)}\n'
-    return LayerPlan(header, (*entries, *_make_activation(source.variable, text, [source.variable])))
+    activation = _make_activation(source.variable, text, [source.variable])
+    return LayerPlan(header, (*entries, *activation), artefact=_describe_artefact(source, version, digest))
+
+
+def _describe_artefact(source: DataSource, version: str, digest: str) -> Artefact:
+    """Say where the data came from, unless that is a folder of this machine."""
+    shown = _show(source)
+    if "://" not in shown or shown.startswith("file:"):
+        return UNKNOWN
+    url = f"git+{shown}@{version}" if source.form is DataForm.GIT else shown
+    return Artefact(url=url, sha256=digest.removeprefix("sha256:"))
 
 
 # -- git ---------------------------------------------------------------------------------------------------------------

@@ -237,6 +237,7 @@ class _Layers:
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
         self._wheels, made = source.provide(wanted, base)
         self._has_asked = source.has_asked
+        self._finished: list[CachedLayer] = []
         self._base = [made[recipe.key] for recipe in base]
         _check_overlaps(self._wheels, build.cache)
 
@@ -247,7 +248,7 @@ class _Layers:
     def _finish(self) -> list[CachedLayer]:
         build = self._build
         with _translated_errors(build.cache):
-            local = [future.result() for future in self._own.values()]
+            local = self._finished = [future.result() for future in self._own.values()]
             if build.base.owners:
                 from wq_package.build.conda.conflicts import check_conflicts
 
@@ -270,7 +271,7 @@ class _Layers:
         known = {
             each.digest: conda[each.header.name] for each in layers if each.header.kind is LayerKind.CONDA
         }
-        known |= read_noted(self._wheels, build.cache)
+        known |= read_noted((*self._wheels, *self._finished), build.cache)
         missing = [
             each for each in self._wheels if not known[each.stored.digest].sha256 or build.options.fresh
         ]
