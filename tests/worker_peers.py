@@ -273,7 +273,9 @@ async def start_worker(
     workdir = folder / "workdir"
     command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port)]
     command += ["--single-shot"] * single_shot + ["--connect-timeout", "100"]
-    command += ["--store", str(folder / "store"), "--workdir", str(workdir), *options]
+    if "--private-store" not in options:
+        command += ["--store", str(folder / "store")]
+    command += ["--workdir", str(workdir), *options]
     process = await asyncio.create_subprocess_exec(
         *command, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "error"}
     )

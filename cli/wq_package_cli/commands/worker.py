@@ -36,6 +36,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="the manager's password; none is offered without",
     )
     _add_places(parser)
+    _add_store_limits(parser)
     _add_peers(parser)
     _add_resources(parser)
     _add_times(parser)
@@ -52,6 +53,27 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         "--user-namespace",
         action="store_true",
         help="protect environments from tasks also where this worker is not root; `sudo` does not work in tasks then",
+    )
+
+
+def _add_store_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--private-store",
+        action="store_true",
+        help="keep environments in the worker's own folder, and nothing of them when its manager has gone",
+    )
+    parser.add_argument(
+        "--store-limit",
+        type=_parse_amount,
+        metavar="MB",
+        help="remove the environments that were unused the longest when the store takes more than this",
+    )
+    parser.add_argument(
+        "--store-free",
+        type=_parse_free,
+        default=1024,
+        metavar="MB",
+        help="the same when its disk has less than this free (default: 1024)",
     )
 
 
@@ -138,6 +160,9 @@ def _read_options(args: argparse.Namespace) -> WorkerOptions:
         store=args.store,
         workdir=args.workdir,
         user_namespace=args.user_namespace,
+        keeps_store=not args.private_store,
+        store_limit_mb=args.store_limit,
+        store_free_mb=args.store_free,
         peers=not args.no_peers,
         peer_port=args.peer_port,
         cores=args.cores,
@@ -163,6 +188,12 @@ def _read_password(path: Path) -> bytes:
     if not password:
         raise QueueError(f"the password file `{path}` is empty", hint="the manager's owner has the right one")
     return password
+
+
+def _parse_free(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number of MB")
+    return int(text)
 
 
 def _parse_port(text: str) -> int:

@@ -140,15 +140,28 @@ class Worker:
         if self._environments is None:
             from wq_package.worker.store import Store, default_store_root
 
-            store = Store(self.options.store or default_store_root())
+            options = self.options
+            if options.keeps_store:
+                root = options.store or default_store_root()
+            else:
+                root = self.workspace / f"store.{next(self.serials)}"
+            store = Store(root)
             self.spawner.protect(store.trees, _note_protection)
-            self._environments = EnvironmentRoom(store)
+            limit = None if options.store_limit_mb is None else options.store_limit_mb * 2**20
+            self._environments = EnvironmentRoom(store, limit, options.store_free_mb * 2**20)
         return self._environments
 
-    def release_layers(self) -> None:
-        """Let other workers fetch what this one was to fetch from its manager."""
-        if self._environments is not None:
-            self._environments.release_layers()
+    async def release_environments(self) -> None:
+        """Let go of what the manager that has gone wanted; forget it if nothing may be kept."""
+        room = self._environments
+        if room is None:
+            return
+        await room.end_session()
+        if not self.options.keeps_store:
+            self._environments = None
+            for digest in room.environments:
+                self.calls.forget(digest)
+            await asyncio.get_running_loop().run_in_executor(None, room.remove)
 
     # -- its life ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import asyncio
 import io
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from wq_package.archive.layer import ArchiveIndex
 from wq_package.archive.platform import check_platform
 from wq_package.errors import CorruptArchiveError, UnsafeMemberError, WQPackageError
 from wq_package.protocol import messages as wire
+from wq_package.worker.cache import remove_tree
 from wq_package.worker.functions import Interpreter
 
 if TYPE_CHECKING:
@@ -159,16 +161,21 @@ class EnvironmentRoom:
     """Brings environments from the wire to their prefixes.
 
     Args:
-        store: where they are kept between managers.
+        store: where they are kept.
+        limit_bytes: what the store may take, if there is a limit.
+        free_bytes: what it leaves free of its disk.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limit_bytes: int | None = None, free_bytes: int = 0) -> None:
         self._store = store
+        self._limit_bytes = limit_bytes
+        self._free_bytes = free_bytes
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="claims")  # never waits for a network
         self._storing = ThreadPoolExecutor(_LAYERS_AT_ONCE, thread_name_prefix="storing")
         self._claims = store.open_claims()
         self._leases: dict[str, Lease] = {}
+        self._composed: set[str] = set()
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
         self._stored_sizes: dict[str, int] = {}
 
@@ -188,7 +195,16 @@ class EnvironmentRoom:
         self._stored_sizes.update({layer.digest: layer.stored_size for layer in index.layers})
         self._hold(offer.digest, index.digests)
         missing = self._store.find_missing_layers(index.digests)
+        if missing:
+            self._make_room(sum(self._sizes[digest] for digest in missing))
         return self._claim(missing, claims)
+
+    def _make_room(self, size: int) -> None:
+        """Remove what nobody uses, if the store or its disk would else be too full."""
+        limit = sys.maxsize if self._limit_bytes is None else max(0, self._limit_bytes - size)
+        freed = self._store.evict(limit, free_bytes=self._free_bytes + size)
+        if freed:
+            _log.info("%.0f MB of unused environments were removed from the store", freed / 1e6)
 
     async def look_again(self, awaited: Sequence[str]) -> Lacking:
         """Tell which layers are still awaited, and which are now ours to fetch; the others are here.
@@ -225,10 +241,29 @@ class EnvironmentRoom:
         """Let another worker fetch a layer."""
         self._claims.give_back(digest)
 
-    def release_layers(self) -> None:
-        """Let others fetch all that this worker had undertaken to fetch: its manager has gone."""
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that were ever composed here."""
+        return tuple(self._composed)
+
+    def remove(self) -> None:
+        """Let everything go, and remove the store."""
+        self.close()
+        remove_tree(str(self._store.root))
+
+    async def end_session(self) -> None:
+        """Let go of all that the manager that has gone wanted: what was to be fetched, and what was in use."""
         self._claims.close()
         self._claims = self._store.open_claims()
+        await self._call(self._quick, self._release)
+
+    def _release(self) -> None:
+        while self._leases:
+            self._leases.popitem()[1].close()
+        try:
+            self._make_room(0)
+        except (WQPackageError, OSError) as error:
+            _log.warning("the store cannot be kept small: %s", render_failure(error))
 
     def _hold(self, environment: str, layers: tuple[str, ...]) -> None:
         if environment not in self._leases:

@@ -33,6 +33,10 @@ class WorkerOptions:
         user_namespace: protect environments from tasks by a user namespace where this worker is not root; programs
             that change the user (`sudo`) do not work in tasks then.
         is_enforcing: hold every task to the memory, disk and cores that it declares, whatever its manager asks for.
+        store_limit_mb: what the store may take; what was least recently used goes first, but nothing that is in use.
+        store_free_mb: what the store leaves free of its disk, as long as there is something to remove.
+        keeps_store: keep layers and environments for the next manager and other workers; else they are in the worker's own
+            folder, and gone when a manager is.
         peers: exchange layers with other workers when an authenticated manager says so.
         peer_port: where to listen for them; 0 for any port that is free.
         interpreter_idle: seconds after which a warm interpreter without calls is ended.
@@ -58,6 +62,9 @@ class WorkerOptions:
     tls_fingerprint: str = ""
     user_namespace: bool = False
     is_enforcing: bool = False
+    store_limit_mb: int | None = None
+    store_free_mb: int = 1024
+    keeps_store: bool = True
     peers: bool = True
     peer_port: int = 0
 
@@ -65,6 +72,11 @@ class WorkerOptions:
         if bool(self.project) == bool(self.host):
             raise QueueError(
                 "a worker needs a manager", hint="give either its host and port or a project name"
+            )
+        if self.store is not None and not self.keeps_store:
+            raise QueueError(
+                "a private store lies in the worker's own folder",
+                hint="give either `--store` or `--private-store`",
             )
         if self.project and not self.catalogs:
             raise QueueError("a project name needs a catalog that knows it", hint="name a catalog")

@@ -127,7 +127,7 @@ class Spawner:
 
     def protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
         """Make folders read-only for whatever is started from now on; `on_end` gets an `errno` if that cannot be."""
-        self._protected += folders
+        self._protected = folders  # those before are gone
         self._ask_to_protect(folders, on_end)
 
     def _ask_to_protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:

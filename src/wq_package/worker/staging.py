@@ -83,10 +83,10 @@ class Staging:
         """Give up what is under way, and let other workers fetch it."""
         for feed in self._feeds:
             feed.abort()
-        self._worker.release_layers()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._worker.release_environments()
         if self._peers is not None:
             await self._peers.close()
 

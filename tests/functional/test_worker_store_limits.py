@@ -1,0 +1,80 @@
+"""What a worker leaves in its store: what the limits allow, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from worker_peers import FakeManager, SmallEnvironment, make_environment, start_worker
+from wq_package.protocol import messages as m
+
+SECONDS = 60.0
+
+
+def make_large() -> SmallEnvironment:
+    return make_environment({"large.bin": os.urandom(3_000_000)})
+
+
+async def serve_one(folder: Path, environment: SmallEnvironment, *options: str) -> None:
+    """Let a worker prepare an environment, and leave it."""
+    async with FakeManager() as manager, start_worker(manager.port, folder, *options) as worker:
+        await manager.wait_for_worker()
+        assert isinstance(await manager.offer(environment), m.EnvironmentReady)
+        manager.send(m.Release())
+        assert await worker.wait(SECONDS) == 0
+
+
+def list_layers(store: Path) -> set[str]:
+    return {path.name for path in (store / "layers").iterdir() if path.is_dir()}
+
+
+def test_store__without_a_limit__keeps_what_it_had(tmp_path: Path) -> None:
+    environment = make_large()
+    asyncio.run(serve_one(tmp_path, environment))
+    assert list_layers(tmp_path / "store") == set(environment.bodies)
+
+
+def find_large(environment: SmallEnvironment) -> str:
+    return max(environment.bodies, key=lambda digest: len(environment.bodies[digest]))
+
+
+@pytest.mark.parametrize("options", [("--store-limit", "2"), ("--store-free", str(10**9))])
+def test_store__beyond_its_limits__loses_what_is_unused(tmp_path: Path, options: tuple[str, str]) -> None:
+    environment = make_large()
+    asyncio.run(serve_one(tmp_path, environment, *options))
+    assert find_large(environment) not in list_layers(tmp_path / "store")
+    assert not list((tmp_path / "store" / "envs").iterdir())
+
+
+def test_store__limit__the_last_used_stays(tmp_path: Path) -> None:
+    first, second = make_large(), make_large()
+    asyncio.run(serve_one(tmp_path, first))
+    asyncio.run(serve_one(tmp_path, second, "--store-limit", "4"))
+    assert find_large(first) not in list_layers(tmp_path / "store")
+    assert set(second.bodies) <= list_layers(tmp_path / "store")
+
+
+def test_private_store__next_manager__finds_nothing_of_the_one_before(tmp_path: Path) -> None:
+    async def run() -> None:
+        environment = make_large()
+        workdir = tmp_path / "workdir"
+        async with FakeManager() as manager:
+            options = ("--private-store", "--connect-timeout", "60")
+            async with start_worker(manager.port, tmp_path, *options, single_shot=False) as worker:
+                for _ in range(2):
+                    await manager.wait_for_worker()
+                    assert isinstance(await manager.offer(environment), m.EnvironmentReady)
+                    assert list(workdir.glob("*/store.*/layers/*.json"))
+                    manager.greeting = []
+                    manager.seen.clear()
+                    manager.link.close()
+                await manager.wait_for_worker()
+                assert not list(workdir.glob("*/store.*"))
+                manager.send(m.Exit())
+                assert await worker.wait(SECONDS) == 0
+        assert not list(workdir.iterdir())
+
+    asyncio.run(run())
