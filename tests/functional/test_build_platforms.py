@@ -108,6 +108,24 @@ def test_build__no_python_for_that_architecture__says_what_is_missing(tmp_path: 
     assert "--interpreter" in str(caught.value.hint)
 
 
+def test_find_foreign__one_that_uv_keeps__is_found(
+    foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "uv"
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(kept))
+    (foreign.parent / "python3").symlink_to(foreign.name)
+    kept.mkdir()
+    for version in (f"{_HERE.short_version}.99", "3.99.1"):
+        (kept / f"cpython-{version}-linux-{_OTHER}-gnu").symlink_to(foreign.parent.parent)
+
+    found = find_foreign_interpreter(_HERE.short_version, None, Platform(_OTHER))
+
+    assert (found.executable, found.version) == (str(foreign), f"{_HERE.short_version}.99")
+    assert found.program == found.runner != found.executable
+    with pytest.raises(BackendNotFoundError):
+        find_foreign_interpreter("3.98", None, Platform(_OTHER))
+
+
 def test_build__program_of_this_machine_named_for_another__is_refused(tmp_path: Path) -> None:
     options = BuildOptions(cache=tmp_path / "cache", platform=_OTHER, interpreter=sys.executable)
     with pytest.raises(BuildError, match="is a program for"):

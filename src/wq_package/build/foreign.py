@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wq_package.build.elf import read_elf
-from wq_package.build.interpreter import Interpreter, find_interpreter
+from wq_package.build.interpreter import Interpreter, find_interpreter, satisfies_version
 from wq_package.build.platforms import Platform
 from wq_package.errors import BackendNotFoundError, BuildError
 
@@ -54,15 +54,30 @@ def find_foreign_interpreter(version: str | None, named: str | None, platform: P
 
 
 def _find_standalone(version: str | None, platform: Platform) -> Path:
-    from wq_package.build.uv import find_python
+    from wq_package.build.uv import find_python_folder
 
-    asked = version or "3"
-    found = find_python(f"cpython-{asked.strip('=').removesuffix('.*')}-linux-{platform.machine}-gnu")
-    if found is None:
-        hint = "unpack a standalone build of it, and name its `bin/python3` with --interpreter"
-        tried = (f"the Pythons that uv has for {platform.machine}",)
-        raise BackendNotFoundError(f"Python {version or '3'} for {platform.machine}", tried, hint=hint)
-    return Path(found)
+    ending = f"-linux-{platform.machine}-gnu"
+    folder = find_python_folder()
+    folders = folder.glob(f"cpython-3.*{ending}") if folder else ()
+    versions = {each.name.removeprefix("cpython-").removesuffix(ending): each for each in folders}
+    usual = [
+        each for each in versions if re.fullmatch(r"[\d.]+", each)
+    ]  # neither free-threaded nor for debugging
+    for known in sorted(usual, key=_order, reverse=True):
+        program = versions[known] / "bin" / "python3"
+        if (version is None or satisfies_version(known, version)) and program.exists():
+            return program
+    wanted = f"cpython-{version}{ending}" if version and version[0].isdigit() else f"cpython-3.12{ending}"
+    hint = (
+        f"fetch one with `uv python install {wanted}`, "
+        "or unpack a standalone build and name its `bin/python3` with --interpreter"
+    )
+    tried = (f"the Pythons that uv keeps for {platform.machine}",)
+    raise BackendNotFoundError(f"Python {version or '3'} for {platform.machine}", tried, hint=hint)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _describe(program: Path, platform: Platform) -> Interpreter:

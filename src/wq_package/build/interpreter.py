@@ -195,7 +195,7 @@ def _find_installed(version: str, running: Interpreter) -> Interpreter:
             continue  # e.g. a pyenv shim of a version that is not active
         if found.satisfies(version):
             return found
-    hint = f"install Python {version}, name one with --interpreter, or change `python=` in the spec to {running.version}"
+    hint = f"install Python {version} (`uv python install` can), name one with --interpreter, or change `python=` in the spec to {running.version}"
     raise BackendNotFoundError(
         f"Python {version}", (f"this Python {running.version}", "PATH", "uv"), hint=hint
     )

@@ -25,6 +25,7 @@ __all__ = [
     "Access",
     "explain_failure",
     "find_python",
+    "find_python_folder",
     "find_uv",
     "install_wheels",
     "list_artefacts",
@@ -97,6 +98,15 @@ def find_python(version: str) -> str | None:
         return None
     asked = run_program(command)
     return asked.stdout.strip() if asked.returncode == 0 else None
+
+
+def find_python_folder() -> Path | None:
+    """Ask uv where it keeps its Pythons, each in a folder such as `cpython-3.12.4-linux-aarch64-gnu`."""
+    try:
+        asked = run_program((find_uv(), "python", "dir"))
+    except (BackendNotFoundError, OSError):
+        return None
+    return Path(asked.stdout.strip()) if asked.returncode == 0 and asked.stdout.strip() else None
 
 
 def resolve_requirements(
