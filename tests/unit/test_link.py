@@ -104,6 +104,17 @@ def test_pair__dialect__is_known_to_both() -> None:
     run(test)
 
 
+def test_receive__header_larger_than_what_may_wait__arrives() -> None:
+    async def test() -> None:
+        async with pair() as (manager, worker):
+            await receive_until(manager, m.Feature)
+            offer = m.EnvironmentOffer("a" * 64, (), (), "x" * (wire_module.MAX_WAITING_BYTES + 2**20))
+            manager.send(m.Hello(1, "session"), offer)
+            assert await receive_until(worker, m.EnvironmentOffer) == [m.Hello(1, "session"), offer]
+
+    run(test)
+
+
 def test_deliver__consumer_gives_back_what_has_to_wait__it_is_received_in_order() -> None:
     taken: list[m.Event] = []
 
