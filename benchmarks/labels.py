@@ -2,7 +2,7 @@
 
     python benchmarks/labels.py [--tasks 2000] [--rounds 1] [--only adaptive,guess,unmanaged] [--logs FOLDER]
 
-Two workers of this machine, of 8 cores and 2000 MB each as far as the manager knows. A task is a call that holds some memory
+Two workers of this machine, of 16 cores and 2000 MB each as far as the manager knows. A task is a call that holds some memory
 for a moment: 40 MB for seven in ten, 300 MB for the rest, give or take. The guess is what a careful user declares, having seen
 the largest: 1 core and 400 MB. Strategies take turns, so that a busy machine is busy for all of them; printed are medians. With
 `--logs`, the transaction log of each run is kept there, for `wq-package report`.
@@ -66,8 +66,8 @@ def make_tasks(count: int, seconds: float, declared: Resources) -> list[Task]:
 
 
 def start_worker(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a worker that says that it has 8 cores and 2000 MB."""
-    command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port), "--cores", "8"]
+    """Start a worker that says that it has 16 cores and 2000 MB."""
+    command = [sys.executable, "-m", "wq_package_cli", "worker", "127.0.0.1", str(port), "--cores", "16"]
     command += [
         "--memory",
         "2000",
@@ -114,7 +114,7 @@ def main() -> None:
     """Measure every strategy, round after round."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long each task holds its memory")
+    parser.add_argument("--seconds", type=float, default=0.3, help="how long each task holds its memory")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", default=",".join(MODES))
     parser.add_argument("--logs", type=Path)
