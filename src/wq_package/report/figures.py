@@ -62,8 +62,8 @@ class CategoryFigures:
                 self.memories.append(attempt.used_memory)
                 self.used += attempt.used_memory * seconds
                 self.given += attempt.box_memory * seconds
-        elif attempt.end is TryEnd.EXHAUSTED:
-            self.lost += attempt.box_memory * seconds
+        elif attempt.end is TryEnd.EXHAUSTED:  # whoever is ended has not always said how long it ran
+            self.lost += attempt.box_memory * max(seconds, attempt.ended - attempt.sent)
 
 
 def sum_up_categories(run: Run) -> list[CategoryFigures]:

@@ -136,7 +136,7 @@ def test_sum_up_categories__waste__counts_tries_in_vain() -> None:
     run = Run(
         tries=[
             Try(1, "c", 1, 0, 100, 1, 1, 10, 80, end=TryEnd.DONE),
-            Try(2, "c", 1, 0, 100, 1, 1, 10, 101, end=TryEnd.EXHAUSTED),
+            Try(2, "c", 1, 0, 100, 1, 10, 0, 101, end=TryEnd.EXHAUSTED),
         ]
     )
 
