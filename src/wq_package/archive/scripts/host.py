@@ -218,7 +218,7 @@ def _fork_with(hooks: list[dict[str, Any]]) -> int:
 class Fork:
     """A call that runs in a fork."""
 
-    __slots__ = ("began", "digest", "is_watched", "limit", "place", "serial", "used")
+    __slots__ = ("began", "digest", "end", "is_watched", "limit", "place", "serial", "used")
 
     def __init__(self, serial: int, digest: bytes, limit: int) -> None:
         self.serial = serial
@@ -227,6 +227,7 @@ class Fork:
         self.place = 0
         self.began = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.is_watched = False
+        self.end: Any = None
         self.used: list[Any] = []  # by each of its processes that nobody but us has waited for
 
 
@@ -322,6 +323,7 @@ class Zygote:
         fork = Fork(serial, digest, _find_limit(packet) if extra_size else 0)
         try:
             pid = self._give(packet)
+            fork.end = self.spare_end
         except OSError as error:
             self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0, 0))
             self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0, 0, 0, 0, 0, 0, 0))
@@ -346,7 +348,6 @@ class Zygote:
 
     def _send(self, packet: bytes) -> int:
         self.spare_end.send(packet)
-        self.spare_end.close()
         pid, self.spare = self.spare, 0
         return pid
 
@@ -383,7 +384,8 @@ class Zygote:
             _redirect_output(self.host.spool)
             self.host.rehearse()
             packet = end.recv(PACKET_LIMIT)
-            end.close()
+            # The answer takes the same way back: the worker is then woken once for it and for our end.
+            self.host.answers = end
             if packet:
                 self.host.meter.enter_fork(self.bases[self.place : self.place + 1])
                 self.host.answer(self.host.run(packet))
@@ -437,7 +439,18 @@ class Zygote:
         except OSError:
             return None
 
+    def _pass_answer(self, fork: Fork) -> None:
+        """Hand on what the call answered before it ended, if it did."""
+        try:
+            answer = fork.end.recv(PACKET_LIMIT, socket.MSG_DONTWAIT)
+        except OSError:  # something that it left behind has the socket, too
+            answer = b""
+        fork.end.close()
+        if answer:
+            self.host.answers.send(answer)
+
     def _report(self, fork: Fork, status: int) -> None:
+        self._pass_answer(fork)
         cpu = sum(used.ru_utime + used.ru_stime for used in fork.used)
         peak = max(used.ru_maxrss for used in fork.used)
         base = self.bases[fork.place] or peak
