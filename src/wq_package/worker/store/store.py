@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,9 +30,6 @@ from wq_package.archive.layer import (
     INDEX_PATH,
     PREFIX_NOTE,
     LayerManifest,
-    Member,
-    MemberKind,
-    Relocation,
     make_manifest_path,
 )
 from wq_package.archive.reader import ArchiveReader
@@ -40,12 +38,14 @@ from wq_package.errors import ArchiveError
 from wq_package.worker.store.claims import Claims
 from wq_package.worker.store.eviction import Kept, choose_evictions
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
+from wq_package.worker.store.plan import Plan, make_plan, measure_layer, measure_own
 from wq_package.worker.store.scratch import open_scratch, remove_abandoned
 from wq_package.worker.store.tree import READ_ONLY_FOLDER, Composer, find_damage
 
 _log = logging.getLogger(__name__)
 
-_BLOCK = 4096
+_MEMBERS_KEPT = 30_000
+"""Of how many files the parsed manifests are kept: some ten MB."""
 _FOLDERS = ("layers", "envs", "files", "tmp", "locks")
 
 
@@ -66,6 +66,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._manifests: dict[Path, tuple[int, int, LayerManifest]] = {}
+        self._manifests_lock = threading.Lock()
         try:
             for name in _FOLDERS:
                 (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +130,7 @@ class Store:
             tree.mkdir()
             check_room(scratch, size_hint)
             manifest = unpack_layer(stream, _NamedLayer(digest, size_hint), tree, read_only=True)
-            record = {"manifest": make_manifest_path(manifest.header), "size": _measure(manifest)}
+            record = {"manifest": make_manifest_path(manifest.header), "size": measure_layer(manifest)}
             with hold_lock(self._lock("place", digest)):
                 self._publish(tree, place, record, scratch)
         return True
@@ -153,7 +155,7 @@ class Store:
             )
         with hold_lock(self._lock("compose", environment)):
             manifests = [self._load_manifest(digest) for digest in layers]
-            plan = _plan(layers, manifests)
+            plan = make_plan(layers, manifests)
             if place.is_dir():
                 self._repair(place, plan)
             else:
@@ -245,13 +247,28 @@ class Store:
         place = self._place("layers", digest)
         try:
             record = json.loads(_record_path(place).read_bytes())
-            return parse_manifest((place / record["manifest"]).read_bytes())
+            return self._parse_manifest(place / record["manifest"])
         except FileNotFoundError:
             raise ArchiveError(f"layer {digest[:12]} is not in the store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"layer {digest[:12]} is damaged in the store") from error
 
-    def _compose(self, place: Path, plan: _Plan, index_text: str) -> None:
+    def _parse_manifest(self, path: Path) -> LayerManifest:
+        """Parse a manifest, or give it again if its file is as it was: an environment's take as long as its links."""
+        status = path.stat()
+        known = self._manifests.get(path)
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+            return known[2]
+        manifest = parse_manifest(path.read_bytes())
+        with self._manifests_lock:
+            self._manifests.pop(path, None)
+            self._manifests[path] = (status.st_size, status.st_mtime_ns, manifest)
+            kept = sum(len(each.members) for _, _, each in self._manifests.values())
+            while kept > _MEMBERS_KEPT and len(self._manifests) > 1:
+                kept -= len(self._manifests.pop(next(iter(self._manifests)))[2].members)
+        return manifest
+
+    def _compose(self, place: Path, plan: Plan, index_text: str) -> None:
         with open_scratch(self.root / "tmp") as scratch:
             tree = scratch / "env"
             tree.mkdir()
@@ -264,7 +281,7 @@ class Store:
                 composer.protect()
             finally:
                 composer.close()
-            record = {"layers": list(plan.members), "size": _measure_own(plan)}
+            record = {"layers": list(plan.members), "size": measure_own(plan)}
             self._publish(tree, place, record, scratch)
         with suppress(OSError):
             place.chmod(READ_ONLY_FOLDER)
@@ -292,14 +309,14 @@ class Store:
         if not place.is_dir():
             return False
         try:
-            plan = _plan(layers, [self._load_manifest(digest) for digest in layers])
+            plan = make_plan(layers, [self._load_manifest(digest) for digest in layers])
         except ArchiveError:
             return False
         return not any(
             find_damage(place, members, relocated=plan.resized) for members in plan.members.values()
         )
 
-    def _repair(self, place: Path, plan: _Plan) -> None:
+    def _repair(self, place: Path, plan: Plan) -> None:
         for digest, members in plan.members.items():
             damaged = find_damage(place, members, relocated=plan.resized)
             if damaged:
@@ -363,52 +380,6 @@ class Store:
                 place.chmod(0o700)
             with suppress(FileNotFoundError):
                 place.rename(scratch / "removed")
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which members of which layer make an environment."""
-
-    members: Mapping[str, Sequence[Member]]
-    relocations: Mapping[str, Sequence[Relocation]]
-
-    @property
-    def resized(self) -> frozenset[str]:
-        """Paths whose size no manifest tells: relocated files, and the manifests themselves."""
-        manifests = [members[-1].path for members in self.members.values()]
-        return frozenset([*self.relocations, *manifests])
-
-
-def _plan(digests: Sequence[str], manifests: Sequence[LayerManifest]) -> _Plan:
-    """Decide for each path which layer it comes from: the last that has it, as with `tar -xf`."""
-    owners: dict[str, int] = {}
-    for number, manifest in enumerate(manifests):
-        owners.update(dict.fromkeys((member.path for member in manifest.members), number))
-    members: dict[str, list[Member]] = {}
-    relocations: dict[str, list[Relocation]] = {}
-    for number, (digest, manifest) in enumerate(zip(digests, manifests, strict=True)):
-        members[digest] = [member for member in manifest.members if owners[member.path] == number]
-        members[digest].append(Member(make_manifest_path(manifest.header), MemberKind.FILE, 0o644))
-        for relocation in manifest.relocations:
-            if owners[relocation.path] == number:
-                relocations.setdefault(relocation.path, []).append(relocation)
-    return _Plan(members, relocations)
-
-
-def _measure(manifest: LayerManifest) -> int:
-    return sum(_count_blocks(member.size) for member in manifest.members)
-
-
-def _measure_own(plan: _Plan) -> int:
-    """Count what an environment does not share with its layers."""
-    members = [member for some in plan.members.values() for member in some]
-    folders = {member.path.rpartition("/")[0] for member in members}
-    own = sum(_count_blocks(member.size) for member in members if member.path in plan.relocations)
-    return own + len(folders) * _BLOCK
-
-
-def _count_blocks(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
 
 
 def _record_path(place: Path) -> Path:
