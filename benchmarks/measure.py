@@ -4,6 +4,7 @@ Starts a Debian Work Queue manager, a worker with as many cores as there are tas
 with a child process). While all of them run, the processor time of the worker and its helpers is taken over some seconds:
 
     ours            our worker, which measures every task
+    enforcing       our worker, which also holds every task to its limits
     original        `work_queue_worker`, which measures none
     monitored       `work_queue_worker`, with `resource_monitor` around each task (its manager's monitoring)
 
@@ -46,7 +47,9 @@ while True:
 while True:
     queue.wait(1)
 """
-_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+_KINDS = ("ours", "enforcing", "original", "monitored")
 
 
 def main() -> int:
@@ -57,10 +60,11 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", choices=_KINDS)
     args = parser.parse_args()
     found: dict[str, list[float]] = {}
     for _ in range(args.rounds):
-        for kind in ("ours", "original", "monitored"):
+        for kind in [args.only] if args.only else _KINDS:
             found.setdefault(kind, []).append(_measure(kind, args.tasks, args.seconds))
     for kind, shares in found.items():
         print(f"{kind:<10} {statistics.median(shares):6.2f} % of a core with {args.tasks} running tasks")
@@ -101,9 +105,10 @@ def _run_pair(kind: str, tasks: int, folder: str) -> Iterator[int]:
         ]
         place = ["-s", str(Path(folder, "work"))]
         Path(folder, "work").mkdir()
-        program = (
-            [sys.executable, "-m", "wq_package_cli", "worker"] if kind == "ours" else ["work_queue_worker"]
-        )
+        program = ["work_queue_worker"]
+        if kind in ("ours", "enforcing"):
+            program = [sys.executable, "-m", "wq_package_cli", "worker"]
+            options += ["--enforce-limits"] * (kind == "enforcing")
         worker = _start(processes, [*program, "127.0.0.1", port, *options, *place], folder, environ)
         assert manager.stdout.readline().strip() == "running"
         yield worker.pid
@@ -121,13 +126,14 @@ def _start(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(5)
-    for pid in reversed(_list_tree(process.pid)):
+    tree = _list_tree(process.pid)
+    for _ in range(2):  # the first one lets ours finish what runs
+        process.terminate()
+        time.sleep(0.5)
+    process.wait()
+    for pid in tree[1:]:
         with contextlib.suppress(OSError):
             os.kill(pid, 9)
-    process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
@@ -161,11 +167,12 @@ def _find_name(pid: int) -> str:
 
 
 def _read_cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Seconds of processor time, from the scheduler: the clock of 10 ms would miss most of them."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 if __name__ == "__main__":

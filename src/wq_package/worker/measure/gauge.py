@@ -10,6 +10,8 @@ they held together.
 
 from __future__ import annotations
 
+import math
+
 FIRST_DELAY = 0.02
 LONGEST_DELAY = 1.0
 LONGEST_LIMITED_DELAY = 0.15
@@ -19,6 +21,9 @@ _CALM = 1.05
 _CORES_WINDOW = 0.25
 _SLACK_KB = 1024
 _COPIED_SLACK_KB = 4096
+_SMALL_KB = 4096
+_GRID = 0.1
+"""Programs are looked at together as far as that can be: it costs to find out which processes there are."""
 _EXACT_SECONDS = 5.0
 """How long an exact reading stands while the processes do not grow; what they share can still become their own."""
 
@@ -70,6 +75,8 @@ class Gauge:
     def needs_exact(self, now: float, reading: Reading) -> bool:
         """Whether this reading could raise the peak, but counts some pages more than once or not at all."""
         if len(reading.resident) > 1:
+            if _is_sum_close(reading):
+                return False
             total = sum(reading.resident) - self.base
             is_new = total > self._exact_for + _SLACK_KB or now >= self._exact_until
             return is_new and total > self.memory + _SLACK_KB
@@ -96,8 +103,9 @@ class Gauge:
         self._plan(now, held)
 
     def _estimate(self, reading: Reading) -> int:
-        """Say what is held at least: of several processes, what the largest has."""
-        return max(0, max(reading.resident, default=0) - self.base)
+        """Say what is held: of several processes, what the largest has at least."""
+        held = sum(reading.resident) if _is_sum_close(reading) else max(reading.resident, default=0)
+        return max(0, held - self.base)
 
     def _add_cores(self, now: float, reading: Reading) -> None:
         since, cpu, threads = self._window
@@ -119,6 +127,8 @@ class Gauge:
             self._delay = NEAR_DELAY
         self._last = held
         self.due = now + self._delay
+        if self._delay >= _GRID:
+            self.due = math.ceil(self.due / _GRID) * _GRID
 
     def end(self, now: float, peak: int, cpu: float, floor: int = 0) -> None:
         """Take in what the system says of a program that has ended.
@@ -136,3 +146,8 @@ class Gauge:
         if seconds > 0:
             self.cores = max(self.cores, cpu / seconds)
         self.processes = max(self.processes, 1)
+
+
+def _is_sum_close(reading: Reading) -> bool:
+    """Whether the largest process has nearly everything, such as a command beside its shell: then a sum will do."""
+    return sum(reading.resident) - max(reading.resident, default=0) <= _SMALL_KB
