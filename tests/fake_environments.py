@@ -53,7 +53,7 @@ def _install(site: Path, entry: Entry) -> None:
 def _write_metadata(site: Path, entry: Entry, stem: str, files: list[str]) -> None:
     suffix, name = ("egg-info", "PKG-INFO") if entry.get("egg") else ("dist-info", "METADATA")
     folder = site / f"{stem}.{suffix}"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     if entry.get("metadata") != "":
         (folder / name).write_text(entry.get("metadata") or _render_metadata(entry))
     if "top_level" in entry:

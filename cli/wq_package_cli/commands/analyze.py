@@ -153,7 +153,9 @@ def _print_suggestions(analysis: Analysis, printer: Printer) -> None:
         printer.print_words(f"suggestion: {suggestion.location}: {suggestion.text} {names}".rstrip())
         wanted = suggestion.installed[:1] or suggestion.candidates[:1]
         if wanted and not set(suggestion.installed) & {entry.name for entry in analysis.distributions}:
-            printer.print_words(f"hint: add it with `--extra {wanted[0]}` if it is needed")
+            printer.print_words(
+                f"hint: add it with `--extra {wanted[0]}` if it is needed (executor: `extra_pkgs`)"
+            )
 
 
 def _print_explanation(analysis: Analysis, printer: Printer) -> None:

@@ -123,7 +123,7 @@ def _take_units(analyzer: Gatherer, units: Iterable[Unit], label: str) -> None:
         apps += [_describe_app(unit, app) for app in found]
         analyzer.declare(unit.source)
         if name is None:
-            analyzer.take_all(unit)
+            analyzer.take_all(unit, found)
         matching += [(unit, app) for app in found if name is not None and app.is_named(name)]
     analyzer.apps = tuple(apps)
     if name is not None:

@@ -39,6 +39,7 @@ from wq_package.analyze.implied import find_implied
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
 from wq_package.analyze.metadata import Need, iter_needs, parse_need
+from wq_package.analyze.programs import find_programs
 from wq_package.analyze.resolve import Answer, Chain
 from wq_package.analyze.search_paths import find_path_literal
 from wq_package.analyze.slices import Slice, slice_program
@@ -113,8 +114,10 @@ class Gatherer:
                 wanted = self.wanted.setdefault(need.key, Wanted(need, resolver, f"`{text}`"))
                 wanted.locations.append(location)
 
-    def take_all(self, unit: Unit) -> None:
-        """Take everything that a source imports."""
+    def take_all(self, unit: Unit, apps: Iterable[AppNode] = ()) -> None:
+        """Take everything that a source imports, and what its apps call."""
+        for app in apps:
+            self.suggest_programs(unit, app)
         self.take_notes(unit, list(unit.extraction.notes.values()))
         self.suggest(unit, [unit.extraction.tree])
         self.take_imports(unit, unit.extraction.imports)
@@ -136,6 +139,7 @@ class Gatherer:
     def take_app(self, unit: Unit, app: AppNode) -> None:
         """Take what one app needs."""
         stop = app.kind is AppKind.JOIN
+        self.suggest_programs(unit, app)
         self.take_slice(unit, slice_program(unit.extraction, app.node, app.owners, stop_at_apps=stop))
 
     def suggest(self, unit: Unit, nodes: Sequence[ast.AST]) -> None:
@@ -147,6 +151,17 @@ class Gatherer:
             )
             place = unit.source.locate(need.line, need.column)
             self.suggestions.append(Suggestion(need.text, need.candidates, place, installed))
+
+    def suggest_programs(self, unit: Unit, app: AppNode) -> None:
+        """Suggest who has the programs that a bash app calls: they travel only if somebody asks for them."""
+        if app.kind is not AppKind.BASH:
+            return
+        for called in find_programs(app.node):
+            owner = None if _is_python(called.name) else self.chain.installed.find_program_owner(called.name)
+            if owner is not None:
+                text = f"`{called.name}` is a program of version {owner[1]} of"
+                place = unit.source.locate(called.line, called.column)
+                self.suggestions.append(Suggestion(text, owner[:1], place, owner[:1]))
 
     def take_slice(self, unit: Unit, part: Slice) -> None:
         """Take what a part of a source imports."""
@@ -322,6 +337,11 @@ def _parse_given(text: str, option: str) -> Need:
             f"`{text}` is not a requirement", hint=f"`{option}` takes a distribution such as `numpy`"
         )
     return need
+
+
+def _is_python(program: str) -> bool:
+    """Whether a program is the interpreter, which every environment has."""
+    return program.rstrip("0123456789.") == "python"
 
 
 def _make_absolute(source: SourceFile, found: FoundImport) -> str | None:

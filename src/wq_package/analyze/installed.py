@@ -7,6 +7,7 @@ searched as bytes, not parsed: a hundred distributions have ten megabytes of the
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from wq_package.analyze.metadata import Metadata, parse_editable_folder, parse_f
 from wq_package.spec.environment import CondaRequirement, canonicalize_name
 
 __all__ = ["CondaPackage", "Installed", "InstalledDistribution", "load_installed", "make_default_search_path"]
+
+_SCRIPTS = ("console_scripts", "gui_scripts")
 
 
 @dataclass(slots=True)
@@ -138,6 +141,18 @@ class Installed:
                 return self._load_conda_package(entry, text)
         return None
 
+    def find_program_owner(self, program: str) -> tuple[str, str] | None:
+        """Tell name and version of who has installed a program of the environment's `bin`; `None` if nobody has."""
+        package = self.find_conda_owner(f"{self.prefix}/bin/{program}") if self.prefix else None
+        if package is not None:
+            return package.requirement.name, package.requirement.version
+        needle = f"../bin/{program},".encode()
+        for distribution in self.all_distributions:
+            if needle in _load_record(distribution) or _has_script(distribution, program):
+                metadata = self.read_metadata(distribution)
+                return metadata.name, metadata.version
+        return None
+
     def list_conda_channels(self, names: Iterable[str]) -> tuple[str, ...]:
         """List the channels that some conda packages came from, the one with most of them first."""
         packages = [self.find_conda_package(name) for name in sorted(names)]
@@ -231,6 +246,16 @@ def _load_record(distribution: InstalledDistribution) -> bytes:
             text = b"".join(line.removeprefix(b"../") + b",\n" for line in files.splitlines())
         distribution.record = (b"\n" + text).replace(b"\r\n", b"\n") if text else b""
     return distribution.record
+
+
+def _has_script(distribution: InstalledDistribution, program: str) -> bool:
+    """Look into the entry points of a distribution whose RECORD does not list its programs."""
+    if b"../bin/" in _load_record(distribution):
+        return False
+    text = _read_text(f"{distribution.folder}/entry_points.txt")
+    sections = re.split(r"^\[([^\]]*)\]\s*$", text, flags=re.MULTILINE)
+    scripts = [body for name, body in zip(sections[1::2], sections[2::2], strict=True) if name in _SCRIPTS]
+    return any(re.search(rf"^{re.escape(program)}\s*=", body, re.MULTILINE) for body in scripts)
 
 
 def _find_metadata_file(folder: str) -> str:
