@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,16 @@ import pytest
 from fake_environments import make_environment
 from wq_package.analyze import AnalyzeOptions, Severity, analyze_source
 
+RUNNING = "{}.{}".format(*sys.version_info)
+OTHER, REFUSED = [version for version in ("3.11", "3.12", "3.13") if version != RUNNING][:2]
+RANGE = f">=3.8,!={REFUSED}.*,!={OTHER}.4"
 PROGRAM = "import fast\nimport old\nimport plain\nimport stable\n"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> str:
-    """Make an environment with compiled, abi3 and pure distributions, and one that ends before 3.12.4."""
-    ranges = {"fast": ">=3.8", "old": ">=3.8,<3.13,!=3.12.4", "plain": "not a range", "stable": ">=3.9"}
+    """Make an environment with compiled, abi3 and pure distributions, and one that not every Python may have."""
+    ranges = {"fast": ">=3.8", "old": RANGE, "plain": "not a range", "stable": ">=3.9"}
     metadata = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nRequires-Python: {}\n"
     entries = [
         {"name": name, "version": "1.0", "metadata": metadata.format(name, accepted)}
@@ -21,7 +25,7 @@ def site(tmp_path: Path) -> str:
     ]
     site = make_environment(tmp_path, entries)
     tags = {
-        "fast": "cp311-cp311-linux_x86_64",
+        "fast": "cp{0}-cp{0}-linux_x86_64".format(RUNNING.replace(".", "")),
         "plain": "py3-none-any",
         "stable": "cp39-abi3-manylinux_2_28_x86_64",
     }
@@ -41,32 +45,33 @@ def test_find_python_problems__the_python_that_runs__has_none(site: str) -> None
     assert analyze(site, None) == []
 
 
-@pytest.mark.parametrize("python", ["3.12", "3.12.3"])
+@pytest.mark.parametrize("python", [OTHER, f"{OTHER}.3"])
 def test_find_python_problems__compiled_for_another__is_a_warning(site: str, python: str) -> None:
     ((severity, text),) = analyze(site, python)
 
     assert severity is Severity.WARNING
-    assert text.endswith("in versions that may not exist for 3.12: `fast`")
+    assert text.endswith(f"in versions that may not exist for {OTHER}: `fast`")
 
 
-@pytest.mark.parametrize(("python", "minor"), [("3.13", "3.13"), ("3.12.4", "3.12")])
+@pytest.mark.parametrize(("python", "minor"), [(REFUSED, REFUSED), (f"{OTHER}.4", OTHER)])
 def test_find_python_problems__not_for_that_python__is_an_error(site: str, python: str, minor: str) -> None:
     problems = analyze(site, python)
 
-    refusal = f"`old==1.0` is for Python >=3.8,<3.13,!=3.12.4, not Python {minor}"
+    refusal = f"`old==1.0` is for Python {RANGE}, not Python {minor}"
     assert (Severity.ERROR, refusal) in problems
 
 
 def test_find_python_problems__conda_build_of_another_python__is_an_error(tmp_path: Path) -> None:
+    build = f"py{RUNNING.replace('.', '')}h64a7726_0"
     entries = [
-        {"name": "numpy", "version": "1.26.4", "conda": {"build": "py311h64a7726_0"}},
+        {"name": "numpy", "version": "1.26.4", "conda": {"build": build}},
         {"name": "six", "version": "1.16.0", "conda": {"build": "pyh6c4a22f_0"}},
     ]
     site = make_environment(tmp_path, entries)
-    options = AnalyzeOptions(search_path=(str(site),), python="3.12", keep_going=True)
+    options = AnalyzeOptions(search_path=(str(site),), python=OTHER, keep_going=True)
 
     problems = analyze_source("import numpy, six\n", "app.py", options).problems
 
     assert [problem.text for problem in problems] == [
-        "`numpy=1.26.4=py311h64a7726_0` is built for Python 3.11, not Python 3.12"
+        f"`numpy=1.26.4={build}` is built for Python {RUNNING}, not Python {OTHER}"
     ]
