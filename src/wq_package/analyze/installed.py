@@ -14,7 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wq_package.analyze.finder import FolderCache
-from wq_package.analyze.metadata import Metadata, parse_editable_folder, parse_finder_mapping, parse_metadata
+from wq_package.analyze.metadata import (
+    Metadata,
+    parse_editable_folder,
+    parse_finder_mapping,
+    parse_install_plan,
+    parse_meson_loader,
+    parse_metadata,
+)
 from wq_package.spec.environment import CondaRequirement, canonicalize_name
 
 __all__ = ["CondaPackage", "Installed", "InstalledDistribution", "load_installed", "make_default_search_path"]
@@ -362,6 +369,9 @@ def _index_folder(folder: str, found: list[InstalledDistribution]) -> tuple[list
             folders += _read_path_lines(folder, entry)
         elif entry.startswith("__editable__") and entry.endswith("_finder.py"):
             mapping.update(parse_finder_mapping(_read_text(f"{folder}/{entry}")))
+        elif entry.startswith("_") and entry.endswith("_editable_loader.py"):
+            build = parse_meson_loader(_read_text(f"{folder}/{entry}"))
+            mapping.update(parse_install_plan(_read_text(f"{build}/meson-info/intro-install_plan.json")))
     return folders, mapping
 
 

@@ -25,6 +25,8 @@ __all__ = [
     "iter_needs",
     "parse_editable_folder",
     "parse_finder_mapping",
+    "parse_install_plan",
+    "parse_meson_loader",
     "parse_metadata",
     "parse_need",
 ]
@@ -45,6 +47,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], object]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_MESON_FINDER = re.compile(
+    r"MesonpyMetaFinder\(\s*(?:'[^']*',\s*)?\{[^}]*\},\s*(?P<folder>'[^'\n]*'|\"[^\"\n]*\")"
+)
 _MAPPING = re.compile(r"^MAPPING\s*(?::[^=]*)?=\s*(\{.*?\})\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -177,6 +182,37 @@ def parse_editable_folder(text: str) -> str | None:
     from urllib.parse import unquote
 
     return unquote(url.removeprefix("file://"))
+
+
+def parse_meson_loader(text: str) -> str | None:
+    """Read the build folder from meson-python's `_*_editable_loader.py`; `None` if it names none."""
+    found = _MESON_FINDER.search(text)
+    try:
+        return str(ast.literal_eval(found["folder"])) if found else None
+    except (ValueError, SyntaxError):
+        return None
+
+
+def parse_install_plan(text: str) -> dict[str, str]:
+    """Read which folder or file each package is found in from Meson's `intro-install_plan.json`."""
+    try:
+        files = [
+            (source, entry["destination"])
+            for group in json.loads(text).values()
+            for source, entry in group.items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    places: dict[str, str] = {}
+    for source, destination in files:
+        parts = str(destination).split("/")
+        if not parts[0].startswith("{py_"):
+            continue
+        if parts[2:] == ["__init__.py"]:
+            places[parts[1]] = source.rpartition("/")[0]
+        elif len(parts) == 2 and parts[1].endswith(".py"):
+            places[parts[1].removesuffix(".py")] = source
+    return places
 
 
 def parse_finder_mapping(text: str) -> dict[str, str]:

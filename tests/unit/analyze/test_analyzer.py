@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -190,3 +191,63 @@ def test_analyze_file__unreadable__is_one_clear_error(tmp_path: Path) -> None:
         with pytest.raises(AnalysisError) as raised:
             analyze_file(path)
         assert raised.value.hint
+
+
+_MESON_LOADER = """\
+class MesonpyMetaFinder:
+    def __init__(self, package: str, names: Set[str], path: str, cmd: List[str], verbose: bool = False):
+        self._name = package
+
+def init():
+    finder = MesonpyMetaFinder(
+        'my-lib',
+        {{'mylib', 'alone'}},
+        {build!r},
+        ['ninja'],
+        False,
+    )
+"""
+
+
+@pytest.fixture
+def meson_project(tmp_path: Path) -> tuple[Path, AnalyzeOptions]:
+    """Make a project that meson-python has installed as editable."""
+    project, build = tmp_path / "project", tmp_path / "project" / "build" / "cp311"
+    (project / "src" / "mylib").mkdir(parents=True)
+    (project / "src" / "mylib" / "__init__.py").write_text("import requests\n")
+    (project / "single.py").write_text("")
+    plan = {
+        str(project / "src" / "mylib" / "__init__.py"): {"destination": "{py_purelib}/mylib/__init__.py"},
+        str(project / "single.py"): {"destination": "{py_purelib}/alone.py"},
+        str(project / "tool.py"): {"destination": "{bindir}/tool.py"},
+    }
+    (build / "meson-info").mkdir(parents=True)
+    (build / "meson-info" / "intro-install_plan.json").write_text(json.dumps({"targets": {}, "python": plan}))
+    loader = "_my_lib_editable_loader.py"
+    entry = {"name": "my-lib", "version": "1.0", "editable": str(project), "files": [loader]}
+    contents = {loader: _MESON_LOADER.format(build=str(build))}
+    requests = {"name": "requests", "version": "2.32"}
+    site = make_environment(tmp_path / "environment", [{**entry, "contents": contents}, requests])
+    return project, AnalyzeOptions(search_path=(str(site),), keep_going=True)
+
+
+def test_analyze__editable_of_meson_python__is_its_packages(
+    meson_project: tuple[Path, AnalyzeOptions],
+) -> None:
+    project, options = meson_project
+    analysis = analyze_source("import mylib, alone\n", "app.py", options)
+
+    found = {source.import_name: source.path for source in analysis.local}
+    assert found == {"mylib": str(project / "src" / "mylib"), "alone": str(project / "single.py")}
+    assert [wheel.text for wheel in analysis.spec.wheels] == ["requests==2.32"]
+
+
+@pytest.mark.parametrize("plan", ["", "[]", '{"python": 3}', '{"python": {"a.py": {}}}'])
+def test_analyze__editable_of_meson_python_without_plan__is_unresolved(
+    meson_project: tuple[Path, AnalyzeOptions], plan: str
+) -> None:
+    project, options = meson_project
+    (project / "build" / "cp311" / "meson-info" / "intro-install_plan.json").write_text(plan)
+    analysis = analyze_source("import mylib\n", "app.py", options)
+
+    assert [problem.text for problem in analysis.problems] == ["nothing here provides `mylib`"]
