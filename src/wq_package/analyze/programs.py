@@ -17,10 +17,11 @@ __all__ = ["CalledProgram", "find_programs"]
 _HOLE = "\0"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
+_BEFORE = r"(?:if|while|until|then|do|else|elif|time|exec|env|nohup)\b"
 _COMMAND = re.compile(
-    r"(?:^|[;&|\n({`!]|\b(?:then|do|else|time|exec|env|nohup)\b)\s*"
-    r"(?:\w+=[^\s;&|]*\s+)*"
-    r"(?P<name>[A-Za-z0-9_][\w.+-]*)(?=[\s;&|)}`<>]|$)"
+    rf"(?:^|[;&|\n({{`!]|\b{_BEFORE})\s*"
+    r"(?:\w+=[^\s;&|(`]*\s+)*"
+    rf"(?P<name>(?!{_BEFORE})[A-Za-z0-9_][\w.+-]*)(?=[\s;&|)}}`<>]|$)"
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
@@ -37,7 +38,11 @@ class CalledProgram:
 def find_programs(app: ast.AST) -> list[CalledProgram]:
     """Find the programs that a bash app calls, each with the first text that names it."""
     found: dict[str, CalledProgram] = {}
-    for text, node in _iter_command_lines(app):
+    try:
+        lines = list(_iter_command_lines(app))
+    except RecursionError:  # generated: thousands of operators in one text
+        return []
+    for text, node in lines:
         plain = _COMMENT.sub("", _QUOTED.sub(_HOLE, text))
         for match in _COMMAND.finditer(plain):
             name = match["name"]
@@ -61,7 +66,7 @@ def _iter_command_lines(app: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _iter_own_statements(app: ast.AST) -> Iterator[ast.AST]:
-    stack = [child for child in list_children(app) if isinstance(child, ast.stmt)]
+    stack: list[ast.AST] = [child for child in list_children(app) if isinstance(child, ast.stmt)]
     while stack:
         node = stack.pop()
         if isinstance(node, _FUNCTIONS):
