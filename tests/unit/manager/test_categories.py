@@ -261,3 +261,24 @@ def test_talk__disk_not_declared__does_not_share() -> None:
     boxes = [find_boxes(submit(state, n, 1, make_task(Resources(n, 100)))) for n in (4, 3, 1)]
 
     assert boxes == [{4: (4, 100, 8000)}, {}, {}]
+
+
+def test_categories__very_many__forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wq_package.manager.state.categories.CATEGORIES_KEPT", 4)
+    state = make_state()
+
+    for number in range(1, 7):
+        submit(state, number, 1, make_task(category=f"c{number}"))
+
+    assert list(state.categories.records) == ["c3", "c4", "c5", "c6"]
+
+
+def test_lanes__very_many__idle_ones_follow_no_label_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wq_package.manager.state.placement.LANES_KEPT", 2)
+    state = make_state()
+    for number in range(1, 5):
+        submit(state, number, 1, make_task(Resources(memory_mb=1000 + number)))
+        state.handle(answer(number, 500))
+
+    assert len(state.categories.records["default"].lanes) <= 2
+    assert find_boxes(submit(state, 5, 1)) == {5: (1, 500, 10)}
