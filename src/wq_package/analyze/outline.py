@@ -8,12 +8,16 @@ one for several.
 from __future__ import annotations
 
 import re
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Outline", "scan_program"]
+__all__ = ["IS_TRUSTWORTHY", "Outline", "scan_program"]
+
+IS_TRUSTWORTHY = sys.version_info >= (3, 11, 5)
+"""Whether this Python's `re` keeps what possessive repetitions have taken: before 3.11.5 it does not always."""
 
 _STRING = rb"""
     \"\"\"[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+\"\"\"

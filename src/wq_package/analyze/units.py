@@ -90,9 +90,9 @@ def _extract_outline(text: bytes, path: str, places: Sequence[int], target: Targ
     Raises:
         SourceSyntaxError: a statement is not valid, and the whole is too large to be parsed.
     """
-    from wq_package.analyze.outline import scan_program
+    from wq_package.analyze.outline import IS_TRUSTWORTHY, scan_program
 
-    outline = scan_program(text)
+    outline = scan_program(text) if IS_TRUSTWORTHY else None
     if outline is None:
         return None
     pieces = outline.find_pieces(CALL_WORDS, places)
