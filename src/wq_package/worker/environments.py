@@ -39,8 +39,8 @@ __all__ = ["EnvironmentRoom", "Lacking", "LayerEnd", "LayerFeed", "render_failur
 _log = logging.getLogger(__name__)
 _ROOM_BYTES = 8 * 2**20
 _THREADS = 2
-_LAYERS_AT_ONCE = 6
-"""More than arrive at once: a layer that nobody reads would hold up the manager's messages behind it."""
+_LAYERS_AT_ONCE = 4
+"""One more than arrive at once from other workers: a layer that nobody reads would hold up what the manager says behind it."""
 _T = TypeVar("_T")
 
 
