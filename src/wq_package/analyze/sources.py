@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wq_package.analyze.analysis import Location, Problem, Resolver, Severity
-from wq_package.errors import AnalysisError, InvalidSpecError
+from wq_package.errors import AnalysisError, InvalidSpecError, SourceSyntaxError
 
 __all__ = [
     "MAX_SOURCE",
@@ -136,8 +136,11 @@ def locate_source(
         as_script: it may be run by its path, so that its own folder counts even inside a package.
 
     Raises:
-        SourceSyntaxError: it is named like a notebook but is none.
+        SourceSyntaxError: it is a zip app, or is named like a notebook but is none.
     """
+    if isinstance(text, bytes) and _is_zip(text):
+        hint = f"unpack it with `python -m zipfile -e {path} FOLDER`, and analyse the folder"
+        raise SourceSyntaxError(label or str(path), 0, "it is a zip file, not a source", hint=hint)
     file = os.path.abspath(path)  # noqa: PTH100 - links stay as they are: Python does not resolve them either
     root, packages = _find_package(os.path.dirname(file))  # noqa: PTH120 - plain strings all the way
     stem = os.path.basename(file).partition(".")[0]  # noqa: PTH119 - plain strings all the way
@@ -149,6 +152,12 @@ def locate_source(
     if file.endswith(".ipynb"):
         return _open_notebook(source)
     return _read_block(source)
+
+
+def _is_zip(text: bytes) -> bool:
+    """Whether a file is an archive, with or without the `#!` line that makes it a program."""
+    start = text.find(b"\n") + 1 if text.startswith(b"#!") else 0
+    return text.startswith(b"PK\x03\x04", start)
 
 
 def _find_package(folder: str) -> tuple[str, list[str]]:

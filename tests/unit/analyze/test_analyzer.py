@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,14 @@ def test_analyze__editable_of_meson_python_without_plan__is_unresolved(
     analysis = analyze_source("import mylib\n", "app.py", options)
 
     assert [problem.text for problem in analysis.problems] == ["nothing here provides `mylib`"]
+
+
+@pytest.mark.parametrize("interpreter", [None, "/usr/bin/env python3"])
+def test_analyze__zip_app__is_said_to_be_one(tmp_path: Path, interpreter: str | None) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "__main__.py").write_text("import numpy\n")
+    zipapp.create_archive(tmp_path / "program", tmp_path / "app.pyz", interpreter)
+
+    with pytest.raises(SourceSyntaxError, match="zip file") as raised:
+        analyze_file(tmp_path / "app.pyz", AnalyzeOptions(keep_going=True))
+    assert "zipfile -e" in str(raised.value.hint)
