@@ -49,7 +49,7 @@ def submit(command, cores=1, **options):
         task.specify_tag(options["tag"])
     return queue.submit(task)
 
-def collect(count, seconds=240, sign=""):
+def collect(count, seconds=700, sign=""):
     import time
     limit = time.time() + seconds
     while count and time.time() < limit and not os.path.exists(sign):
