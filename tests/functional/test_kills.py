@@ -13,6 +13,6 @@ def test_workers_and_interpreters__killed_at_random_moments__no_task_is_lost_or_
     None
 ):
     command = [sys.executable, str(_PROGRAM), "--what", "workers", "--kills", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 faults" in done.stdout

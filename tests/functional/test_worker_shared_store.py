@@ -10,7 +10,7 @@ from pathlib import Path
 from worker_peers import FakeManager, RunningWorker, SmallEnvironment, make_environment, start_worker
 from wq_package.protocol import messages as m
 
-SECONDS = 60.0
+SECONDS = 180.0
 Pair = tuple[FakeManager, RunningWorker]
 
 

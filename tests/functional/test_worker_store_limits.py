@@ -11,7 +11,7 @@ import pytest
 from worker_peers import FakeManager, SmallEnvironment, make_environment, start_worker
 from wq_package.protocol import messages as m
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 def make_large() -> SmallEnvironment:
@@ -62,7 +62,7 @@ def test_private_store__next_manager__finds_nothing_of_the_one_before(tmp_path: 
         environment = make_large()
         workdir = tmp_path / "workdir"
         async with FakeManager() as manager:
-            options = ("--private-store", "--connect-timeout", "60")
+            options = ("--private-store", "--connect-timeout", "180")
             async with start_worker(manager.port, tmp_path, *options, single_shot=False) as worker:
                 for _ in range(2):
                     await manager.wait_for_worker()
