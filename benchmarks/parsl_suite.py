@@ -1,6 +1,6 @@
 """Run Parsl's own generic test suite with several executors, and print what passed and how long it took.
 
-    python benchmarks/parsl_suite.py [--rounds 1] [--only "ours;ours, pack"] [--again 0] [--folder DIR]
+    python benchmarks/parsl_suite.py [--rounds 1] [--only "ours;ours, pack"] [--folder DIR]
 
 Ends with exit code 1 if a test fails. Makes a virtual environment of its own in DIR, because the suite wants an older pytest. Left
 out, as Parsl itself leaves them out: tests that need the internet, one that names Parsl's own executors (marked
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def main() -> int:
         found: dict[str, list[Outcome]] = {name: [] for name in names}
         for _ in range(options.rounds):
             for name in names:
-                found[name].append(run_until_steady(python, CONFIGS[name], folder, options.again))
+                found[name].append(run_suite(python, CONFIGS[name], folder))
     print(f"{'executor':12} {'passed':>7} {'failed':>7} {'median':>9}")
     for name, runs in found.items():
         median = statistics.median(run.seconds for run in runs)
@@ -97,25 +97,8 @@ def find_tools() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def run_until_steady(python: Path, config: str, folder: Path, again: int) -> Outcome:
-    """Run the suite, and what failed up to so many times more: some of its tests do not wait for what they check."""
-    first = last = run_suite(python, config, folder)
-    for _ in range(again):
-        if not last.failed:
-            break
-        print(
-            "failed, and is run again:",
-            *re.findall(r"^(?:FAILED|ERROR) (\S+)", last.output, re.MULTILINE),
-            flush=True,
-        )
-        last = run_suite(python, config, folder, "--last-failed")
-    return replace(
-        first, passed=first.passed + (first.failed - last.failed), failed=last.failed, output=last.output
-    )
-
-
-def run_suite(python: Path, config: str, folder: Path, *options: str) -> Outcome:
-    """Run the suite, or with `--last-failed` what failed of it, once."""
+def run_suite(python: Path, config: str, folder: Path) -> Outcome:
+    """Run the suite once."""
     (folder / "config.py").write_text(config)
     (folder / "pytest.ini").write_text("[pytest]\n")
     tests = next((folder / "venv" / "lib").glob("python3*/site-packages/parsl/tests"))
@@ -138,9 +121,8 @@ def run_suite(python: Path, config: str, folder: Path, *options: str) -> Outcome
         marks,
         "--config",
         str(folder / "config.py"),
-        "-o",
-        f"cache_dir={folder / 'pytest-cache'}",
-        *options,
+        "-p",
+        "no:cacheprovider",
     ]
     command += ["--show-capture=no", "-W", "ignore"]
     environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
@@ -159,7 +141,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run Parsl's own generic test suite with several executors.")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", default="", help="names of executors, separated by `;`")
-    parser.add_argument("--again", type=int, default=0, help="how often to run once more what failed")
     parser.add_argument("--folder", default="", help="keep the virtual environment there for the next time")
     return parser.parse_args()
 
