@@ -126,6 +126,7 @@ def run_suite(python: Path, config: str, folder: Path) -> Outcome:
     ]
     command += ["--show-capture=no", "-W", "ignore"]
     environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    environment.pop("PYTEST_ADDOPTS", None)  # meant for other tests; the counts are read from the last line
     start = time.perf_counter()
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=environment)
     seconds = time.perf_counter() - start

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from wq_package.build import BuildOptions, BuiltEnvironment, build_environment
+from wq_package.build import BuildOptions, BuiltEnvironment, build_environment, lock_environment
 from wq_package.errors import BuildError
+from wq_package.executor.archives import ArchiveBuilder
 from wq_package.spec.files import load_spec
 
 _GIT = ("git", "-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "init.defaultBranch=main")
@@ -210,3 +211,47 @@ def test_variables__of_any_text__are_set_by_run_and_by_activate(cache: Path, tmp
     subprocess.run(["tar", "-xf", "env.tar.zst", "-C", prefix], cwd=tmp_path, check=True)
     after = f'. "{prefix}/bin/activate"; {script}; deactivate; printf "<%s>" "${{ODD-}}"'
     assert subprocess.check_output(["bash", "-c", after], text=True) == f"{text}|3<>"
+
+
+def test_git__called_from_a_hook__leaves_the_callers_repository_alone(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = _make_repository(tmp_path / "repository")
+    _make_repository(tmp_path / "own")
+    before = subprocess.check_output([*_GIT, "rev-parse", "HEAD"], cwd=tmp_path / "own")
+    index = (tmp_path / "own" / ".git" / "index").read_bytes()
+    for name, value in (("DIR", ".git"), ("INDEX_FILE", ".git/index"), ("WORK_TREE", ".")):
+        monkeypatch.setenv(f"GIT_{name}", str(tmp_path / "own" / value))
+
+    _build(tmp_path, cache, {"git": {"TABLES": {"remote": "./repository", "ref": commit}}})
+
+    monkeypatch.undo()
+    assert subprocess.check_output([*_GIT, "rev-parse", "HEAD"], cwd=tmp_path / "own") == before
+    assert (tmp_path / "own" / ".git" / "index").read_bytes() == index
+    assert _run(tmp_path, "cat $TABLES/sub/table.txt") == "first\n"
+
+
+def test_executor__data_or_variables_change__their_environment_does(cache: Path, tmp_path: Path) -> None:
+    builder = ArchiveBuilder(cache)
+    spec = tmp_path / "env.json"
+
+    def make(text: str, greeting: str) -> str:
+        (tmp_path / "table.txt").write_text(text)
+        url = (tmp_path / "table.txt").as_uri()
+        document = {"http": {"TABLE": {"url": url}}, "variables": {"GREETING": greeting}}
+        spec.write_text(json.dumps({"conda": {"dependencies": []}, **document}))
+        return builder.find_given(str(spec)).digest
+
+    first = make("one", "hello")
+    assert make("one", "hello") == first
+    assert len({first, make("two", "hello"), make("one", "goodbye")}) == 3
+
+
+def test_executor__lock_of_a_spec_with_data__says_what_to_name_instead(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "env.json").write_text('{"conda": {"dependencies": []}, "variables": {"GREETING": "hello"}}')
+    options = BuildOptions(cache=cache, bytecode=False)
+    (tmp_path / "env.lock").write_text(lock_environment(load_spec(tmp_path / "env.json"), options))
+
+    with pytest.raises(BuildError, match="alone is not enough to build from: where `variables`") as caught:
+        ArchiveBuilder(cache).find_given(str(tmp_path / "env.lock"))
+    assert "wq-package build SPEC --locked" in str(caught.value.hint)

@@ -7,6 +7,7 @@ bin/activate` and the launcher run them in the shell that is there; this does it
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def apply_scripts(prefix: Path, variables: Mapping[str, str]) -> dict[str, str]:
         return dict(variables)
     command = ("/bin/sh", "-c", _RUN, str(prefix), _ANSWER)
     try:
-        with start_program(
-            command, environ=variables, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as shell:
-            output, words = shell.communicate(timeout=_SECONDS)
+        # A file, not a pipe: a program that a script leaves in the background keeps hold of it.
+        with (
+            tempfile.TemporaryFile() as errors,
+            start_program(command, environ=variables, stdin=subprocess.DEVNULL, stderr=errors) as shell,
+        ):
+            output, _ = shell.communicate(timeout=_SECONDS)
+            errors.seek(0)
+            words = errors.read()
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or f"they did not end within {_SECONDS} s"
         raise ArchiveError(f"the environment's activation scripts cannot be run ({reason})") from error

@@ -8,6 +8,7 @@ Knows nothing of compression or of the disk.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _FOREIGN = {b"1": "a hard link", b"3": "a device", b"4": "a device", b"6": "a na
 _LONG_NAME = b"././@LongLink"
 _MAX_LONG = 8 * BLOCK
 _MAX_OCTAL_SIZE = 8**11
+_OCTAL = re.compile(rb"[0-7]{11}")
 
 
 class SegmentError(Exception):
@@ -231,10 +233,9 @@ class SegmentParser:
 def _decode_size(field: bytes) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field[:11], 8)
-    except ValueError:
-        raise SegmentError("a tar header is damaged") from None
+    if not _OCTAL.fullmatch(field[:11]):  # `int` would take signs and blanks as well
+        raise SegmentError("a tar header is damaged")
+    return int(field[:11], 8)
 
 
 def _make_kind_error(path: str, code: bytes) -> Exception:

@@ -40,6 +40,7 @@ _TIMEOUT = (30, 60)
 """Seconds to connect, and between two pieces of a download."""
 _PIECE = 2**20
 # Never ask for a password, and never run a program that an address names (`ext::`).
+_KEPT = re.compile(r"GIT_(SSL|SSH|PROXY|HTTP|ASKPASS|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)$)")
 _GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
 
 
@@ -99,7 +100,7 @@ def _describe_artefact(source: DataSource, version: str, digest: str) -> Artefac
 
 def _make_git_recipe(source: DataSource, *, offline: bool) -> Recipe:
     commit = source.reference
-    if not _COMMIT.fullmatch(commit):
+    if not source.is_pinned:
         _refuse_offline(
             source, offline=offline, hint="name a commit as `ref`; then what is cached can be used"
         )
@@ -142,7 +143,7 @@ def _check_out(source: DataSource, commit: str, folder: Path) -> None:
 
 def _run_git(source: DataSource, *arguments: str) -> str:
     try:
-        done = run_program(("git", *arguments), environ={**os.environ, **_GIT})
+        done = run_program(("git", *arguments), environ=_make_git_environ())
     except FileNotFoundError as error:
         raise BackendNotFoundError(
             "git", ("PATH",), hint=f"install git, or leave `{source.variable}` out"
@@ -152,6 +153,14 @@ def _run_git(source: DataSource, *arguments: str) -> str:
         hint = "check the address, and whether git may reach it without asking for a password"
         raise BackendFailedError(("git", *arguments), done.returncode, words, hint=hint)
     return done.stdout
+
+
+def _make_git_environ() -> dict[str, str]:
+    """Leave out what names a repository: a hook of git's has that set, and this is about another one."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.match(name)
+    }
+    return {**kept, **_GIT}
 
 
 def _iter_tree(root: Path, place: str) -> Iterator[LayerEntry]:
@@ -287,4 +296,5 @@ def _refuse_offline(source: DataSource, *, offline: bool, hint: str) -> None:
 def _show(source: DataSource) -> str:
     """Give an address as it may be printed: without a user's name and password."""
     parts = urlsplit(source.url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else source.url
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl() if parts.netloc else source.url

@@ -25,7 +25,7 @@ import cloudpickle
 
 from wq_package import __version__
 from wq_package.archive.launcher import make_launcher_entries
-from wq_package.archive.layer import ArchiveIndex
+from wq_package.archive.layer import ArchiveIndex, LayerKind
 from wq_package.archive.reader import ArchiveReader
 from wq_package.build import (
     BuildOptions,
@@ -34,6 +34,7 @@ from wq_package.build import (
     default_cache_root,
     load_lock,
 )
+from wq_package.build.lock_text import parse_lock
 from wq_package.errors import ArchiveError, BuildError
 from wq_package.executor.drift import compare_versions, find_own_versions
 from wq_package.executor.given import Given, GivenKind, find_given
@@ -118,9 +119,9 @@ class ArchiveBuilder:
             case GivenKind.ARCHIVE:
                 return read_archive(given.path)
             case GivenKind.SPEC:
-                return self.build(_add_loader(load_spec(given.path)))
+                return self._build_given(_add_loader(load_spec(given.path)))
             case GivenKind.LOCK:
-                options = replace(self._options, lock=load_lock(given.path))
+                options = replace(self._options, lock=_load_whole_lock(given.path))
                 return self._build_by_content(
                     lambda output: build_environment(EnvironmentSpec(), output, options)
                 )
@@ -128,6 +129,12 @@ class ArchiveBuilder:
                 return self._build_by_content(lambda output: self._build_prefix(given.path, output))
             case _:
                 assert_never(given.kind)
+
+    def _build_given(self, spec: EnvironmentSpec) -> Built:
+        """Build a spec; one whose data may change is asked anew each time, and named by what came of it."""
+        if all(source.is_pinned for source in spec.data):
+            return self.build(spec)
+        return self._build_by_content(lambda output: build_environment(spec, output, self._options))
 
     def _build_prefix(self, prefix: Path, output: Path) -> BuiltEnvironment:
         from wq_package.build.prefix import build_prefix  # seldom needed
@@ -166,6 +173,19 @@ def check_versions(given: str, built: Built) -> None:
             hint=f"make it with Python {'.'.join(here)}, or run the program with Python {'.'.join(other)}",
         )
     logger.warning("`%s` differs from this program:\n%s", given, table)
+
+
+def _load_whole_lock(path: Path) -> str:
+    text = load_lock(path)
+    own = (LayerKind.LOCAL.value, LayerKind.DATA.value)
+    names = [each.name for each in parse_lock(text, str(path)).artefacts if each.kind in own]
+    if names:
+        raise BuildError(
+            f"`{path}` alone is not enough to build from: where {', '.join(f'`{name}`' for name in names)} comes from, "
+            "only the spec says",
+            hint="name the spec, or the archive that `wq-package build SPEC --locked LOCK` makes",
+        )
+    return text
 
 
 def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:

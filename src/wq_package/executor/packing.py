@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import FunctionType
 from typing import Protocol
@@ -289,6 +289,8 @@ def serves(larger: EnvironmentSpec, spec: EnvironmentSpec) -> bool:
         and set(larger.wheels) >= set(spec.wheels)
         and {(source.import_name, source.digest) for source in larger.local}
         >= {(source.import_name, source.digest) for source in spec.local}
+        and set(larger.data) >= set(spec.data)
+        and set(larger.variables) >= set(spec.variables)
     )
 
 
@@ -298,4 +300,6 @@ def digest_spec(spec: EnvironmentSpec) -> str:
     lines += [f"conda {requirement.text}" for requirement in sorted(spec.conda)]
     lines += [f"wheel {requirement.text}" for requirement in sorted(spec.wheels)]
     lines += [f"local {source.import_name} {source.digest}" for source in sorted(spec.local)]
+    lines += [f"data {astuple(source)}" for source in sorted(spec.data)]
+    lines += [f"variable {name} {value!r}" for name, value in sorted(spec.variables)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

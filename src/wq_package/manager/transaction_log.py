@@ -40,7 +40,7 @@ class TransactionLog:
         """
         self._path = Path(path)
         try:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise QueueError(
                 f"transaction log `{path}` cannot be written: {error.strerror}",

@@ -14,6 +14,7 @@ from typing import Any
 
 from wq_package.errors import QueueError
 
+_MOST = 1e15
 __all__ = ["EnvironmentUse", "LabelChange", "Run", "Try", "TryEnd", "WorkerSpan", "read_run"]
 
 VERSION = 1
@@ -300,4 +301,5 @@ def _take_use(attempt: Try | None, record: Record) -> None:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    # What no machine reaches is a mistake or an attack, and would end the arithmetic of the whole report.
+    return float(value) if isinstance(value, int | float) and abs(value) <= _MOST else 0.0

@@ -19,6 +19,7 @@ __all__ = [
     "canonicalize_name",
 ]
 
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _PIN = re.compile(
@@ -124,6 +125,13 @@ class DataSource:
     reference: str = ""
     sha256: str = ""
     is_compressed: bool = False
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it says exactly what will arrive: by a whole commit, or a digest."""
+        if self.form is DataForm.GIT:
+            return _COMMIT.fullmatch(self.reference) is not None
+        return bool(self.sha256)
 
 
 @dataclass(frozen=True, slots=True)

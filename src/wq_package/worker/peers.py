@@ -97,7 +97,8 @@ class PeerRoom:
         try:
             if shutil.disk_usage(self._folder).free < size + _FREE_BYTES:
                 return None
-            return (self._folder / f"{digest}.part").open("wb", buffering=0)
+            # Never one that another fetch of the same layer still writes.
+            return (self._folder / f"{digest}.part").open("xb", buffering=0)
         except OSError:
             return None
 
@@ -117,14 +118,16 @@ class PeerRoom:
     # -- serving -------------------------------------------------------------------------------------------------------
 
     async def _attend(self, link: Link) -> None:
+        is_greeted = False
         while True:
             async with asyncio.timeout(_SHORTEST_SECONDS):
                 events = await link.receive()
             for event in events:
                 if isinstance(event, wire.ConnectionClosed):
                     return
-                if isinstance(event, wire.Feature) and event.name == wire.DIALECT_FEATURE:
+                if isinstance(event, wire.Feature) and event.name == wire.DIALECT_FEATURE and not is_greeted:
                     link.send(wire.Hello(1, ""))
+                    is_greeted = True
                 elif isinstance(event, wire.LayerRequest) and not await self._send(link, event.digest):
                     return
 
@@ -179,13 +182,15 @@ async def fetch_layer(order: wire.FetchLayer, size: int, feed: LayerFeed, *, is_
 
 
 async def _receive_layer(link: Link, digest: str, size: int, feed: LayerFeed) -> None:
+    is_asked = False
     while True:
         async with asyncio.timeout(_STALL_SECONDS):
             events = await link.receive()
         for event in events:
             match event:
-                case wire.Hello():
+                case wire.Hello() if not is_asked:
                     link.send(wire.LayerRequest(digest))
+                    is_asked = True
                 case wire.Layer():
                     if (event.digest, event.size) != (digest, size):
                         raise PeerError("it sent another layer than it was asked for", is_lie=True)

@@ -183,8 +183,9 @@ class Spawner:
                     setsigdef=_RESET,
                     setsigmask=(),
                 )
-        except OSError as error:
-            self.control.send(ENDED.pack(message["start"], 0, error.errno or 1, 0, 0, 0, 0, 0, 0, 0))
+        except (OSError, ValueError) as error:  # a NUL in a word is a ValueError
+            number = getattr(error, "errno", None) or errno.EINVAL
+            self.control.send(ENDED.pack(message["start"], 0, number, 0, 0, 0, 0, 0, 0, 0))
             return
         finally:
             os.chdir("/")  # a sandbox can be removed while we idle

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -51,3 +53,11 @@ def test_apply_scripts__one_for_another_shell__is_left_out(tmp_path: Path) -> No
 def test_apply_scripts__one_that_ends_the_shell__is_refused(tmp_path: Path, script: str) -> None:
     with pytest.raises(ArchiveError, match=r"activation scripts in `etc/conda/activate.d` failed: no way"):
         _apply(_make_prefix(tmp_path, a=script))
+
+
+def test_apply_scripts__program_left_in_the_background__is_not_waited_for(tmp_path: Path) -> None:
+    prefix = _make_prefix(tmp_path, a='sleep 600 & echo $! >"$CONDA_PREFIX/pid"\nexport DATA=1\n')
+    try:
+        assert _apply(prefix)["DATA"] == "1"
+    finally:
+        os.kill(int((prefix / "pid").read_text()), signal.SIGKILL)

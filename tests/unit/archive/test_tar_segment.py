@@ -183,3 +183,15 @@ _LONG_TARGET = encode_header(TarMember("a", MemberKind.LINK, 0o777, target="t" *
 def test_parser__damaged_long_name__is_an_error(segment: bytes) -> None:
     with pytest.raises(SegmentError):
         _parse(segment)
+
+
+@pytest.mark.parametrize(
+    "size", [b"-0000000001", b"+0000000001", b" 0000000001", b"0_000000001", b"00000000008"]
+)
+def test_parser__size_that_is_not_plain_octal__is_refused(size: bytes) -> None:
+    header = bytearray(_file("a", b"x")[:BLOCK])
+    header[124:135] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(SegmentError, match="damaged"):
+        _parse(bytes(header) + b"x" * BLOCK)

@@ -13,7 +13,7 @@ from wq_package.errors import BuildError
 from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec, serves
 from wq_package.executor.requirements import Needs
 from wq_package.executor.shipments import AppKey
-from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+from wq_package.spec.environment import DataForm, DataSource, EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.task import Environment
 
 
@@ -216,3 +216,17 @@ def test_identify__closed_before_it_began__does_not_wait_for_ever(packer: Packer
     packer.close()
     with pytest.raises(CancelledError):
         packer.identify("app", KEYS["one"], ())
+
+
+def test_digest_spec__other_data_or_variables__is_another_environment() -> None:
+    spec = make_spec("numpy==1")
+    table = DataSource("TABLE", DataForm.FILE, "https://example.org/t", sha256="0f" * 32)
+    others = (
+        replace(spec, data=(table,)),
+        replace(spec, data=(replace(table, sha256="0e" * 32),)),
+        replace(spec, variables=(("GREETING", "hello"),)),
+        replace(spec, variables=(("GREETING", "goodbye"),)),
+    )
+    assert len({digest_spec(each) for each in (spec, *others)}) == 5
+    assert not any(serves(spec, each) for each in others)
+    assert all(serves(each, spec) for each in others)

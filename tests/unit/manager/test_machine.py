@@ -14,7 +14,7 @@ from manager_peers import (
     greet,
     make_call,
 )
-from wq_package.manager.state import ManagerState, StateOptions
+from wq_package.manager.state import ManagerState, StateOptions, results
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
@@ -1144,3 +1144,12 @@ def test_properties__show_what_is_known() -> None:
     submit(state, COMMAND)
     assert (list(state.tasks), list(state.workers), state.refused_hosts) == ([1], [1], set())
     state.check()
+
+
+def test_call__figures_that_no_machine_reaches__are_unknown() -> None:
+    answer = m.CallResult(
+        1, "success", 1, 8, 3, -5, cpu_usec=1, memory_mb=1.7e308, disk_mb=2.0**62, cores=1.0
+    )
+    measured = results.make_measurement(answer, is_approximate=False)
+    assert (measured.memory_mb, measured.disk_mb, measured.cores) == (None, None, 1.0)
+    assert measured.wall_time == 0

@@ -82,3 +82,17 @@ def test_data__several_mistakes__are_all_named() -> None:
     with pytest.raises(InvalidSpecError) as caught:
         parse_environment_yml("variables: {1a: x}\nwq-package: {git: {A: 1}, http: {B: 2}}", "env.yml")
     assert all(word in str(caught.value) for word in ("`1a`", "`git.A`", "`http.B`"))
+
+
+@pytest.mark.parametrize(
+    ("source", "is_pinned"),
+    [
+        (DataSource("A", DataForm.GIT, "x", "0f" * 20), True),
+        (DataSource("A", DataForm.GIT, "x", "main"), False),
+        (DataSource("A", DataForm.GIT, "x"), False),
+        (DataSource("A", DataForm.FILE, "x", sha256="0f" * 32), True),
+        (DataSource("A", DataForm.TAR, "x"), False),
+    ],
+)
+def test_data__a_whole_commit_or_a_digest__is_pinned(source: DataSource, is_pinned: bool) -> None:
+    assert source.is_pinned is is_pinned

@@ -75,7 +75,7 @@ class AnswerDesk:
             return
         worker.give_back(record.box)
         worker.tasks_done += 1
-        seconds = usec / 1_000_000
+        seconds = max(usec, 0) / 1_000_000
         self._ledger.counters.seconds += seconds
         self._ledger.placement.free(worker)
         record.lane.note_duration(seconds)

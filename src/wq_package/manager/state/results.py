@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from wq_package.manager.state.descriptions import ANSWER
+from wq_package.manager.state.greeting import MOST_MEGABYTES
 from wq_package.manager.state.records import TaskRecord
 from wq_package.protocol.messages import CallResult, Result
 from wq_package.task import CallMode, Excess, Measurement, ResultCode, TaskResult
@@ -99,7 +100,7 @@ def make_call_result(
 def make_measurement(message: Result | CallResult, *, is_approximate: bool) -> Measurement:
     """Make of what a worker tells what a task used."""
     return Measurement(
-        message.usec / 1_000_000,
+        max(message.usec, 0) / 1_000_000,
         message.cpu_usec / 1_000_000 if message.cpu_usec >= 0 else None,
         _known(message.memory_mb),
         _known(message.disk_mb),
@@ -112,7 +113,8 @@ def make_measurement(message: Result | CallResult, *, is_approximate: bool) -> M
 
 
 def _known(value: float) -> float | None:
-    return value if value >= 0 else None
+    """Take a figure for unknown that no machine can have reached: it would spoil all that is computed from it."""
+    return value if 0 <= value <= MOST_MEGABYTES else None
 
 
 def _is_in_place(record: TaskRecord) -> bool:
