@@ -16,6 +16,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -35,7 +36,6 @@ __all__ = ["DATA_FOLDER", "make_data_recipe", "make_variables_recipe"]
 DATA_FOLDER = "share/wq-package/data"
 """Data of the variable `VAR` are in `DATA_FOLDER/VAR`."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT = (30, 60)
 """Seconds to connect, and between two pieces of a download."""
 _PIECE = 2**20
@@ -122,7 +122,7 @@ def _resolve_reference(source: DataSource) -> str:
     found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
     names = (f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}", f"refs/heads/{wanted}", wanted)
     commit = next((found[name] for name in names if name in found), "")
-    if not _COMMIT.fullmatch(commit):
+    if not replace(source, reference=commit).is_pinned:
         hint = "name a branch, a tag or a whole commit as `ref`"
         raise BuildError(f"the repository `{_show(source)}` has no `{wanted}`", hint=hint)
     return commit
