@@ -1,7 +1,7 @@
 """Processes: started and watched through a small helper process (shell module).
 
 Knows how to start a program with a folder, variables, a file for its output and sockets, how to kill its group and what
-it used. Knows nothing of tasks or calls. The helper, `spawner.py`, forks faster than a worker full of modules could, and
+it used. Knows nothing of tasks or calls. The helper, `spawner/`, forks faster than a worker full of modules could, and
 when the worker dies, however it dies, the helper kills every process group that it started.
 """
 
@@ -200,7 +200,7 @@ class Spawner:
 
 def _start_helper(*, by_user: bool) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    script = str(Path(__file__).with_name("spawner.py"))
+    script = str(Path(__file__).parent / "spawner" / "__main__.py")
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", script, str(theirs.fileno()), *["user"] * by_user],
