@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from wq_package.archive.unpack import unpack_archive
 from wq_package.build import BuildOptions, BuiltEnvironment, build_environment
 from wq_package.build.installed import find_running_distributions
+from wq_package.build.sysconfig_text import PLACEHOLDER
 from wq_package.errors import AlteredDistributionError, BackendFailedError, BuildError
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 
@@ -93,15 +95,34 @@ def test_build__scripts__start_the_python_beside_them(cache: Path, tmp_path: Pat
     assert done.stdout.strip() == _INSTALLED["numpy"].version
 
 
-def test_build__tree__has_no_path_of_this_machine(cache: Path, tmp_path: Path) -> None:
-    built = _build(_make_spec("cloudpickle"), tmp_path / "env.tar.zst", cache)
-    prefix = _unpack(built.path, tmp_path / "env")
+def _search(prefix: Path, *words: str) -> str:
+    command = ["grep", "-rlaF", *(f"-e{word}" for word in words), str(prefix)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.stdout
 
-    paths = [sys.base_prefix, sys.prefix, str(cache), str(tmp_path), str(Path.home())]
-    places = [option for path in paths if path not in {"/usr", "/"} for option in ("-e", path)]
-    found = subprocess.run(["grep", "-rlF", *places, prefix], capture_output=True, text=True, check=False)
 
-    assert found.stdout == ""
+@pytest.mark.parametrize("how", ["tar", "tar and conda-unpack", "wq-package unpack"])
+def test_build__tree__has_no_path_of_this_machine_and_no_placeholder(
+    how: str, cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "built").mkdir()
+    built = _build(_make_spec("cloudpickle"), tmp_path / "built" / "env.tar.zst", cache)
+    prefix = tmp_path / "moved" / "env"
+    if how == "wq-package unpack":
+        prefix.parent.mkdir()
+        unpack_archive(built.path, prefix)
+    else:
+        _unpack(built.path, prefix)
+    if how == "tar and conda-unpack":
+        subprocess.run([prefix / "bin" / "conda-unpack"], env={}, check=True)
+
+    paths = [sys.base_prefix, sys.prefix, str(cache), str(tmp_path / "built"), str(Path.home())]
+    foreign = [path for path in paths if path not in {"/usr", "/"} and path not in str(prefix)]
+    placeholders = [] if how == "tar" else [PLACEHOLDER]
+    assert _search(prefix, *foreign, *placeholders) == ""
+    if how == "tar and conda-unpack":
+        assert _run_python(prefix, "import cloudpickle, sysconfig; print('runs')") == "runs"
 
 
 def test_build__bytecode__is_never_compared_and_names_no_folder(cache: Path, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def plan_interpreter_layer(interpreter: Interpreter, staging: Path) -> LayerPlan
         entry, relocation = _rewrite(file, interpreter)
         entries.append(entry)
         relocations += relocation
-        if file.path.endswith(".py"):
+        # What differs from prefix to prefix is not compiled: its bytecode would keep the placeholder.
+        if file.path.endswith(".py") and not relocation:
             sources.append((_write_staged(entry, staging) or file.source, file.path))
     return LayerPlan(
         header=_make_header(interpreter, [*binaries, *bundled]),

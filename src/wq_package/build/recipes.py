@@ -31,7 +31,7 @@ __all__ = [
     "make_pin_key",
 ]
 
-BUILDER_VERSION = 3
+BUILDER_VERSION = 4
 """Changes when the same input gives another layer than before."""
 
 

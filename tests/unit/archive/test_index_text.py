@@ -72,6 +72,26 @@ def test_manifest__rendered_and_parsed__is_the_same() -> None:
     assert parse_manifest(render_manifest(_MANIFEST)) == _MANIFEST
 
 
+@pytest.mark.parametrize(
+    "placeholder",
+    ["/opt/env_placehold_placehold", "/opt/anaconda1anaconda2anaconda3", '/ä "\\\udcff\U0001f600/x'],
+)
+def test_manifest__placeholder__is_the_same_and_is_not_found_in_its_text(placeholder: str) -> None:
+    relocations = (Relocation("a b", RelocationMode.TEXT, placeholder),)
+    manifest = LayerManifest(_HEADER, _MANIFEST.members, relocations)
+    text = render_manifest(manifest)
+    assert parse_manifest(text) == manifest
+    assert text.isascii()
+    words = [placeholder, json.dumps(placeholder)[1:-1], "placehold_placehold", "anaconda1anaconda2"]
+    assert [word for word in words if word in text] == []
+
+
+def test_manifest__placeholder_as_it_was_written_before__is_read() -> None:
+    text = render_manifest(_MANIFEST).replace("\\u002fold", "/old")
+    assert '"/old"' in text
+    assert parse_manifest(text) == _MANIFEST
+
+
 def test_stored_layer__rendered_and_parsed__is_the_same() -> None:
     assert parse_stored_layer(render_stored_layer(_STORED)) == _STORED
 
@@ -184,5 +204,7 @@ def test_parse_manifest__one_file_relocated_without_end__is_refused() -> None:
     text = render_manifest(LayerManifest(LayerHeader(LayerKind.WHEEL, "a", "1"), (), relocations))
     with pytest.raises(TextError, match="again and again"):
         parse_manifest(text)
-    again = parse_manifest(text.replace('["a","text","/16"]', '["b","text","/16"]'))
+    last = relocations[-1]
+    some = (*relocations[:-1], Relocation("b", last.mode, last.placeholder))
+    again = parse_manifest(render_manifest(LayerManifest(_HEADER, (), some)))
     assert len(again.relocations) == 17
