@@ -1,17 +1,20 @@
 """Bodies that are gathered: small ones in memory, large ones in files (shell module).
 
-Knows pieces in the order in which they come; knows nothing of what they are.
+Knows pieces in the order in which they come, and where a function is kept; knows nothing of tasks.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from pathlib import Path
 from typing import BinaryIO
 
+from wq_package.errors import RemoteProtocolError
 from wq_package.worker.functions import INLINE_LIMIT
 
-__all__ = ["BodyReceiver"]
+__all__ = ["BodyReceiver", "keep_function"]
 
 
 class BodyReceiver:
@@ -66,3 +69,24 @@ class BodyReceiver:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def keep_function(digest: str, body: bytes, path: str, folder: Path) -> None:
+    """Put a function that has arrived, as bytes or as a file, where warm interpreters look for it.
+
+    Raises:
+        RemoteProtocolError: it is not what its digest says.
+        OSError: the disk is full, or refuses.
+    """
+    if path:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    else:
+        found = hashlib.sha256(body).hexdigest()
+    if found != digest:
+        raise RemoteProtocolError(f"the function {digest} arrived damaged")
+    target = folder / digest
+    if path:
+        os.replace(path, target)
+    elif not target.exists():
+        target.write_bytes(body)

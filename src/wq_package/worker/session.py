@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 import platform
@@ -15,34 +14,22 @@ import signal
 import socket
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from wq_package import __version__
-from wq_package.errors import (
-    AuthenticationError,
-    QueueError,
-    RemoteProtocolError,
-)
+from wq_package.errors import AuthenticationError, QueueError, RemoteProtocolError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.protocol.printing import escape_controls
-from wq_package.task import ResultCode
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
-from wq_package.worker.bodies import BodyReceiver
+from wq_package.worker.bodies import BodyReceiver, keep_function
 from wq_package.worker.cache import EntryReceiver, remove_tree
+from wq_package.worker.calls import CallRoom
 from wq_package.worker.fetch import fetch
-from wq_package.worker.functions import (
-    HostCall,
-    HostKey,
-    make_packet,
-)
 from wq_package.worker.greeting import render_greeting
-from wq_package.worker.measure.disk import measure_disk
 from wq_package.worker.outbox import Outbox
-from wq_package.worker.sandbox import Collected, collect_outputs
 from wq_package.worker.staging import Staging
 from wq_package.worker.state import WorkerState
 
@@ -73,9 +60,8 @@ class Session:
         self._body = BodyReceiver(self._bodies)
         self._header: wire.Message | None = None
         self._staging = Staging(worker, link, self._outbox, self.handle)
-        self._calls: dict[int, act.StartCall] = {}
         self._keys: set[int] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls = CallRoom(worker, self.handle, self._keys.update)
         self._source: wire.Url | wire.Thirdget | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
@@ -228,20 +214,8 @@ class Session:
             self.handle(ev.EntryStored(*entry))
 
     def _keep_function(self, header: wire.FunctionDefinition) -> None:
-        body, path = self._body.finish()
-        target = self._worker.workspace / "functions" / header.digest
-        if path:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        else:
-            digest = hashlib.sha256(body).hexdigest()
-        if digest != header.digest:
-            raise RemoteProtocolError(f"the function {header.digest} arrived damaged")
-        if path:
-            os.replace(path, target)
-        elif not target.exists():
-            target.write_bytes(body)
-        self.handle(ev.FunctionStored(digest))
+        keep_function(header.digest, *self._body.finish(), self._worker.workspace / "functions")
+        self.handle(ev.FunctionStored(header.digest))
 
     # -- deciding and doing --------------------------------------------------------------------------------------------
 
@@ -258,7 +232,7 @@ class Session:
         if isinstance(action, act.SendCallResult):
             self._send_call_result(action)
         elif isinstance(action, act.StartCall):
-            self._start_call(action)
+            self._calls.start(action)
         elif isinstance(action, act.Send):
             self._outbox.send(action.message)
         else:
@@ -274,7 +248,7 @@ class Session:
             case act.KillCall():
                 worker.calls.kill(action.serial)
             case act.ReturnCall():
-                self._return_call(action.serial)
+                self._calls.give_back(action.serial)
             case act.PushResult():
                 self._send_result(action.ended)
             case act.SendResults():
@@ -337,107 +311,10 @@ class Session:
         self._keys.update(key for _, key in event.outputs)
         self.handle(event)
 
-    # -- calls ---------------------------------------------------------------------------------------------------------
-
-    def _start_call(self, action: act.StartCall) -> None:
-        call = action.call
-        if action.inputs or call.outputs:
-            self._calls[action.serial] = action
-            self._spawn(self._start_in_sandbox(action))
-            return
-        extra: dict[str, object] | None = None
-        if action.path or call.variables:
-            extra = {"variables": dict(call.variables)}
-            if action.path:
-                extra["arguments"] = action.path
-                self._calls[action.serial] = action
-        self._give(action, extra)
-
-    def _give(self, action: act.StartCall, extra: dict[str, object] | None) -> None:
-        call = action.call
-        cores = self._worker.capacity.cores if call.cores is None else call.cores
-        if call.is_enforced or call.gpus:
-            extra = self._provide(action, cores, extra or {"variables": dict(call.variables)})
-        packet = make_packet(action.serial, call.function, action.arguments, extra)
-        is_forked = call.is_enforced or call.mode == "fork"
-        host_call = HostCall(action.serial, HostKey(call.environment, is_forked, cores), packet)
-        if action.is_ahead:
-            self._worker.calls.start_behind(host_call)
-        else:
-            self._worker.calls.start(host_call)
-
-    def _provide(self, action: act.StartCall, cores: float, extra: dict[str, object]) -> dict[str, object]:
-        """Give a call what it has for itself, and tell it what it must keep to."""
-        call = action.call
-        devices = self._worker.provide(action.serial, cores, call.gpus or 0, is_pinned=call.is_enforced)
-        provided = {**extra, "processors": devices.processors}
-        if devices.gpus:
-            provided["variables"] = {"CUDA_VISIBLE_DEVICES": ",".join(devices.gpus), **dict(call.variables)}
-        if call.is_enforced and call.memory_mb:
-            provided["limit"] = call.memory_mb * 1024
-        return provided
-
-    def _return_call(self, serial: int) -> None:
-        action = self._calls.get(serial)
-        is_plain = action is None or not (action.inputs or action.call.outputs)  # else it has a sandbox
-        if is_plain and self._worker.calls.take_back(serial):
-            self._worker.take_devices_back(serial)
-            self._calls.pop(serial, None)
-            self.handle(ev.CallReturned(serial))
-
-    async def _start_in_sandbox(self, action: act.StartCall) -> None:
-        worker = self._worker
-        sandbox = f"{worker.workspace}/t.{action.serial}"
-        # As Work Queue does, so that a call can write to where its output is looked for.
-        folders = {os.path.dirname(file.sandbox_name) for file in action.call.outputs} - {""}
-        make = partial(worker.runs.make_sandbox, sandbox, action.inputs, sorted(folders))
-        try:
-            await asyncio.get_running_loop().run_in_executor(worker.threads, make)
-        except OSError as error:
-            message = f"the worker could not make the call's sandbox: {error.strerror}"
-            self.end_call(ev.CallEnded(action.serial, ResultCode.UNKNOWN, 1, message=message))
-            return
-        self._watch_disk(action, sandbox)
-        extra: dict[str, object] = {"variables": dict(action.call.variables), "sandbox": sandbox}
-        if action.path:
-            extra["arguments"] = action.path
-        self._give(action, extra)
-
     def end_call(self, event: ev.CallEnded) -> None:
-        """Take in that a call is over; its outputs are collected first."""
+        """Take in that a call is over."""
         self._busy = time.monotonic()
-        action = self._calls.pop(event.serial, None) if self._calls else None
-        if action is None:
-            self.handle(event)
-            return
-        if action.path:
-            self._worker.threads.submit(remove_tree, action.path)
-        if action.inputs or action.call.outputs:
-            self._spawn(self._collect(action, event))
-        else:
-            self.handle(event)
-
-    async def _collect(self, action: act.StartCall, event: ev.CallEnded) -> None:
-        worker = self._worker
-        sandbox = f"{worker.workspace}/t.{action.serial}"
-        loop = asyncio.get_running_loop()
-        collect = partial(collect_outputs, sandbox, action.call.outputs, worker.entries)
-        used = worker.disks.end(action.serial)
-        try:
-            used = max(used, await loop.run_in_executor(worker.threads, measure_disk, (sandbox,)))
-            found = await loop.run_in_executor(worker.threads, collect)
-        except OSError as error:
-            found = Collected((), tuple(output.sandbox_name for output in action.call.outputs))
-            _log.warning("the outputs of call %d are lost: %s", action.call.task_id, error)
-        worker.threads.submit(remove_tree, sandbox)
-        self._keys.update(key for _, key in found.stored)
-        ended = ev.add_outputs(event, found.stored, found.missing)
-        self.handle(ev.add_disk(ended, used, action.call.disk_mb if action.call.is_enforced else None))
-
-    def _watch_disk(self, action: act.StartCall, sandbox: str) -> None:
-        limit = action.call.disk_mb or 0 if action.call.is_enforced else 0
-        stop = partial(self._worker.calls.kill, action.serial)
-        self._worker.disks.begin(action.serial, (sandbox,), limit, stop)
+        self._calls.end(event)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -487,11 +364,6 @@ class Session:
             self._error = error
         self._link.close()
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def close(self) -> None:
         """Kill what this manager's tasks run, and forget its files."""
         self._ticker.cancel()
@@ -507,9 +379,7 @@ class Session:
             self._worker.runs.kill(serial)
         for serial in self._state.list_calls():
             self._worker.calls.kill(serial)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._calls.close()
         await self._staging.close()
         for key in self._keys:
             self._worker.threads.submit(self._worker.entries.remove, key)
