@@ -42,7 +42,7 @@ class BlockingManager:
         if options.on_result is not None:
             raise QueueError("a blocking manager has no `on_result`", hint="give `on_done` with each task")
         self._manager = Manager(dataclasses.replace(options, on_result=self._deliver))
-        self._manager.after_batch = self._notify
+        self._manager.call_after_batches(self._notify)
         self._inbox: deque[tuple[int, Task] | int] = deque()
         self._is_woken = False
         self._has_news = False

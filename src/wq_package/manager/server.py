@@ -7,36 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
-import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from wq_package.archive.launcher import render_launcher
 from wq_package.catalog import Advertiser
-from wq_package.errors import ProtocolError, QueueError, WQPackageError
-from wq_package.link import Flushes, Link, Server, make_certificate, serve
+from wq_package.errors import QueueError, WQPackageError
+from wq_package.link import Link, Server, make_certificate, serve
 from wq_package.manager.archives import Archives
 from wq_package.manager.options import ManagerOptions
 from wq_package.manager.passwords import save_password
-from wq_package.manager.session import Session, SessionAction
+from wq_package.manager.pump import Pump
+from wq_package.manager.session import Session
 from wq_package.manager.staging import DigestCache, stage_inputs
-from wq_package.manager.state import ManagerState, StateOptions, Statistics
+from wq_package.manager.state import ManagerState, Statistics
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
-from wq_package.manager.status import QueueFacts, render_status
+from wq_package.manager.state_options import make_state_options
+from wq_package.manager.status_desk import StatusDesk
 from wq_package.manager.transaction_log import Recorder
 from wq_package.manager.validation import check_task
 from wq_package.protocol import messages as m
-from wq_package.protocol.printing import escape_controls
 from wq_package.task import ResultCode, Task, TaskResult
 
 _logger = logging.getLogger(__name__)
@@ -53,15 +50,12 @@ class Manager:
 
     def __init__(self, options: ManagerOptions | None = None) -> None:
         self._options = options or ManagerOptions()
-        self._state = ManagerState(_make_state_options(self._options))
+        self._state = ManagerState(make_state_options(self._options))
         self._ids = itertools.count(1)
         self._numbers = itertools.count(1)
-        self._sessions: dict[int, Session] = {}
+        self._pump = Pump(self._state, self._finish)
         self._archives = Archives()
         self._digests = DigestCache()
-        self._flushes = Flushes()
-        self._posted: list[e.Event] = []
-        self._is_pump_planned = False
         self._results: deque[TaskResult] = deque()
         self._deliver = self._options.on_result or self._keep_result
         self._waiter: asyncio.Future[None] | None = None
@@ -70,10 +64,7 @@ class Manager:
         self._tls_fingerprint = ""
         self._companions: list[asyncio.Task[None]] = []
         self._untold: set[int] = set()
-        self._started = time.time()
-        self.after_batch: Callable[[], None] = _do_nothing
-        """Called when everything is done that followed from what happened at once."""
-        self._recorder: Recorder | None = None
+        self._desk = StatusDesk(self._options, self._state, self.statistics)
         self._left = 0
         self._bytes_sent = 0
         self._bytes_received = 0
@@ -88,7 +79,7 @@ class Manager:
         """
         options = self._options
         if options.transaction_log is not None:
-            self._recorder = Recorder(options.transaction_log)
+            self._pump.recorder = Recorder(options.transaction_log)
         context = await self._prepare_tls()
         self._server = await serve(
             self._attend,
@@ -97,14 +88,17 @@ class Manager:
             password=options.password,
             tls=context,
         )
-        self._flushes = self._server.flushes
+        self._pump.flushes = self._server.flushes
+        self._desk.port = self._server.port
         loop = asyncio.get_running_loop()
-        if self._recorder is not None:
-            self._recorder.begin(time.time(), host=options.host, port=self.port, project=options.name or "")
-            self._companions.append(loop.create_task(self._recorder.run()))
+        if self._pump.recorder is not None:
+            self._pump.recorder.begin(
+                time.time(), host=options.host, port=self.port, project=options.name or ""
+            )
+            self._companions.append(loop.create_task(self._pump.recorder.run()))
         self._companions.append(loop.create_task(self._tell_time()))
         if options.name and options.catalogs:
-            advertiser = Advertiser(options.catalogs, self._make_record)
+            advertiser = Advertiser(options.catalogs, self._desk.make_record)
             self._companions.append(loop.create_task(advertiser.run()))
         _logger.info("listening on %s:%d", options.host, self.port)
 
@@ -144,8 +138,8 @@ class Manager:
 
     async def stop(self, *, release_workers: bool = True) -> None:
         """End every task as cancelled, part from the workers and close everything."""
-        self._handle([])
-        self._handle([e.Cancelled(task_id) for task_id in self._state.tasks])
+        self._pump.handle([])
+        self._pump.handle([e.Cancelled(task_id) for task_id in self._state.tasks])
         for task_id, staging in list(self._staging.items()):
             staging.cancel()
             self._finish(TaskResult(task_id, ResultCode.CANCELLED, message="the manager has stopped"))
@@ -161,8 +155,8 @@ class Manager:
             if self._server is not None:
                 await self._server.aclose()
             self._archives.close()
-            if self._recorder is not None:
-                await asyncio.to_thread(self._recorder.close, time.time())
+            if self._pump.recorder is not None:
+                await asyncio.to_thread(self._pump.recorder.close, time.time())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -177,10 +171,10 @@ class Manager:
         """Let this many workers end themselves, idle ones first; 0 means all. What they run goes back to the queue."""
         idle_first = sorted(self._state.placement.workers.values(), key=lambda worker: len(worker.tasks))
         for worker in idle_first[: count or None]:
-            self._sessions[worker.number].carry_out(a.Send(worker.number, m.Exit()))
+            self._pump.sessions[worker.number].carry_out(a.Send(worker.number, m.Exit()))
 
     async def _part(self, message: m.Release | m.Exit) -> None:
-        sessions = [self._sessions[number] for number in self._state.placement.workers]
+        sessions = [self._pump.sessions[number] for number in self._state.placement.workers]
         for session in sessions:
             session.carry_out(a.Send(session.number, message))
         try:
@@ -200,7 +194,7 @@ class Manager:
         check_task(task)
         task_id = next(self._ids)
         self.submit_checked(task, task_id)
-        self._plan_pump()
+        self._pump.plan()
         return task_id
 
     def submit_checked(self, task: Task, task_id: int) -> None:
@@ -210,7 +204,15 @@ class Manager:
             loop = asyncio.get_running_loop()
             self._staging[task_id] = loop.create_task(self._stage(task_id, task))
         else:
-            self._posted.append(e.Submitted(task_id, task))
+            self._pump.add(e.Submitted(task_id, task))
+
+    def pump(self) -> None:
+        """Place what was submitted."""
+        self._pump.run()
+
+    def call_after_batches(self, callback: Callable[[], None]) -> None:
+        """Have this called whenever everything is done that followed from what happened at once."""
+        self._pump.after_batch = callback
 
     def reserve_id(self) -> int:
         """Take a task id for a later `submit_checked`; safe to call from any thread."""
@@ -220,9 +222,9 @@ class Manager:
         try:
             inputs = await asyncio.to_thread(stage_inputs, task.inputs, self._digests)
         except WQPackageError as error:
-            self._post_one(e.Refused(task_id, task, ResultCode.INPUT_MISSING, str(error)))
+            self._pump.post_one(e.Refused(task_id, task, ResultCode.INPUT_MISSING, str(error)))
         else:
-            self._post_one(e.Submitted(task_id, task, inputs))
+            self._pump.post_one(e.Submitted(task_id, task, inputs))
         finally:
             del self._staging[task_id]
 
@@ -230,9 +232,9 @@ class Manager:
         """End a task wherever it is, as cancelled; nothing happens if it has ended or never was."""
         staging = self._staging.get(task_id)
         if staging is not None:
-            staging.add_done_callback(lambda _: self._post_one(e.Cancelled(task_id)))
+            staging.add_done_callback(lambda _: self._pump.post_one(e.Cancelled(task_id)))
         else:
-            self._post_one(e.Cancelled(task_id))
+            self._pump.post_one(e.Cancelled(task_id))
 
     async def wait(self, timeout: float | None = None) -> TaskResult | None:  # noqa: ASYNC109 - as queues do
         """Wait for the next result; `None` when the time is over or no task is left."""
@@ -253,8 +255,10 @@ class Manager:
 
     def statistics(self) -> Statistics:
         """Count everything."""
-        sent = self._bytes_sent + sum(session.bytes_sent for session in self._sessions.values())
-        received = self._bytes_received + sum(session.bytes_received for session in self._sessions.values())
+        sent = self._bytes_sent + sum(session.bytes_sent for session in self._pump.sessions.values())
+        received = self._bytes_received + sum(
+            session.inbox.bytes_received for session in self._pump.sessions.values()
+        )
         return self._state.summarise(bytes_sent=sent, bytes_received=received)
 
     def count_hungry(self) -> int:
@@ -274,93 +278,20 @@ class Manager:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # -- events in, actions out -----------------------------------------------------------------------------------------
-
-    def _post_one(self, event: e.Event) -> None:
-        self._posted.append(event)
-        self._plan_pump()
-
-    def _post(self, events: Iterable[e.Event]) -> None:
-        self._posted.extend(events)
-        self._plan_pump()
-
-    def _plan_pump(self) -> None:
-        if not self._is_pump_planned:
-            self._is_pump_planned = True
-            asyncio.get_running_loop().call_soon(self.pump)
-
-    def pump(self) -> None:
-        """Place what was submitted."""
-        self._is_pump_planned = False
-        self._handle([])
-
-    def _handle(self, events: list[e.Event]) -> None:
-        if self._posted:
-            events = [*self._posted, *events]
-            self._posted = []
-        tick = e.Tick(time.monotonic(), time.time())
-        actions = self._state.handle(tick, *events)
-        if self._recorder is not None:
-            self._recorder.record(tick.epoch, events, actions, self._state)
-        self._carry_out(actions)
-
-    def _carry_out(self, actions: list[a.Action]) -> None:
-        if not actions:
-            return
-        self._flushes.hold()
-        try:
-            self._carry_out_all(actions)
-        finally:
-            self._flushes.release()
-        self.after_batch()
-
-    def _carry_out_all(self, actions: list[a.Action]) -> None:
-        for action in actions:
-            kind = type(action)
-            if kind is a.Finish:
-                self._finish(action.result)  # type: ignore[union-attr]  # its type was just compared
-            elif kind is a.Drop:
-                self._drop(action)  # type: ignore[arg-type]  # its type was just compared
-            elif kind is a.Warn:
-                _logger.warning("%s", escape_controls(action.text))  # type: ignore[union-attr]  # its type was just compared
-            else:
-                session = self._sessions.get(action.worker)  # type: ignore[union-attr]  # the others have one
-                if session is not None:
-                    self._carry_out_there(session, action)  # type: ignore[arg-type]  # see above
-
-    def _carry_out_there(self, session: Session, action: SessionAction) -> None:
-        try:
-            session.carry_out(action)
-        except ProtocolError as error:  # the actions that follow may be for others
-            session.lose(str(error))
-
     def _finish(self, result: TaskResult) -> None:
         self._left -= 1
         self._deliver(result)
-
-    def _drop(self, action: a.Drop) -> None:
-        session = self._sessions.get(action.worker)
-        if session is not None:
-            reason = escape_controls(action.reason)
-            _logger.warning("dropped worker %s: %s", session.link.peer_address, reason)
-            session.link.abort()
-
-    def _sweep(self) -> None:
-        actions = self._state.sweep()
-        if self._recorder is not None:
-            self._recorder.record(time.time(), (), actions, self._state)
-        self._carry_out(actions)
 
     async def _tell_time(self) -> None:
         next_sweep = 0.0
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
-                self._handle([])
+                self._pump.handle([])
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
-                    self._sweep()
-                    for session in list(self._sessions.values()):
+                    self._pump.sweep()
+                    for session in list(self._pump.sessions.values()):
                         session.check_time()
             except Exception:
                 _logger.exception("the manager's clock stumbled")
@@ -369,23 +300,23 @@ class Manager:
 
     async def _attend(self, link: Link) -> None:
         number = next(self._numbers)
-        session = Session(number, link, self._archives, self._post, self._options.min_transfer_timeout)
-        self._sessions[number] = session
+        session = Session(number, link, self._archives, self._pump.post, self._options.min_transfer_timeout)
+        self._pump.sessions[number] = session
         if self._options.on_worker is not None:
             self._untold.add(number)
         reason = "it closed the connection"
-        self._handle([e.WorkerConnected(number, link.peer_address)])
+        self._pump.handle([e.WorkerConnected(number, link.peer_address)])
         try:
             await self._converse(session)
         except WQPackageError as error:
             reason = str(error)
             raise
         finally:
-            del self._sessions[number]
+            del self._pump.sessions[number]
             self._untold.discard(number)
             self._bytes_sent += session.bytes_sent
-            self._bytes_received += session.bytes_received
-            self._handle([e.WorkerGone(number, reason)])
+            self._bytes_received += session.inbox.bytes_received
+            self._pump.handle([e.WorkerGone(number, reason)])
             session.discard()
 
     async def _converse(self, session: Session) -> None:
@@ -401,14 +332,14 @@ class Manager:
 
     def _take(self, session: Session, events: list[m.Event]) -> list[m.Event]:
         """Take in what a worker says, and give back what is too much for once."""
-        told = session.translate(events[:EVENTS_AT_ONCE])
-        if session.query is not None:
-            session.link.send(self._render_answer(session.query))
+        told = session.inbox.translate(events[:EVENTS_AT_ONCE])
+        if session.inbox.query is not None:
+            session.link.send(self._desk.answer(session.inbox.query))
             session.link.close()
-            session.query = None
+            session.inbox.query = None
             return []
         # In the middle of a body, a worker can say nothing else.
-        self._handle(told or [e.Received(session.number, _ALIVE)])
+        self._pump.handle(told or [e.Received(session.number, _ALIVE)])
         if self._untold:
             self._tell_of_worker(session.number)
         return events[EVENTS_AT_ONCE:]
@@ -424,55 +355,5 @@ class Manager:
         except Exception:
             _logger.exception("what is called for each worker failed")
 
-    def _render_answer(self, query: m.StatusQuery) -> m.StatusAnswer:
-        if query.is_http and query.kind == "":
-            return m.StatusAnswer(_INDEX, is_http=True, content_type="text/html")
-        body: Any = render_status(query.kind, self._state, self._collect_facts())
-        return m.StatusAnswer(json.dumps(body), is_http=query.is_http)
-
-    def _make_record(self) -> dict[str, object]:
-        """Make what a catalog is told: the status without the categories, which may be many."""
-        (record,) = render_status("queue_status", self._state, self._collect_facts())
-        return {**record, "categories": []}
-
-    def _collect_facts(self) -> QueueFacts:
-        return QueueFacts(
-            project=self._options.name or "",
-            port=self.port,
-            started=self._started,
-            now=time.time(),
-            host=self._options.host,
-            is_tls=self._options.speaks_tls,
-            statistics=self.statistics(),
-        )
-
-
-def _do_nothing() -> None:
-    pass
-
 
 _ALIVE = m.Alive()
-_INDEX = """<h1>wq-package manager</h1>
-<ul><li><a href="/queue_status">queue</a></li><li><a href="/task_status">tasks</a></li>
-<li><a href="/worker_status">workers</a></li><li><a href="/wable_status">categories</a></li>
-<li><a href="/resources_status">resources</a></li></ul>
-"""
-
-
-def _make_state_options(options: ManagerOptions) -> StateOptions:
-    scripts = resources.files("wq_package.archive.scripts")
-    return StateOptions(
-        session=secrets.token_hex(16),
-        name=options.name or "",
-        rule=options.rule,
-        categories=options.categories,
-        default_category=options.default_category,
-        look_ahead=options.look_ahead,
-        keepalive_interval=options.keepalive_interval,
-        keepalive_timeout=options.keepalive_timeout,
-        fast_abort_multiplier=options.fast_abort_multiplier,
-        fast_abort_categories=options.fast_abort_categories,
-        peers=options.uses_peers,
-        launcher=render_launcher().encode(),
-        run_call=scripts.joinpath("run_call.py").read_bytes(),
-    )

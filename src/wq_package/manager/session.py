@@ -1,19 +1,16 @@
 """One worker's connection, from the manager's side (shell module).
 
-Turns protocol events into the state machine's events, gathering small bodies and storing outputs, and carries out the
-actions that concern this worker, in order: at once where nothing is in the way, else from a queue, so that a large
-transfer to one worker holds up nobody else.
+Carries out the actions that concern this worker, in order: at once where nothing is in the way, else from a queue, so
+that a large transfer to one worker holds up nobody else. What the worker says is the matter of its `inbox`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +23,7 @@ from wq_package.errors import (
 )
 from wq_package.link import Link
 from wq_package.manager.archives import Archives
-from wq_package.manager.bodies import BodyGatherer
+from wq_package.manager.inbox import Inbox
 from wq_package.manager.outputs import OutputWriter
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
@@ -37,10 +34,6 @@ _logger = logging.getLogger(__name__)
 
 SMALL = a.LARGE_BODY
 """Bodies up to this size are sent in one piece with their message."""
-SLOWEST_RATE = 100 * 1024
-"""Bytes a second below which a transfer is given up."""
-ENTRY_SECONDS = 0.1
-"""What each file or folder inside an output adds to the time that it may take."""
 
 TOO_SLOW = "it sent too little in too long a time"
 
@@ -55,115 +48,26 @@ class Session:
         self.number = number
         self.link = link
         self.bytes_sent = 0
+        self.inbox = Inbox(number, least_time)
         self._layer_bytes = 0
-        self.bytes_received = 0
-        self.query: m.StatusQuery | None = None
         self._archives = archives
         self._post = post
-        self._least_time = least_time
         self._outbox: deque[SessionAction] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._failed_names: set[str] = set()
-        self._asked: deque[OutputWriter | None] = deque()
-        self._header: m.Result | m.CallResult | None = None
-        self._body = BodyGatherer()
-        self._body_due = math.inf
-        self._answer_due = math.inf
-
-    # -- in -----------------------------------------------------------------------------------------------------------
-
-    def translate(self, events: Iterable[m.Event]) -> list[e.Event]:
-        """Make the state machine's events of a batch of the protocol's.
-
-        Raises:
-            RemoteProtocolError: the worker sent what was not asked for.
-        """
-        told: list[e.Event] = []
-        for event in events:
-            kind = type(event)
-            if kind is m.Data:
-                self._take_data(event.body)  # type: ignore[union-attr,arg-type]  # its type was just compared
-            elif kind is m.EndOfBody:
-                self._body_due = math.inf
-                if self._header is not None:
-                    told.append(self._end_body(self._header))
-                elif self._asked and self._asked[0] is not None:
-                    self._asked[0].close_file()
-            elif kind is m.CallResult or kind is m.Result:
-                self._header = event  # type: ignore[assignment]  # its type was just compared
-                self._body_due = time.monotonic() + self._find_time(event.size)  # type: ignore[union-attr]  # see above
-            elif kind in _OF_FILES:
-                told += self._take_file_event(event)
-            elif kind is m.StatusQuery:
-                self.query = event  # type: ignore[assignment]  # its type was just compared
-                break
-            elif kind is not m.ConnectionClosed:
-                told.append(e.Received(self.number, event))  # type: ignore[arg-type]  # the link has checked who says what
-        return told
-
-    def _take_data(self, data: bytes) -> None:
-        self.bytes_received += len(data)
-        self._answer_due += len(data) / SLOWEST_RATE
-        if self._header is not None:
-            self._body.add(data)
-        elif self._asked and self._asked[0] is not None:
-            self._asked[0].write(data)
-
-    def _end_body(self, header: m.Result | m.CallResult) -> e.Received:
-        self._header = None
-        body, is_truncated = self._body.finish()
-        return e.Received(self.number, header, body, is_truncated)
 
     def check_time(self) -> None:
         """Give up a worker that owes an answer, or the rest of one, and takes too long; to be called now and then."""
-        if time.monotonic() > min(self._body_due, self._answer_due) and not self.link.is_closed:
+        if self.inbox.is_late and not self.link.is_closed:
             _logger.warning("dropped worker %s: %s", self.link.peer_address, TOO_SLOW)
             self.lose(TOO_SLOW)
 
-    def _ask(self, writer: OutputWriter | None) -> None:
-        if not self._asked:
-            self._answer_due = time.monotonic() + self._least_time
-        self._asked.append(writer)
-
-    def _take_file_event(self, event: m.Event) -> Iterator[e.Event]:
-        writer = self._asked[0] if self._asked else None
-        self._answer_due += ENTRY_SECONDS
-        match event:
-            case m.End():
-                if not self._asked:
-                    raise RemoteProtocolError("the worker ended an answer that was not asked for")
-                self._asked.popleft()
-                self._answer_due = time.monotonic() + self._least_time if self._asked else math.inf
-                if writer is not None:
-                    yield writer.finish()
-            case m.Dir(name):
-                if writer is not None:
-                    writer.add_folder(name)
-            case m.File(name, size):
-                self._body_due = time.monotonic() + self._find_time(size)
-                if writer is not None:
-                    writer.open_file(name)
-            case m.Missing(name):
-                if writer is not None:
-                    writer.add_missing(name)
-            case _:
-                pass
-
     def discard(self) -> None:
         """Give up what was being received and sent."""
-        for writer in self._asked:
-            if writer is not None:
-                writer.discard()
-        self._asked.clear()
-        self._body.discard()
+        self.inbox.discard()
         self._outbox.clear()
         if self._sender is not None:
             self._sender.cancel()
-
-    def _find_time(self, size: int) -> float:
-        return max(self._least_time, size / SLOWEST_RATE)
-
-    # -- out ----------------------------------------------------------------------------------------------------------
 
     def carry_out(self, action: SessionAction | a.Abandon) -> None:
         """Do what the state machine wants done on this connection, now or after what is already waiting."""
@@ -178,9 +82,7 @@ class Session:
             self._sender = asyncio.get_running_loop().create_task(self._send_waiting())
 
     def _abandon(self, task_id: int) -> None:
-        for writer in self._asked:
-            if writer is not None and writer.task_id == task_id:
-                writer.abandon()
+        self.inbox.abandon(task_id)
         waiting = [action for action in self._outbox if type(action) is a.Fetch]
         for fetch in waiting:
             if fetch.task_id == task_id:
@@ -201,12 +103,12 @@ class Session:
         elif type(action) is a.Send:
             self._send_message(action.message)
         elif type(action) is a.Fetch:
-            self._ask(OutputWriter(action))
+            self.inbox.expect(OutputWriter(action))
             self.link.send(m.Get(action.cache_name))
 
     def _send_message(self, message: m.ToWorker) -> None:
         if type(message) is m.SendResults:
-            self._ask(None)
+            self.inbox.expect(None)
         self.link.send(message)
 
     def _send_task(self, action: a.Dispatch) -> None:
@@ -314,7 +216,7 @@ class Session:
 
     async def _send_large(self, body: bytes) -> None:
         view = memoryview(body)
-        async with asyncio.timeout(self._find_time(len(body))):
+        async with asyncio.timeout(self.inbox.find_time(len(body))):
             for start in range(0, len(body), SMALL * 4):
                 self.link.send_body(view[start : start + SMALL * 4])
                 await self.link.drain()
@@ -350,7 +252,7 @@ class Session:
         if size <= SMALL:
             self._send_whole(file, size)
         else:
-            async with asyncio.timeout(self._find_time(size)):
+            async with asyncio.timeout(self.inbox.find_time(size)):
                 await self.link.send_file(file, 0, size)
         self.bytes_sent += size
 
@@ -400,7 +302,7 @@ class Session:
             raise RemoteProtocolError(f"the worker asked for layer {digest[:12]}, which it was not offered")
         offset, size = archive.find_range(digest)
         self.link.send(m.Layer(digest, size))
-        async with asyncio.timeout(self._find_time(size)):
+        async with asyncio.timeout(self.inbox.find_time(size)):
             await self.link.send_file(archive.file, offset, size)
         self.bytes_sent += size
         self._layer_bytes += size
@@ -409,9 +311,6 @@ class Session:
         else:
             self._post([e.TransferEnded(self.number, self._layer_bytes)])
             self._layer_bytes = 0
-
-
-_OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})
 
 
 def _open_unchanged(path: str, size: int, stamp: int) -> BinaryIO:

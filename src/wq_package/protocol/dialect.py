@@ -1,6 +1,6 @@
 """Our dialect: value ⇄ `wqp WORD LENGTH` and a JSON list (logic module).
 
-Knows the last section of `messages`, nothing of order or bodies. The list holds a message's fields in their order of
+Knows `messages.dialect`, nothing of order or bodies. The list holds a message's fields in their order of
 declaration, without trailing defaults, so that the two that come by the thousand, `CallTask` and `CallResult`, cost a
 few microseconds. What comes from the peer is checked field by field: JSON from the wire is not to be trusted.
 """
