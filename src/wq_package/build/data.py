@@ -264,10 +264,11 @@ def _iter_local(source: DataSource) -> Iterator[bytes]:
 def _extract(source: DataSource, file: Path, folder: Path) -> None:
     try:
         with tarfile.open(file, "r:gz" if source.is_compressed else "r:*") as archive:
+            harmless = iter_harmless(archive)
             if sys.version_info >= (3, 11, 4):
-                archive.extractall(folder, filter="data")
+                archive.extractall(folder, harmless, filter="data")
             else:
-                archive.extractall(folder, iter_harmless(archive))  # noqa: S202 - it lets nothing lead out
+                archive.extractall(folder, harmless)  # noqa: S202 - it lets nothing lead out
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         hint = "check `type` and `compression`"
         raise BuildError(

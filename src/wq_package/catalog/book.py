@@ -1,7 +1,7 @@
 """What a catalog remembers, and how it shows it (logic module).
 
 Knows records, ages and the formats of answers; nothing of sockets or the clock: the time is a parameter. It holds so
-many records and no more, and so many of one sender, since anybody may send them.
+many records, of so many bytes, and no more, and only a part of that of one sender, since anybody may send them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from urllib.parse import unquote
 
 from wq_package.catalog.expression import parse_expression
 from wq_package.errors import RemoteProtocolError
+from wq_package.protocol.printing import escape_controls
 
 LIFETIME = 1800.0
 """Seconds after which a record that was not renewed is forgotten."""
 MAX_RECORDS = 20_000
 MAX_RECORDS_OF_SENDER = 5_000
+MAX_SIZE = 64 * 2**20
+"""How long all records may be together, as JSON: a kilobyte, packed well, may bring a megabyte."""
+MAX_SIZE_OF_SENDER = 16 * 2**20
 
 _Key = tuple[str, str, str, str]
 _COLUMNS = ("type", "name", "port", "owner", "project", "version")
@@ -36,19 +40,27 @@ class Answer:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    record: Mapping[str, object]
+    size: int
+    until: float
+
+
 class Book:
     """The records that were heard."""
 
     def __init__(self) -> None:
-        self._records: dict[_Key, dict[str, object]] = {}
-        self._heard: dict[_Key, float] = {}
-        self._senders: Counter[str] = Counter()
+        self._heard: dict[_Key, _Heard] = {}
+        self._size = 0
+        self._counts: Counter[str] = Counter()
+        self._sizes: Counter[str] = Counter()
 
     def add(self, record: Mapping[str, object], address: str, now: float) -> None:
         """Remember a record in place of the last one of the same origin.
 
         Raises:
-            RemoteProtocolError: there are too many.
+            RemoteProtocolError: there are too many, or they are too large.
         """
         name = record.get("name")
         known = {
@@ -58,19 +70,20 @@ class Book:
             "lastheardfrom": int(now),
         }
         key = (address, str(record.get("port")), str(known["name"]), str(record.get("uuid")))
-        if key not in self._records:
-            self._make_room(address, now)
-            self._senders[address] += 1
-        self._records[key] = known
-        self._heard[key] = now
+        size = len(json.dumps(known))
+        self._make_room(key, size, now)
+        if key in self._heard:
+            self._forget(key)
+        self._heard[key] = _Heard(known, size, now + _find_lifetime(record))
+        self._size += size
+        self._counts[address] += 1
+        self._sizes[address] += size
 
     def list_records(self, now: float) -> list[Mapping[str, object]]:
         """List what is not too old, and forget the rest."""
-        for key in [
-            key for key in self._records if self._heard[key] + _find_lifetime(self._records[key]) <= now
-        ]:
+        for key in [key for key, heard in self._heard.items() if heard.until <= now]:
             self._forget(key)
-        return list(self._records.values())
+        return [heard.record for heard in self._heard.values()]
 
     def answer(self, path: str, now: float) -> Answer:
         """Answer a request for a path."""
@@ -87,17 +100,29 @@ class Book:
             case _:
                 return Answer("404 Not Found", "text/plain", "there is nothing of this name here\n")
 
-    def _make_room(self, address: str, now: float) -> None:
-        if len(self._records) >= MAX_RECORDS or self._senders[address] >= MAX_RECORDS_OF_SENDER:
+    def _make_room(self, key: _Key, size: int, now: float) -> None:
+        if not self._has_room(key, size):
             self.list_records(now)
-        if len(self._records) >= MAX_RECORDS or self._senders[address] >= MAX_RECORDS_OF_SENDER:
-            raise RemoteProtocolError(f"too many records; the one of {address} is not kept")
+        if not self._has_room(key, size):
+            raise RemoteProtocolError(f"too many records, or too large ones; that of {key[0]} is not kept")
+
+    def _has_room(self, key: _Key, size: int) -> bool:
+        last = self._heard.get(key)
+        added, grown = last is None, size - (last.size if last is not None else 0)
+        return (
+            len(self._heard) + added <= MAX_RECORDS
+            and self._counts[key[0]] + added <= MAX_RECORDS_OF_SENDER
+            and self._size + grown <= MAX_SIZE
+            and self._sizes[key[0]] + grown <= MAX_SIZE_OF_SENDER
+        )
 
     def _forget(self, key: _Key) -> None:
-        del self._records[key], self._heard[key]
-        self._senders[key[0]] -= 1
-        if not self._senders[key[0]]:
-            del self._senders[key[0]]
+        size = self._heard.pop(key).size
+        self._size -= size
+        self._sizes[key[0]] -= size
+        self._counts[key[0]] -= 1
+        if not self._counts[key[0]]:
+            del self._counts[key[0]], self._sizes[key[0]]
 
 
 def _find_lifetime(record: Mapping[str, object]) -> float:
@@ -126,13 +151,15 @@ def render_json(records: Iterable[Mapping[str, object]]) -> str:
 
 def _render_text(records: Iterable[Mapping[str, object]]) -> str:
     blocks = (
-        "".join(f"{key} {_render_value(value)}\n" for key, value in record.items()) for record in records
+        "".join(f"{escape_controls(key)} {_render_value(value)}\n" for key, value in record.items())
+        for record in records
     )
     return "\n".join(blocks) + "\n"
 
 
 def _render_value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    # A line end would forge the lines, and the records, that follow.
+    return escape_controls(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def _render_page(records: Iterable[Mapping[str, object]]) -> str:

@@ -68,6 +68,33 @@ def test_add__more_than_allowed_altogether__is_refused(monkeypatch: pytest.Monke
         book.add({"port": 1}, "b", 0.0)
 
 
+def test_add__larger_than_allowed_of_one_sender__is_refused_and_the_last_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(book_module, "MAX_SIZE_OF_SENDER", 1000)
+    book = Book()
+    book.add({"port": 1, "text": "x" * 700}, "a", 0.0)
+    book.add({"port": 1, "text": "y" * 700}, "a", 0.0)
+    with pytest.raises(RemoteProtocolError, match="too large"):
+        book.add({"port": 2, "text": "x" * 700}, "a", 0.0)
+    with pytest.raises(RemoteProtocolError, match="too large"):
+        book.add({"port": 1, "text": "x" * 1000}, "a", 0.0)
+    book.add({"port": 1, "text": "z" * 700}, "b", 0.0)
+    assert [str(record["text"])[0] for record in book.list_records(0.0)] == ["y", "z"]
+
+
+def test_add__larger_than_allowed_altogether__is_refused_until_some_are_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(book_module, "MAX_SIZE", 1000)
+    book = Book()
+    book.add({"port": 1, "text": "x" * 700, "lifetime": 10}, "a", 0.0)
+    with pytest.raises(RemoteProtocolError, match="too large"):
+        book.add({"port": 1, "text": "x" * 700}, "b", 9.0)
+    book.add({"port": 1, "text": "x" * 700}, "b", 10.0)
+    assert [record["address"] for record in book.list_records(10.0)] == ["b"]
+
+
 def test_answer__query__selects() -> None:
     book = Book()
     for port in (1, 2):
@@ -98,6 +125,13 @@ def test_answer__text__has_a_line_a_value() -> None:
     book.add({"port": 1, "list": [1, None], "text": "a b"}, "10.0.0.1", 5.0)
     body = book.answer("/query.text", 6.0).body
     assert body.splitlines()[:3] == ["port 1", "list [1,null]", "text a b"]
+
+
+def test_answer__text__lines_of_strangers_are_no_lines_of_ours() -> None:
+    book = Book()
+    book.add({"project": "a\n\nproject theirs", "x\nport": 1}, "10.0.0.1", 5.0)
+    lines = book.answer("/query.text", 6.0).body.splitlines()
+    assert lines[:2] == [r"project a\n\nproject theirs", r"x\nport 1"]
 
 
 def test_answer__page__escapes_what_strangers_sent() -> None:
