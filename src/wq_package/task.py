@@ -212,7 +212,7 @@ class TaskResult:
         signal: the signal that ended the process, or `None`.
         output: standard output and error of a command (merged), or what a call printed.
         value: for a call, what the warm interpreter answered: a pickle of `(True, value)` if it returned, of
-            `(False, exception_bundle)` if it raised; empty otherwise. See `wq_package.worker.functions`.
+            `(False, exception_bundle)` if it raised; empty otherwise. See `wq_package/archive/scripts/run_call.py`.
         message: one sentence for people, empty on success.
         worker: host name and id of the worker that ran it.
         excess: the limit that it went over, if limits were enforced. With `SUCCESS`, it was over before it could be

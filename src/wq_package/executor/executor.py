@@ -1,19 +1,16 @@
 """`WQPackageExecutor`: what Parsl calls, wired to the parts that do the work (shell module).
 
-Knows Parsl's executor interface and the seams of `functions`, `packing` and the manager. Decides little: which bytes a
-function becomes stands in `functions`, what an environment needs in `requirements`, what failed in `failures`. Nothing slow
-happens in `submit`: an app whose environment is not ready yet has its tasks wait in the packer.
+Knows Parsl's executor interface and the life of its parts: the manager, the packer, the blocks of workers. The way of a task is
+told in `routing`, what failed in `failures`.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +28,21 @@ from parsl.utils import RepresentationMixin
 
 from wq_package.catalog import CatalogAddress
 from wq_package.errors import WQPackageError
-from wq_package.executor.app_book import AppBook
 from wq_package.executor.archives import ArchiveBuilder
 from wq_package.executor.blocks import WorkerBlocks
-from wq_package.executor.delivery import Delivery, Pending
-from wq_package.executor.demands import parse_demand
+from wq_package.executor.delivery import Delivery
 from wq_package.executor.drift import compare_versions, find_own_versions, parse_features
 from wq_package.executor.failures import (
-    EnvironmentUnavailableError,
     ManagerStoppedError,
-    UnsendableError,
 )
-from wq_package.executor.functions import AppKind
 from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import Listening, default_worker_command
 from wq_package.executor.packing import PackedApp, Packer
 from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
-from wq_package.executor.shipments import AppKey, Shipment, pack_value
-from wq_package.executor.staging import Cargo, StagingOptions, stage_files
+from wq_package.executor.routing import RoutingOptions, TaskRouter
 from wq_package.manager import BlockingManager
 from wq_package.manager.passwords import make_password, save_password
-from wq_package.task import Call, Environment, Task
 
 __all__ = ["WQPackageExecutor", "default_worker_command"]
 
@@ -177,16 +167,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         self._listening = Listening(
             address, port, project_name, catalog, tls, worker_executable, worker_options
         )
-        self._prepare_state()
-
-    def _prepare_state(self) -> None:
-        self._variables = tuple((self.env or {}).items())
         self._delivery = Delivery()
-        self._apps = AppBook()
-        self._staging = {
-            is_bash: StagingOptions(shared_fs=self.shared_fs, is_bash=is_bash, cache=self.use_cache)
-            for is_bash in (False, True)
-        }
         self._drifts: set[str] = set()
 
     # -- life ------------------------------------------------------------------------------------------------------------
@@ -207,6 +188,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         )
         self._manager.start()
         self._packer = self._make_packer()
+        self._router = TaskRouter(self._make_routing(), self._packer, self._delivery, self._manager)
         self._delivery.start()
         self.worker_command = self._make_worker_command(catalogs)
         self.start_first_blocks()
@@ -242,6 +224,20 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         analyzer = SourceAnalyzer(self.extra_pkgs or [], f"parsl=={parsl.__version__}")
         return Packer(analyzer, ArchiveBuilder(cache), merge=self.merge_environments)
 
+    def _make_routing(self) -> RoutingOptions:
+        return RoutingOptions(
+            pack=self.pack,
+            environment=self.environment,
+            environments=self.environments or {},
+            variables=tuple((self.env or {}).items()),
+            mode=self._mode,
+            shared_fs=self.shared_fs,
+            use_cache=self.use_cache,
+            autocategory=self.autocategory,
+            max_retries=self.max_retries,
+            enforce_limits=self.enforce_limits,
+        )
+
     # -- tasks -----------------------------------------------------------------------------------------------------------
 
     def submit(
@@ -255,22 +251,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         """
         if self.bad_state_is_set:
             raise BadStateException(self, self.executor_exception)
-        demand = parse_demand(resource_specification)
-        shipment = self._apps.find_shipment(func)
-        cargo = stage_files(args, kwargs, self._make_staging_options(shipment.kind))
-        sent = (cargo.args, cargo.kwargs)
-        if shipment.wrapper:
-            sent = ((shipment.wrapper, *sent), {})
-        try:
-            arguments, modules = pack_value(sent)
-        except Exception as error:  # whatever the arguments' own pickling raises
-            raise UnsendableError(
-                f"an argument of app `{shipment.name}` cannot be pickled: {error}"
-            ) from error
-        pending = self._delivery.add(shipment, demand)
-        call = Call(shipment.function, arguments, self._mode)
-        self._route(pending, self._choose_environment(shipment, modules), call, cargo)
-        return pending.future
+        return self._router.submit(func, resource_specification, args, kwargs)
 
     def prepare(self, *apps: AppBase) -> None:
         """Begin to make the environments of apps before their first tasks are there; returns at once.
@@ -282,12 +263,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
             UnsendableError: a function cannot be pickled.
         """
         for app in apps:
-            shipment = self._apps.find_shipment(
-                app.wrapped_remote_function if isinstance(app, BashApp) else app.func
-            )
-            key = self._choose_environment(shipment, frozenset())
-            if key is not None:
-                self._packer.request(shipment.name, key, self._apps.get_roots(shipment))
+            self._router.prepare(app.wrapped_remote_function if isinstance(app, BashApp) else app.func)
 
     def identify_environment(self, func: Callable[..., Any]) -> str:
         """Name what is in the environment that an app runs in; empty if that is the workers' own.
@@ -298,62 +274,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
             UnsendableError: the function cannot be pickled.
             WQPackageError: what it needs cannot be found out.
         """
-        shipment = self._apps.find_shipment(func)
-        key = self._choose_environment(shipment, frozenset())
-        if key is None:
-            return ""
-        return self._packer.identify(shipment.name, key, self._apps.get_roots(shipment))
-
-    def _make_staging_options(self, kind: AppKind) -> StagingOptions:
-        return self._staging[kind is AppKind.BASH]
-
-    def _choose_environment(self, shipment: Shipment, modules: frozenset[str]) -> AppKey | None:
-        """Tell which environment a call needs: that of its app, or a larger one if its arguments bring other modules."""
-        given = (self.environments or {}).get(shipment.name, self.environment)
-        if given is not None:
-            return AppKey(given=given)
-        if not self.pack:
-            return None
-        if modules <= shipment.modules:
-            return shipment.key
-        return replace(shipment.key, modules=tuple(sorted(shipment.modules | modules)))
-
-    def _route(self, pending: Pending, key: AppKey | None, call: Call, cargo: Cargo) -> None:
-        if key is None:
-            self._send(pending, call, cargo, None)
-            return
-        entry = self._packer.find(key)
-        if entry is None:
-            entry = self._packer.request(pending.shipment.name, key, self._apps.get_roots(pending.shipment))
-        pending.entry = entry
-        if entry.environment is not None:
-            self._send(pending, call, cargo, entry.environment)
-            return
-
-        def go_on(environment: Environment | None, error: BaseException | None) -> None:
-            if environment is None:
-                self._delivery.fail(pending, _explain_no_environment(pending.shipment.name, error))
-            else:
-                self._send(pending, call, cargo, environment)
-
-        self._packer.wait(entry, go_on)
-
-    def _send(self, pending: Pending, call: Call, cargo: Cargo, environment: Environment | None) -> None:
-        demand = pending.demand
-        task = Task(
-            call=call,
-            environment=environment,
-            inputs=cargo.inputs,
-            outputs=cargo.outputs,
-            variables=self._variables,
-            resources=demand.resources,
-            category=pending.shipment.category if self.autocategory else "parsl-default",
-            priority=demand.priority,
-            max_retries=self.max_retries,
-            running_time_min=demand.running_time_min,
-            enforce_limits=self.enforce_limits,
-        )
-        self._manager.submit(task, functools.partial(self._delivery.deliver, pending))
+        return self._router.identify_environment(func)
 
     @property
     def tasks(self) -> dict[object, Future[Any]]:
@@ -410,11 +331,3 @@ class HiddenValues(dict[str, str]):
 
     def __repr__(self) -> str:
         return "{" + ", ".join(f"{name!r}: '...'" for name in self) + "}"
-
-
-def _explain_no_environment(app: str, error: BaseException | None) -> EnvironmentUnavailableError:
-    explained = EnvironmentUnavailableError(
-        f"app `{app}` has no environment: {error}", hint=getattr(error, "hint", None)
-    )
-    explained.__cause__ = error
-    return explained

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from wq_package.archive.scripts.warm.packets import INLINE_LIMIT
 from wq_package.errors import RemoteProtocolError
-from wq_package.worker.functions import INLINE_LIMIT
 
 __all__ = ["BodyReceiver", "keep_function"]
 

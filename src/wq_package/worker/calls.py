@@ -17,7 +17,7 @@ from wq_package.task import ResultCode
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
 from wq_package.worker.cache import remove_tree
-from wq_package.worker.functions import HostCall, HostKey, make_packet
+from wq_package.worker.hosts import HostCall, HostKey, make_packet
 from wq_package.worker.measure.disk import measure_disk
 from wq_package.worker.sandbox import Collected, collect_outputs
 

@@ -30,10 +30,8 @@ from wq_package.worker.cache import EntryStore, remove_tree
 from wq_package.worker.devices import DevicePool, Devices
 from wq_package.worker.discovery import discover_capacity, find_gpu_names
 from wq_package.worker.environments import EnvironmentRoom
-from wq_package.worker.functions import (
-    InterpreterPool,
-    find_own_python,
-)
+from wq_package.worker.functions import InterpreterPool
+from wq_package.worker.hosts import find_own_python
 from wq_package.worker.measure.disk import DiskWatch
 from wq_package.worker.options import WorkerOptions
 from wq_package.worker.process import ProgramEnd, Spawner

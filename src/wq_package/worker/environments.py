@@ -26,7 +26,7 @@ from wq_package.archive.platform import check_platform
 from wq_package.errors import CorruptArchiveError, UnsafeMemberError, WQPackageError
 from wq_package.protocol import messages as wire
 from wq_package.worker.cache import remove_tree
-from wq_package.worker.functions import Interpreter
+from wq_package.worker.hosts import Interpreter
 
 if TYPE_CHECKING:
     from wq_package.worker.peers import PeerRoom

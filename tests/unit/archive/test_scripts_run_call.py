@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from wq_package.archive.scripts import host, run_call
+from wq_package.archive.scripts.warm import calls, forking, output, packets, system, zygote
 
 
 class CannotBeLoadedError(Exception):
@@ -40,11 +41,12 @@ def raise_it(error: BaseException) -> None:
     raise error
 
 
-@pytest.mark.parametrize("script", [host, run_call])
+@pytest.mark.parametrize("script", [host, run_call, calls, forking, output, packets, system, zygote])
 def test_script__is_understood_by_python_3_8_and_imports_the_standard_library_alone(script: Any) -> None:
     tree = ast.parse(Path(script.__file__).read_text(), feature_version=(3, 8))
 
-    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    modules = {node.module or "" for node in froms}
     modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert modules - {"cloudpickle"} <= sys.stdlib_module_names | {"importlib.util"}
 

@@ -25,6 +25,7 @@ PICKLE_PROTOCOL = 5
 """The newest that Python 3.8 knows."""
 
 _HERE = os.path.dirname(__file__)
+_OWN = (_HERE, os.path.join(_HERE, "warm"))
 
 
 def make_clean_main() -> None:
@@ -137,7 +138,7 @@ def _describe(error: BaseException) -> str:
 
 def _format(error: BaseException) -> str:
     trace = error.__traceback__
-    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in _OWN:
         trace = trace.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
