@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conda_channels import make_channel
 from installed import Installed
 
 # What is started in the background, or by `nohup`, has some signals ignored and so would all that tests start.
@@ -49,9 +51,7 @@ def _advertise_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """Build the wheel once per test run and install it, with numpy, scipy and pandas, in a fresh environment."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
+    shared = find_shared(tmp_path_factory)
     prefix = shared / "installed"
     with (shared / "installed.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -59,6 +59,34 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
             _install_wheel(shared, prefix)
             (prefix / "complete").touch()
     return Installed(prefix)
+
+
+@pytest.fixture(scope="session")
+def rattler() -> None:
+    """What solves and installs conda packages."""
+    if importlib.util.find_spec("rattler") is None:
+        message = "py-rattler is missing: python -m pip install 'wq-package[conda]'"
+        if os.environ.get("CI"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def channel(rattler: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a channel once per test run: Python, numpy, scipy, pandas and the samples."""
+    shared = find_shared(tmp_path_factory)
+    folder = shared / "channel"
+    with (shared / "channel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "noarch" / "repodata.json").exists():
+            make_channel(folder, "--with", "numpy", "--with", "scipy", "--with", "pandas")
+    return folder
+
+
+def find_shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Find the folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
 
 
 def _install_wheel(folder: Path, prefix: Path) -> None:

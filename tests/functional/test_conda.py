@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
-import importlib.util
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +19,7 @@ import cloudpickle
 import pytest
 from channel_package import PLACEHOLDER, PackageFile
 
-from conda_channels import ROOT, install, make_channel, make_package, make_tiny_channel, run, wq_package
+from conda_channels import ROOT, install, make_package, make_tiny_channel, run, wq_package
 from wq_package.archive.layer import Compression, Relocation, RelocationMode
 from wq_package.archive.writer import write_layer
 from wq_package.build import SilentReporter
@@ -47,26 +44,8 @@ _SAMPLES = ("wqp-paths", "wqp-activate")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _require_rattler() -> None:
-    if importlib.util.find_spec("rattler") is None:
-        message = "py-rattler is missing: python -m pip install 'wq-package[conda]'"
-        if os.environ.get("CI"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-
-
-@pytest.fixture(scope="session")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the channel once per test run: Python, numpy, scipy, pandas and the samples."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
-    folder = shared / "channel"
-    with (shared / "channel.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "noarch" / "repodata.json").exists():
-            make_channel(folder, "--with", "numpy", "--with", "scipy", "--with", "pandas")
-    return folder
+def _require(rattler: None) -> None:
+    """None of this goes without."""
 
 
 @pytest.fixture(scope="module")

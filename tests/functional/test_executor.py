@@ -10,8 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from parsl.executors.errors import BadStateException, InvalidResourceSpecificati
 from parsl.providers import LocalProvider
 from parsl.utils import RepresentationMixin
 
+from loaded_executor import loaded, make_executor
 from processes import wait_until_ended
 from wq_package.errors import WorkerLostError, WQPackageError
 from wq_package.executor import WQPackageExecutor
@@ -65,22 +64,6 @@ def waits(path: str) -> None:
 @bash_app
 def copy(inputs: Any = (), outputs: Any = (), stdout: Any = None) -> str:
     return f"cat {inputs[0]} > {outputs[0]}; echo done"
-
-
-def make_executor(folder: Path, **options: Any) -> WQPackageExecutor:
-    options.setdefault("provider", LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1))
-    options.setdefault("worker_options", f"--cores 1 --store {folder / 'store'}")
-    return WQPackageExecutor(cache_dir=str(folder / "cache"), **options)
-
-
-@contextmanager
-def loaded(folder: Path, executor: WQPackageExecutor, **options: Any) -> Iterator[WQPackageExecutor]:
-    options.setdefault("strategy", "none")
-    config = Config(
-        executors=[executor], run_dir=str(folder / "runinfo"), initialize_logging=False, **options
-    )
-    with parsl.load(config):
-        yield executor
 
 
 def find_workers(executor: WQPackageExecutor) -> list[psutil.Process]:
@@ -509,8 +492,7 @@ def test_two_apps__may_need_conflicting_versions(folder: Path) -> None:
 
 def test_log__parsls_own_tells_what_is_built(folder: Path) -> None:
     executor = make_executor(folder, pack=True)
-    config = Config(executors=[executor], run_dir=str(folder / "runinfo"), strategy="none")
-    with parsl.load(config):
+    with loaded(folder, executor, initialize_logging=True):
         assert double(1).result() == 2
     log = (Path(executor.run_dir) / "parsl.log").read_text()
     assert log.count("app double: environment ") == 1

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import parsl
 import pytest
-from parsl import Config, python_app
-from parsl.providers import LocalProvider
+from parsl import python_app
 
+from loaded_executor import loaded, make_executor
 from wq_package.build import build_environment, lock_environment
 from wq_package.build.options import BuildOptions
 from wq_package.catalog import find_managers, parse_catalogs
@@ -38,24 +37,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the program is started."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def make_executor(folder: Path, **options: object) -> WQPackageExecutor:
-    return WQPackageExecutor(
-        provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
-        worker_options=f"--cores 1 --store {folder / 'store'}",
-        cache_dir=str(folder / "cache"),
-        **options,  # type: ignore[arg-type]  # those of the executor
-    )
-
-
-@contextmanager
-def loaded(folder: Path, executor: WQPackageExecutor) -> Iterator[WQPackageExecutor]:
-    config = Config(
-        executors=[executor], run_dir=str(folder / "runinfo"), strategy="none", initialize_logging=False
-    )
-    with parsl.load(config):
-        yield executor
 
 
 @python_app

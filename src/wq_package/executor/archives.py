@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 _LOADER = "cloudpickle"
 """What loads an app's function in its environment."""
+_OWN = LayerKind.LOCAL.value
+"""Layers of the user's own code, whose versions say what is in them and not which release it is."""
 
 
 class ArchiveBuilder:
@@ -162,8 +164,11 @@ def check_versions(given: str, built: Built) -> None:
     Raises:
         BuildError: its Python is of another minor release.
     """
-    there = {layer.name: layer.version for layer in built.layers}
-    table = compare_versions(find_own_versions(), there)
+    here_too = find_own_versions()
+    there = {layer.name: layer.version for layer in built.layers if layer.kind != _OWN}
+    if _LOADER not in there and any(layer.name == _LOADER for layer in built.layers):
+        there[_LOADER] = here_too[_LOADER]  # a copy of this program's
+    table = compare_versions(here_too, there)
     if not table:
         return
     here, other = (version.split(".")[:2] for version in (platform.python_version(), there.get("python", "")))

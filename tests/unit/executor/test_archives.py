@@ -30,3 +30,16 @@ def test_check_versions__other_cloudpickle__is_told_in_a_table(caplog: pytest.Lo
         check_versions("other.tar.gz", make_built(**find_own_versions()))
     assert "cloudpickle" in caplog.text
     assert "other.tar.gz" not in caplog.text
+
+
+def test_check_versions__loader_and_modules_of_the_users_own__are_not_compared(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    layers = (
+        PackedLayer("interpreter", "python", platform.python_version(), 1),
+        PackedLayer("local", "cloudpickle", "0123456789ab", 1),
+        PackedLayer("local", "numpy", "ba9876543210", 1),
+    )
+    with caplog.at_level(logging.WARNING):
+        check_versions("env", Built(Path("env"), "digest", layers))
+    assert caplog.text == ""
