@@ -86,7 +86,7 @@ def write_layer(
 
 
 def write_archive(
-    layers: Iterable[tuple[StoredLayer, Path]],
+    layers: Iterable[tuple[StoredLayer | IndexedLayer, Path]],
     output: Path,
     *,
     make_lock: Callable[[Sequence[StoredLayer]], str] | None = None,
@@ -96,8 +96,8 @@ def write_archive(
     """Join stored layers into an environment archive, which appears at `output` complete or not at all.
 
     Args:
-        layers: in order, each with the file that holds its stored bytes and nothing else. Each is copied as soon as it
-            is there, while the next ones may still be made.
+        layers: in order, each with the file that holds its stored bytes: a file of its own, or another archive, where they
+            stand at the layer's offset. Each is copied as soon as it is there, while the next ones may still be made.
         output: where the archive goes; replaced if it is there.
         make_lock: writes the text of the environment's lock.
         python: version of the interpreter in it.
@@ -115,15 +115,19 @@ def write_archive(
 
 
 def _copy_into(
-    file: BinaryIO, copy: Callable[[StoredLayer, Path, BinaryIO], None], layer: StoredLayer, path: Path
+    file: BinaryIO,
+    copy: Callable[[IndexedLayer, Path, BinaryIO], None],
+    layer: StoredLayer | IndexedLayer,
+    path: Path,
 ) -> StoredLayer:
+    placed = layer if isinstance(layer, IndexedLayer) else IndexedLayer(layer, 0)
     # A file whose room is given to it before it is written need not be flushed when it takes another one's name,
     # which takes as long as writing it; and a full disk is found at once.
     file.flush()
     with _ignored(_NOT_HERE):
-        os.posix_fallocate(file.fileno(), file.tell(), layer.stored_size)
-    copy(layer, path, file)
-    return layer
+        os.posix_fallocate(file.fileno(), file.tell(), placed.stored_size)
+    copy(placed, path, file)
+    return placed.stored
 
 
 @contextmanager
@@ -330,27 +334,29 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _copy_layer(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
+def _copy_layer(layer: IndexedLayer, path: Path, file: BinaryIO) -> None:
     digest = hashlib.sha256()
+    left = layer.stored_size
     try:
         with path.open("rb") as source:
-            while data := source.read(_COPY_SIZE):
+            source.seek(layer.offset)
+            while data := source.read(min(left, _COPY_SIZE)):
                 digest.update(data)
                 file.write(data)
+                left -= len(data)
     except OSError as error:
         if error.filename is None:
             raise
         raise ArchiveError(f"`{path}` cannot be read ({error.strerror})") from error
-    if digest.hexdigest() != layer.stored_digest:
-        raise CorruptArchiveError(
-            str(path), (f"it does not hold layer {layer.digest[:12]} ({layer.header.name})",)
-        )
+    if digest.hexdigest() != layer.stored.stored_digest:
+        raise _make_corrupt(layer, path)
 
 
-def _copy_verified(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
+def _copy_verified(layer: IndexedLayer, path: Path, file: BinaryIO) -> None:
     left = layer.stored_size
     try:
         with path.open("rb") as source:
+            source.seek(layer.offset)
             while left and (done := os.copy_file_range(source.fileno(), file.fileno(), left)):
                 left -= done
     except OSError as error:
@@ -360,9 +366,13 @@ def _copy_verified(layer: StoredLayer, path: Path, file: BinaryIO) -> None:
         _copy_layer(layer, path, file)
         return
     if left:
-        raise CorruptArchiveError(
-            str(path), (f"it does not hold layer {layer.digest[:12]} ({layer.header.name})",)
-        )
+        raise _make_corrupt(layer, path)
+
+
+def _make_corrupt(layer: IndexedLayer, path: Path) -> CorruptArchiveError:
+    return CorruptArchiveError(
+        str(path), (f"it does not hold layer {layer.digest[:12]} ({layer.header.name})",)
+    )
 
 
 def _write_index(index: ArchiveIndex, file: BinaryIO) -> None:

@@ -38,7 +38,7 @@ from wq_package.build.wheels import WheelSource, make_access
 from wq_package.errors import BuildError, ChannelUnreachableError, DiskFullError, InvalidSpecError
 from wq_package.spec.environment import EnvironmentSpec, WheelRequirement
 
-__all__ = ["build_environment", "load_lock", "lock_environment"]
+__all__ = ["build_environment", "load_lock", "lock_environment", "translated_errors"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -
     wanted = _take_python(spec, options.python) if options.python else spec
     if lock:
         wanted = _take_locked(wanted, lock, options.python)
-    with _translated_errors(cache), cache.use(), cache.make_staging() as staging:
+    with translated_errors(cache), cache.use(), cache.make_staging() as staging:
         wanted, base = _prepare_base(wanted, options, cache, reporter)
         with LayerMaker(cache, base.interpreter, options, staging, reporter) as maker:
             yield _Build(wanted, cache, base, options, staging, reporter, maker, lock)
@@ -178,7 +178,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def _translated_errors(cache: LayerCache) -> Iterator[None]:
+def translated_errors(cache: LayerCache) -> Iterator[None]:
+    """Turn what goes wrong with files and disks into errors that say where and what to do."""
     try:
         yield
     except OSError as error:
@@ -247,7 +248,7 @@ class _Layers:
 
     def _finish(self) -> list[CachedLayer]:
         build = self._build
-        with _translated_errors(build.cache):
+        with translated_errors(build.cache):
             local = self._finished = [future.result() for future in self._own.values()]
             if build.base.owners:
                 from wq_package.build.conda.conflicts import check_conflicts
@@ -285,7 +286,7 @@ class _Layers:
     def render_lock(self, layers: Sequence[StoredLayer]) -> str:
         """Write the lock that goes into the archive."""
         _check_platform(layers, self._build.options)
-        with _translated_errors(self._build.cache):
+        with translated_errors(self._build.cache):
             artefacts = self.find_artefacts(layers, ask=self._has_asked)
         return render_lock(layers, artefacts)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import os
@@ -19,6 +20,7 @@ from wq_package.archive.layer import (
     Relocation,
     RelocationMode,
 )
+from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.writer import compute_environment_digest, write_archive, write_layer
 from wq_package.errors import ArchiveError, BuildError, CorruptArchiveError, UnsafeMemberError
 
@@ -147,6 +149,32 @@ def test_write_archive__a_layers_file_was_altered__is_refused_and_nothing_is_lef
         write_archive([(layer, tmp_path / "layer")], tmp_path / "env", python="3.11")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["env", "layer"]
     assert (tmp_path / "env").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_write_archive__layers_of_another_archive__are_copied_from_their_places(
+    tmp_path: Path, verified: bool
+) -> None:
+    base, index = make_archive(tmp_path, [make_layer(_MEMBERS), make_layer({"x": b"1"}, "other")])
+    layer, stored = make_layer({"y": b"2"}, "new")
+    (tmp_path / "layer").write_bytes(stored)
+    layers = [(index.layers[1], base), (layer, tmp_path / "layer"), (index.layers[0], base)]
+    written = write_archive(layers, tmp_path / "env", python="3.11", verified=verified)
+    assert [each.header.name for each in written.layers] == ["other", "new", "thing"]
+    with ArchiveReader(tmp_path / "env") as reader:
+        assert reader.find_damage() == ()
+        assert reader.index == written
+
+
+def test_write_archive__another_archive_is_not_what_its_index_says__is_refused(tmp_path: Path) -> None:
+    base, index = make_archive(tmp_path, [make_layer(_MEMBERS), make_layer({"x": b"1"}, "other")])
+    moved = dataclasses.replace(index.layers[1], offset=index.layers[1].offset - 1)
+    with pytest.raises(CorruptArchiveError, match="other"):
+        write_archive([(moved, base)], tmp_path / "env", python="3.11")
+    short = dataclasses.replace(index.layers[1], offset=base.stat().st_size - 1)
+    with pytest.raises(CorruptArchiveError, match="other"):
+        write_archive([(short, base)], tmp_path / "env", python="3.11", verified=True)
+    assert not (tmp_path / "env").exists()
 
 
 def test_write_archive__a_layers_file_is_missing__says_which(tmp_path: Path) -> None:
