@@ -46,7 +46,7 @@ def test_extend__new_and_edited_source__joins_what_is_there(tmp_path: Path, endi
     (tmp_path / "there").mkdir()
     subprocess.run(["tar", "-xf", extended.path, "-C", tmp_path / "there"], check=True)
     code = "import new, other; print(new.WORD, other.WORD, sep=', ')"
-    command = [tmp_path / "there" / "bin" / "python3", "-c", code]
+    command = [str(tmp_path / "there" / "bin" / "python3"), "-c", code]
     done = subprocess.run(command, env={}, capture_output=True, text=True, check=False, cwd="/")
     assert done.stdout == "after, as it was\n", done.stderr
 

@@ -14,11 +14,13 @@ from small_archives import make_archive, make_entries, make_layer
 from wq_package.archive.frames import FRAME_SIZE
 from wq_package.archive.layer import (
     Compression,
+    IndexedLayer,
     LayerEntry,
     LayerHeader,
     LayerKind,
     Relocation,
     RelocationMode,
+    StoredLayer,
 )
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.writer import compute_environment_digest, write_archive, write_layer
@@ -158,6 +160,7 @@ def test_write_archive__layers_of_another_archive__are_copied_from_their_places(
     base, index = make_archive(tmp_path, [make_layer(_MEMBERS), make_layer({"x": b"1"}, "other")])
     layer, stored = make_layer({"y": b"2"}, "new")
     (tmp_path / "layer").write_bytes(stored)
+    layers: list[tuple[StoredLayer | IndexedLayer, Path]]
     layers = [(index.layers[1], base), (layer, tmp_path / "layer"), (index.layers[0], base)]
     written = write_archive(layers, tmp_path / "env", python="3.11", verified=verified)
     assert [each.header.name for each in written.layers] == ["other", "new", "thing"]
