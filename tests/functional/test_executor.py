@@ -25,7 +25,7 @@ from parsl.utils import RepresentationMixin
 
 from loaded_executor import loaded, make_executor
 from processes import wait_until_ended
-from wq_package.errors import WorkerLostError, WQPackageError
+from wq_package.errors import QueueError, WorkerLostError, WQPackageError
 from wq_package.executor import WQPackageExecutor
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
@@ -34,6 +34,8 @@ from wq_package.executor.failures import (
     TaskFailedError,
     TaskWorkerLostError,
 )
+from wq_package.report import read_run
+from wq_package.report.run import TryEnd
 
 pytestmark = pytest.mark.parsl
 
@@ -496,6 +498,29 @@ def test_log__parsls_own_tells_what_is_built(folder: Path) -> None:
         assert double(1).result() == 2
     log = (Path(executor.run_dir) / "parsl.log").read_text()
     assert log.count("app double: environment ") == 1
+
+
+def test_transaction_log__is_what_the_report_reads(folder: Path) -> None:
+    with loaded(folder, make_executor(folder, transaction_log="run.log")):
+        assert double(1).result() == 2
+        assert isinstance(dies().exception(), InterpreterLostError)
+    run = read_run((folder / "run.log").read_text().splitlines())
+    assert (run.submitted, len(run.workers)) == (2, 1)
+    assert sorted((attempt.category, attempt.end) for attempt in run.tries) == [
+        ("dies", TryEnd.FAILED),
+        ("double", TryEnd.DONE),
+    ]
+    report = [sys.executable, "-m", "wq_package_cli", "report", "run.log", "-o", "report.html"]
+    done = subprocess.run(report, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "double" in (folder / "report.html").read_text()
+
+
+def test_transaction_log__that_cannot_be_written__is_told_at_once(folder: Path) -> None:
+    executor = make_executor(folder, transaction_log="no/folder/run.log")
+    executor.run_dir = str(folder)
+    with pytest.raises(QueueError, match=r"`no/folder/run\.log` cannot be written"):
+        executor.start()
 
 
 def test_prepare__makes_environments_before_there_are_tasks(folder: Path) -> None:

@@ -107,7 +107,7 @@ def test_conda__folder_name_and_spec__apps_run_in_copies_of_them(
             assert home == f"{place}/share/wqp-activate"
         assert greeted.result(timeout=PATIENCE) == 0
         digests = {packed.name: packed.environment.digest for packed in executor.list_packed()}
-    assert digests["in_folder"] == digests["in_name"]
+    assert digests["in_folder"] == digests["in_name"] == digests["greet"]
     assert "differs from this program" not in caplog.text
     assert (folder / "greeting.txt").read_text() == f"hello me from {futures[0].result()[0]}\n"
 

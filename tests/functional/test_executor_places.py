@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from parsl import python_app
 
@@ -71,6 +72,13 @@ def in_bare() -> str:
     return sys.prefix
 
 
+@python_app
+def lacks() -> str:
+    import only_there
+
+    return str(only_there.WORD)
+
+
 def make_environment(folder: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=True)
     (site,) = folder.glob("lib/python3*/site-packages")
@@ -93,6 +101,7 @@ def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
         "in_lock": "env.lock",
         "in_prefix": str(make_environment(folder / "own")),
         "in_conda": "no-such-environment",
+        "lacks": "env.tar.gz",
     }
     with loaded(folder, make_executor(folder, environments=environments)):
         assert archive.digest in in_archive().result(timeout=PATIENCE)
@@ -101,11 +110,78 @@ def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
         word, prefix = in_prefix().result(timeout=PATIENCE).split()
         assert word == "there"
         assert str(folder / "store") in prefix
-        for app, reason in ((in_conda, "conda environment"), (in_bare, "it has no cloudpickle")):
+        missing = lacks().exception(timeout=PATIENCE)
+        assert isinstance(missing, ModuleNotFoundError)
+        assert "`env.tar.gz` has no `only_there`" in missing.__notes__[0]
+        for app, reason in (
+            (in_conda, "there is no environment `no-such-environment`"),
+            (in_bare, "it has no cloudpickle"),
+        ):
             error = app().exception(timeout=PATIENCE)
             assert isinstance(error, EnvironmentUnavailableError)
             assert reason in str(error)
             assert error.hint is not None
+
+
+PROGRAM = """
+import sys
+import parsl
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+from wq_package.executor import WQPackageExecutor
+import library
+
+@python_app
+def direct(x):
+    import cloudpickle
+    from tools import units
+    return units.double(x), cloudpickle.__version__
+
+provider = LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1)
+options = "--cores 1 --store store"
+names = {"direct": sys.argv[1], "indirect": sys.argv[2]}
+executor = WQPackageExecutor(environments=names, cache_dir="cache", worker_options=options, provider=provider)
+with parsl.load(Config(executors=[executor], strategy="none", initialize_logging=False)):
+    print(direct(4).result()[0], library.indirect(4).result())
+    for packed in sorted(executor.list_packed(), key=lambda each: each.name):
+        own = [source.import_name for source in packed.spec.local]
+        print(packed.name, packed.given, packed.built.layers_built, *(pin.text for pin in packed.spec.wheels), *own)
+"""
+
+
+def run_program(folder: Path, *environments: str) -> list[list[str]]:
+    done = subprocess.run(
+        [sys.executable, "program.py", *environments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_environment__that_is_named__modules_of_the_users_own_join_it(folder: Path) -> None:
+    (folder / "program.py").write_text(PROGRAM)
+    (folder / "library.py").write_text(
+        "from parsl import python_app\nimport measures\n@python_app\ndef indirect(x):\n    return measures.area(x)\n"
+    )
+    (folder / "measures.py").write_text("def area(x):\n    return x * x\n")
+    (folder / "tools").mkdir()
+    (folder / "tools" / "__init__.py").write_text("")
+    (folder / "tools" / "units.py").write_text("def double(x):\n    return 2 * x\n")
+    (folder / "environment.yml").write_text("dependencies: [pip, {pip: [cloudpickle]}]\n")
+    build_environment(LOADER, folder / "env.tar.gz", BuildOptions(cache=folder / "cache"))
+    pin = f"cloudpickle=={cloudpickle.__version__}"
+
+    first = run_program(folder, "env.tar.gz", "environment.yml")
+    (folder / "measures.py").write_text("def area(x):\n    return 100 * x\n")
+    second = run_program(folder, "env.tar.gz", "environment.yml")
+
+    direct, indirect = ["direct", "env.tar.gz"], ["indirect", "environment.yml"]
+    assert first == [["8", "16"], [*direct, "1", pin, "tools"], [*indirect, "1", pin, "measures"]]
+    assert second == [["8", "400"], [*direct, "0", pin, "tools"], [*indirect, "1", pin, "measures"]]
 
 
 @contextmanager

@@ -142,6 +142,7 @@ def test_status__password__is_needed_and_enough(tmp_path: Path) -> None:
     with BlockingManager(ManagerOptions(password=b"secret")) as manager:
         refused = run_status("127.0.0.1", str(manager.port))
         assert (refused.returncode, "Traceback" in refused.stderr) == (6, False)
+        assert "asks for a password, and none was given" in refused.stderr
         assert run_status("127.0.0.1", str(manager.port), "-P", str(password_file)).returncode == 0
         missing = run_status("127.0.0.1", str(manager.port), "-P", str(tmp_path / "absent"))
         assert (missing.returncode, "cannot be read" in missing.stderr) == (6, True)

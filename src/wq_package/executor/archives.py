@@ -15,7 +15,7 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ import cloudpickle
 
 from wq_package import __version__
 from wq_package.archive.launcher import make_launcher_entries
-from wq_package.archive.layer import ArchiveIndex, LayerKind
+from wq_package.archive.layer import ArchiveIndex, Compression, LayerKind
 from wq_package.archive.reader import ArchiveReader
 from wq_package.build import (
     BuildOptions,
@@ -34,11 +34,12 @@ from wq_package.build import (
     default_cache_root,
     load_lock,
 )
+from wq_package.build.extension import extend_archive, list_absent
 from wq_package.build.lock_text import parse_lock
 from wq_package.errors import ArchiveError, BuildError
 from wq_package.executor.drift import compare_versions, find_own_versions
 from wq_package.executor.given import Given, GivenKind, find_given
-from wq_package.executor.packing import Built, PackedLayer, digest_spec
+from wq_package.executor.packed import Built, PackedLayer, digest_sources, digest_spec
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.files import digest_local_source, load_spec
 
@@ -50,6 +51,9 @@ _LOADER = "cloudpickle"
 """What loads an app's function in its environment."""
 _OWN = LayerKind.LOCAL.value
 """Layers of the user's own code, whose versions say what is in them and not which release it is."""
+
+
+_ENDINGS = {Compression.ZSTD: ".tar.zst", Compression.GZIP: ".tar.gz"}
 
 
 class ArchiveBuilder:
@@ -92,6 +96,32 @@ class ArchiveBuilder:
             )
         check_versions(given, built)
         return built
+
+    def extend(self, built: Built, sources: Sequence[LocalSource]) -> Built:
+        """Find or make an archive that has local source on top of another one.
+
+        What the archive has as an installed distribution stays as it is there; local source of another day is replaced.
+
+        Raises:
+            ArchiveError: the archive is damaged.
+            BuildError: the source cannot be packed.
+        """
+        with ArchiveReader(built.path) as reader:
+            index = reader.index
+        absent = list_absent(index, sources)
+        if not absent:
+            return built
+        name = digest_sources(f"{built.digest} {_stamp_python()} {_stamp_makers()}", absent)
+        path = self._folder / f"{name[:32]}{_ENDINGS[index.compression]}"
+        try:
+            return read_archive(path)
+        except FileNotFoundError:
+            pass
+        except ArchiveError as error:
+            logger.warning("building `%s` again: %s", path, error)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        extended = extend_archive(built.path, absent, path, self._options)
+        return _describe(path, extended.index, extended.layers_built, extended.layers_reused)
 
     def identify_given(self, given: str) -> str:
         """Name what the user named by what is in it, without building it.
@@ -201,9 +231,13 @@ def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:
 
 
 def _name_archive(spec: EnvironmentSpec) -> str:
-    lines = [digest_spec(spec), sys.version, str(Path(sys.base_prefix).resolve()), _stamp_makers()]
+    lines = [digest_spec(spec), _stamp_python(), _stamp_makers()]
     lines += [_stamp(requirement.canonical_name) for requirement in sorted(spec.wheels)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _stamp_python() -> str:
+    return f"{sys.version}\n{Path(sys.base_prefix).resolve()}"
 
 
 @functools.cache
@@ -239,7 +273,9 @@ def read_archive(path: Path) -> Built:
 
 def _describe(path: Path, index: ArchiveIndex, built: int, reused: int) -> Built:
     layers = tuple(
-        PackedLayer(layer.header.kind.name.lower(), layer.header.name, layer.header.version, layer.size)
+        PackedLayer(
+            layer.header.kind.value, layer.header.name, layer.header.version, layer.size, layer.header.build
+        )
         for layer in index.layers
     )
     return Built(path, index.environment, layers, built, reused, path.stat().st_size)

@@ -98,5 +98,6 @@ class Delivery:
         if error is None:
             pending.future.set_result(value)
         else:
-            explain_import(error, pending.entry.problems if pending.entry else ())
+            entry = pending.entry
+            explain_import(error, entry.problems if entry else (), entry.given if entry else None)
             pending.future.set_exception(error)

@@ -37,7 +37,8 @@ from wq_package.executor.failures import (
 )
 from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import Listening, default_worker_command
-from wq_package.executor.packing import PackedApp, Packer
+from wq_package.executor.packed import PackedApp
+from wq_package.executor.packing import Packer
 from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
 from wq_package.executor.routing import RoutingOptions, TaskRouter
@@ -92,6 +93,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
             which cannot.
         catalog: the catalogs to tell of `project_name`: `HOST[:PORT]`, several separated by commas; by default those that
             CATALOG_HOST and CATALOG_PORT name.
+        transaction_log: a file to which is added what happens to tasks and workers, for `wq-package report`.
         block_error_handler: as in Parsl's other executors.
         remote_monitoring_radio: how tasks report to Parsl's monitoring.
     """
@@ -128,6 +130,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         cache_dir: str | None = None,
         tls: bool | None = None,  # noqa: FBT001 - as the others
         catalog: str | None = None,
+        transaction_log: str | None = None,
         block_error_handler: bool | Callable[..., None] = True,  # noqa: FBT001, FBT002 - as in Parsl
         remote_monitoring_radio: RadioConfig | None = None,
     ) -> None:
@@ -161,11 +164,12 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         self.cache_dir = cache_dir
         self.tls = tls
         self.catalog = catalog
+        self.transaction_log = transaction_log
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self._labelling = find_labelling(autolabel, autolabel_window)
         self._mode = choose_call_mode(call_mode, self._labelling)
         self._listening = Listening(
-            address, port, project_name, catalog, tls, worker_executable, worker_options
+            address, port, project_name, catalog, tls, worker_executable, worker_options, transaction_log
         )
         self._delivery = Delivery()
         self._drifts: set[str] = set()

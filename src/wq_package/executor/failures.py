@@ -165,10 +165,25 @@ def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None
     return None, _restore_exception(content, result, app)
 
 
-def explain_import(error: BaseException, problems: Sequence[str]) -> None:
-    """Add to an app's failed import what the analysis had to say about it."""
+def explain_import(error: BaseException, problems: Sequence[str], given: str | None) -> None:
+    """Add to an app's failed import why the module is not there.
+
+    Args:
+        error: what the app raised.
+        problems: what the analysis had to say.
+        given: the environment that the user named; empty for one that was made for the app, `None` for the worker's own Python.
+    """
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return
+    if given is None:
+        error.add_note(
+            f"wq-package: the app ran in the worker's own Python, which has no `{error.name}`; "
+            "with `pack=True` what an app imports comes along"
+        )
+    elif given:
+        error.add_note(
+            f"wq-package: the environment `{given}` has no `{error.name}`; add it to what that was made from"
+        )
     for problem in problems:
         if f"`{error.name.partition('.')[0]}" in problem:
             error.add_note(f"wq-package: {problem}")

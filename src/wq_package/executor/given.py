@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wq_package.archive.reader import ArchiveReader
-from wq_package.errors import ArchiveError, InvalidSpecError
+from wq_package.errors import ArchiveError, SpecError
 
 __all__ = ["Given", "GivenKind", "find_given"]
 
@@ -51,7 +51,7 @@ def find_given(given: str, archives: Path, variables: Mapping[str, str]) -> Give
         variables: of this process; they tell where conda is.
 
     Raises:
-        InvalidSpecError: it is nothing of the kind.
+        SpecError: it is nothing of the kind.
     """
     path = Path(given).expanduser().resolve()
     if path.is_dir():
@@ -102,18 +102,16 @@ def _iter_conda(name: str, variables: Mapping[str, str]) -> Iterator[Path]:
 
 def _find_built(digest: str, archives: Path) -> Path:
     if not _DIGEST.fullmatch(digest):
-        issue = "there is neither a file, a folder nor a conda environment of that name"
-        hint = "give an archive, a spec file, a lock, an environment's folder, or the name of a conda environment"
-        raise InvalidSpecError(digest, (issue,), hint=hint)
-    found = {name: path for path in sorted(archives.glob("*.tar.zst")) if (name := _read_digest(path))}
+        raise SpecError(
+            f"there is no environment `{digest}`: neither a file nor a folder nor a conda environment has that name",
+            hint="give an archive, a spec file, a lock, an environment's folder, or the name of a conda environment",
+        )
+    found = {name: path for path in sorted(archives.glob("*.tar.*")) if (name := _read_digest(path))}
     matching = [path for name, path in found.items() if name.startswith(digest)]
     if len(matching) != 1:
-        issue = (
-            f"{len(matching)} environments that were built here have a digest that begins so"
-            if matching
-            else "no environment that was built here has a digest that begins so"
-        )
-        raise InvalidSpecError(digest, (issue,), hint="Parsl's log names the environment of each app")
+        count = f"{len(matching)} environments" if matching else "no environment"
+        hint = "give more of it" if matching else "Parsl's log names the environment of each app"
+        raise SpecError(f"`{digest}` begins the digest of {count} that was built here", hint=hint)
     return matching[0]
 
 

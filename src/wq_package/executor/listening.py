@@ -55,6 +55,7 @@ class Listening:
         tls: `None` for what is right.
         worker_executable: what starts a worker; `None` for ours.
         worker_options: what the user adds to its command.
+        transaction_log: where it is written down what happens; `None` for nowhere.
     """
 
     address: str | None = None
@@ -64,6 +65,7 @@ class Listening:
     tls: bool | None = None
     worker_executable: str | None = None
     worker_options: str = ""
+    transaction_log: str | None = None
 
     def find_catalogs(self, variables: Mapping[str, str]) -> tuple[CatalogAddress, ...]:
         """Find the catalogs to tell: none unless the manager has a name and a catalog is named.
@@ -100,7 +102,7 @@ class Listening:
         labelling: CategoryOptions,
         on_worker: Callable[[str, frozenset[str]], None] | None = None,
     ) -> ManagerOptions:
-        """Say how the manager listens, how its tasks get their labels, and who is told of workers."""
+        """Say how the manager listens, how its tasks get their labels, who is told of workers, and where it is written down."""
         interface = self._find_interface(catalogs)
         return ManagerOptions(
             host=interface,
@@ -111,6 +113,7 @@ class Listening:
             catalogs=catalogs,
             default_category=labelling,
             on_worker=on_worker,
+            transaction_log=self.transaction_log,
         )
 
     def _find_interface(self, catalogs: tuple[CatalogAddress, ...]) -> str:

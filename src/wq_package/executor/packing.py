@@ -6,64 +6,28 @@ has people waiting: callables that are told once, with the environment or with t
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Protocol
 
+from wq_package.errors import WQPackageError
+from wq_package.executor.packed import Built, PackedApp, describe_spec, digest_sources, digest_spec, serves
 from wq_package.executor.requirements import Analyzer, Needs
 from wq_package.executor.shipments import AppKey
-from wq_package.spec.environment import EnvironmentSpec
+from wq_package.spec.environment import EnvironmentSpec, LocalSource
 from wq_package.task import Environment
 
-__all__ = [
-    "Builder",
-    "Built",
-    "PackedApp",
-    "PackedLayer",
-    "Packer",
-    "PackingEntry",
-    "Waiter",
-    "digest_spec",
-    "serves",
-]
+__all__ = ["Builder", "Packer", "PackingEntry", "Waiter"]
 
 logger = logging.getLogger(__name__)
 
 Waiter = Callable[[Environment | None, BaseException | None], None]
 """Told once: an environment, or why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackedLayer:
-    """One layer of an environment, for people."""
-
-    kind: str
-    name: str
-    version: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """An environment archive that is ready.
-
-    Attributes:
-        layers_built: how many of its layers had to be made now.
-    """
-
-    path: Path
-    digest: str
-    layers: tuple[PackedLayer, ...] = ()
-    layers_built: int = 0
-    layers_reused: int = 0
-    size: int = 0
 
 
 class Builder(Protocol):
@@ -78,24 +42,8 @@ class Builder(Protocol):
     def identify_given(self, given: str) -> str:
         """Name what the user named by what is in it, without building it."""
 
-
-@dataclass(frozen=True, slots=True)
-class PackedApp:
-    """What became of one app.
-
-    Attributes:
-        problems: imports of it that could not be resolved.
-        seconds_waited: from the first task until the environment was ready.
-    """
-
-    name: str
-    spec: EnvironmentSpec
-    environment: Environment
-    built: Built
-    problems: tuple[str, ...]
-    seconds_analyze: float
-    seconds_build: float
-    seconds_waited: float
+    def extend(self, built: Built, sources: Sequence[LocalSource]) -> Built:
+        """Make an archive that has local source on top of another one."""
 
 
 @dataclass(slots=True)
@@ -103,10 +51,12 @@ class PackingEntry:
     """One app's environment, now or later. `environment` is set at the very last and never changes then.
 
     Attributes:
+        given: the environment that the user named; empty for one that is made for the app.
         identity: names what is to be in it; known before it is built.
     """
 
     name: str
+    given: str = ""
     identity: Future[str] = field(default_factory=Future)
     environment: Environment | None = None
     error: BaseException | None = None
@@ -133,6 +83,7 @@ class Packer:
         self._entries: dict[AppKey, PackingEntry] = {}
         self._builds: dict[str, Future[Built]] = {}
         self._packed: list[PackedApp] = []
+        self._told: set[tuple[str, str]] = set()
         self._is_closed = False
 
     def find(self, key: AppKey) -> PackingEntry | None:
@@ -145,7 +96,7 @@ class Packer:
             entry = self._entries.get(key)
             if entry is not None:
                 return entry
-            entry = self._entries[key] = PackingEntry(name)
+            entry = self._entries[key] = PackingEntry(name, key.given)
             if self._is_closed:
                 entry.identity.cancel()
             else:
@@ -203,31 +154,52 @@ class Packer:
 
     def _make(self, entry: PackingEntry, roots: Sequence[FunctionType], key: AppKey) -> PackedApp:
         start = time.perf_counter()
-        needs = Needs(EnvironmentSpec()) if key.given else self._analyzer.find_needs(roots, key)
-        entry.identity.set_result(
-            self._builder.identify_given(key.given) if key.given else digest_spec(needs.spec)
-        )
+        find_needs = self._find_own_code if key.given else self._analyzer.find_needs
+        needs = find_needs(roots, key)
+        entry.identity.set_result(self._identify(key.given, needs.spec))
         analyzed = time.perf_counter()
         if key.given:
-            spec = needs.spec
-            built = self._build_once(key.given, lambda: self._builder.find_given(key.given))
+            built = self._extend_given(key.given, needs.spec.local)
+            spec = describe_spec(built)
         else:
             spec = self._choose_spec(needs.spec)
             built = self._build_once(digest_spec(spec), lambda: self._builder.build(spec))
         ended = time.perf_counter()
-        environment = Environment(built.digest, str(built.path), needs.imports)
         packed = PackedApp(
             name=entry.name,
             spec=spec,
-            environment=environment,
+            environment=Environment(built.digest, str(built.path), needs.imports),
             built=built,
             problems=needs.problems,
             seconds_analyze=analyzed - start,
             seconds_build=ended - analyzed,
             seconds_waited=ended - start,
+            suggestions=needs.suggestions,
+            given=key.given,
         )
-        _log(packed)
+        self._log(packed)
         return packed
+
+    def _find_own_code(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
+        """Find what an app needs beside the environment that the user named for it: modules of the user's own."""
+        try:
+            spec = self._analyzer.find_needs(roots, key).spec
+        except WQPackageError as error:
+            logger.warning("what runs in `%s` goes there without modules of your own: %s", key.given, error)
+            return Needs(EnvironmentSpec())
+        return Needs(EnvironmentSpec(local=spec.local))
+
+    def _identify(self, given: str, spec: EnvironmentSpec) -> str:
+        if not given:
+            return digest_spec(spec)
+        return digest_sources(self._builder.identify_given(given), spec.local)
+
+    def _extend_given(self, given: str, sources: Sequence[LocalSource]) -> Built:
+        built = self._build_once(given, lambda: self._builder.find_given(given))
+        if not sources:
+            return built
+        name = digest_sources(built.digest, sources)
+        return self._build_once(name, lambda: self._builder.extend(built, sources))
 
     def _choose_spec(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Choose what to build for an app: what it needs, or the least of what others need that has all of that."""
@@ -264,42 +236,21 @@ class Packer:
         for waiter in waiters:
             waiter(environment, error)
 
-
-def _log(packed: PackedApp) -> None:
-    logger.info(
-        "app %s: environment %s, %d layers (%d built, %d reused), analysed in %.2f s, built in %.2f s",
-        packed.name,
-        packed.environment.digest[:12],
-        len(packed.built.layers),
-        packed.built.layers_built,
-        packed.built.layers_reused,
-        packed.seconds_analyze,
-        packed.seconds_build,
-    )
-    for problem in packed.problems:
-        logger.warning("app %s: %s", packed.name, problem)
-
-
-def serves(larger: EnvironmentSpec, spec: EnvironmentSpec) -> bool:
-    """Tell whether an environment of one spec has everything that another wants, in the same versions."""
-    return (
-        larger.python == spec.python
-        and larger.channels == spec.channels
-        and set(larger.conda) >= set(spec.conda)
-        and set(larger.wheels) >= set(spec.wheels)
-        and {(source.import_name, source.digest) for source in larger.local}
-        >= {(source.import_name, source.digest) for source in spec.local}
-        and set(larger.data) >= set(spec.data)
-        and set(larger.variables) >= set(spec.variables)
-    )
-
-
-def digest_spec(spec: EnvironmentSpec) -> str:
-    """Name a spec by what is in it; where local source stands does not count, what it says does."""
-    lines = [f"python {spec.python}", *(f"channel {name}" for name in spec.channels)]
-    lines += [f"conda {requirement.text}" for requirement in sorted(spec.conda)]
-    lines += [f"wheel {requirement.text}" for requirement in sorted(spec.wheels)]
-    lines += [f"local {source.import_name} {source.digest}" for source in sorted(spec.local)]
-    lines += [f"data {astuple(source)}" for source in sorted(spec.data)]
-    lines += [f"variable {name} {value!r}" for name, value in sorted(spec.variables)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    def _log(self, packed: PackedApp) -> None:
+        built = packed.built
+        logger.info(
+            "app %s: environment %s, %d layers (%d built, %d reused), analysed in %.2f s, built in %.2f s",
+            packed.name,
+            packed.environment.digest[:12],
+            len(built.layers),
+            built.layers_built,
+            built.layers_reused,
+            packed.seconds_analyze,
+            packed.seconds_build,
+        )
+        for sentence in (*packed.problems, *packed.suggestions):
+            with self._lock:
+                is_new = (packed.name, sentence) not in self._told
+                self._told.add((packed.name, sentence))
+            if is_new:
+                logger.warning("app %s: %s", packed.name, sentence)

@@ -32,11 +32,13 @@ class Needs:
     Attributes:
         imports: third-party modules to import before its first call.
         problems: sentences about imports that could not be resolved; whoever runs into them is told then.
+        suggestions: sentences about what the source shows that it may need, and no import says.
     """
 
     spec: EnvironmentSpec
     imports: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
 
 
 class Analyzer(Protocol):
@@ -74,7 +76,12 @@ class SourceAnalyzer:
             analyses.append(analyze_imports(modules, options))
         spec = merge_specs(analysis.spec for analysis in analyses)
         imports = {name for analysis in analyses for name in _list_eager(analysis)}
-        return Needs(spec, tuple(sorted(imports)), tuple(dict.fromkeys(_iter_problems(analyses))))
+        return Needs(
+            spec,
+            tuple(sorted(imports)),
+            tuple(dict.fromkeys(_iter_problems(analyses))),
+            tuple(dict.fromkeys(_iter_suggestions(analyses))),
+        )
 
     def _analyze_root(self, root: FunctionType, options: AnalyzeOptions) -> Analysis:
         path = Path(root.__code__.co_filename)
@@ -93,6 +100,16 @@ def _iter_problems(analyses: Iterable[Analysis]) -> Iterable[str]:
         for problem in analysis.problems:
             if problem.severity is Severity.ERROR:
                 yield say_parameters(f"{problem} ({problem.hint})" if problem.hint else str(problem))
+
+
+def _iter_suggestions(analyses: Sequence[Analysis]) -> Iterable[str]:
+    taken = {entry.name for analysis in analyses for entry in analysis.distributions}
+    for analysis in analyses:
+        for each in analysis.suggestions:
+            if each.candidates and not taken & set(each.candidates):
+                names = " or ".join(f"`{name}`" for name in each.candidates)
+                wanted = (each.installed or each.candidates)[0]
+                yield f"{each.location}: {each.text} {names}; to take it along: `extra_pkgs=['{wanted}']`"
 
 
 def say_parameters(text: str) -> str:

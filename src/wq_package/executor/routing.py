@@ -102,13 +102,12 @@ class TaskRouter:
     def _choose_environment(self, shipment: Shipment, modules: frozenset[str]) -> AppKey | None:
         """Tell which environment a call needs: that of its app, or a larger one if its arguments bring other modules."""
         given = self._options.environments.get(shipment.name, self._options.environment)
-        if given is not None:
-            return AppKey(given=given)
-        if not self._options.pack:
+        if given is None and not self._options.pack:
             return None
-        if modules <= shipment.modules:
-            return shipment.key
-        return replace(shipment.key, modules=tuple(sorted(shipment.modules | modules)))
+        key = shipment.key
+        if not modules <= shipment.modules:
+            key = replace(key, modules=tuple(sorted(shipment.modules | modules)))
+        return key if given is None else replace(key, given=given)
 
     def _route(self, pending: Pending, key: AppKey | None, call: Call, cargo: Cargo) -> None:
         if key is None:

@@ -40,7 +40,7 @@ class AppKey:
         places: file, first line, qualified name and code of each function of the user's.
         modules: what its pickles import by name when they are loaded.
         needs_parsl: whether it travels with Parsl's wrappers on.
-        given: the archive or spec file that the user wants for it; then nothing else counts.
+        given: the environment that the user named for it; then only modules of the user's own join what is in there.
         edition: stands for the state of the user's own files when the function was first seen.
     """
 

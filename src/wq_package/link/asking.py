@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from wq_package.errors import ManagerUnreachableError, RemoteProtocolError
+from wq_package.errors import AuthenticationError, ManagerUnreachableError, RemoteProtocolError
 from wq_package.link.link import Link
 from wq_package.link.opening import connect
 from wq_package.link.tls import TlsOptions
 from wq_package.protocol import messages as m
+from wq_package.protocol.password import OPENING
 from wq_package.protocol.status_text import parse_status
 
 MAX_ANSWER = 256 * 2**20
@@ -35,7 +36,7 @@ async def ask_status(
 
     Raises:
         ManagerUnreachableError: nobody answers there, or not in time.
-        AuthenticationError: it has another password.
+        AuthenticationError: it has another password, or one where none was given.
         RemoteProtocolError: its answer is too long, or no JSON.
     """
     try:
@@ -50,6 +51,11 @@ async def ask_status(
             f"the manager at {host}:{port} did not answer within {timeout:g} s",
             hint="check that a manager listens there, and that it needs no TLS or password",
         ) from error
+    if password is None and text.startswith(OPENING.decode()):
+        raise AuthenticationError(
+            f"the manager at {host}:{port} asks for a password, and none was given",
+            hint="give the file that the manager uses: --password-file",
+        )
     return _parse_answer(text)
 
 

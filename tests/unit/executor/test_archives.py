@@ -9,7 +9,7 @@ import pytest
 from wq_package.errors import BuildError
 from wq_package.executor.archives import check_versions
 from wq_package.executor.drift import find_own_versions
-from wq_package.executor.packing import Built, PackedLayer
+from wq_package.executor.packed import Built, PackedLayer
 
 
 def make_built(**versions: str) -> Built:

@@ -107,14 +107,27 @@ def test_read_answer__no_answer__is_ours_and_parsls(
 def test_explain_import__missing_module__gets_what_the_analysis_said() -> None:
     error = ModuleNotFoundError("No module named 'absent'", name="absent.part")
     explain_import(
-        error, ["app.py:3: nothing here provides `absent.part`", "app.py:4: nothing here provides `other`"]
+        error,
+        ["app.py:3: nothing here provides `absent.part`", "app.py:4: nothing here provides `other`"],
+        "",
     )
     assert error.__notes__ == ["wq-package: app.py:3: nothing here provides `absent.part`"]
 
 
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [(None, "the worker's own Python, which has no `absent`"), ("my.yml", "`my.yml` has no `absent`")],
+)
+def test_explain_import__in_what_was_not_made_for_the_app__names_it(given: str | None, note: str) -> None:
+    error = ModuleNotFoundError("No module named 'absent'", name="absent")
+    explain_import(error, [], given)
+    (told,) = error.__notes__
+    assert note in told
+
+
 def test_explain_import__other_errors__are_left_alone() -> None:
     error = ValueError("absent")
-    explain_import(error, ["nothing here provides `absent`"])
+    explain_import(error, ["nothing here provides `absent`"], None)
     assert not hasattr(error, "__notes__")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wq_package.errors import InvalidSpecError
+from wq_package.errors import SpecError
 from wq_package.executor.given import Given, GivenKind, find_given
 
 
@@ -68,11 +68,11 @@ def test_name__conda_has_noted_its_place__is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("physics", "neither a file, a folder nor a conda environment"),
-        ("0123abcd", "no environment that was"),
+        ("physics", "there is no environment `physics`: neither a file"),
+        ("0123abcd", "begins the digest of no environment that was built here"),
     ],
 )
 def test_name__of_nothing__is_refused_with_a_hint(tmp_path: Path, given: str, reason: str) -> None:
-    with pytest.raises(InvalidSpecError, match=reason) as caught:
+    with pytest.raises(SpecError, match=reason) as caught:
         find_given(given, tmp_path, {})
     assert caught.value.hint

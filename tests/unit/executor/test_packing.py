@@ -9,8 +9,9 @@ from types import FunctionType
 
 import pytest
 
-from wq_package.errors import BuildError
-from wq_package.executor.packing import Built, Packer, PackingEntry, digest_spec, serves
+from wq_package.errors import BuildError, SourceSyntaxError
+from wq_package.executor.packed import Built, PackedLayer, digest_spec, serves
+from wq_package.executor.packing import Packer, PackingEntry
 from wq_package.executor.requirements import Needs
 from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import DataForm, DataSource, EnvironmentSpec, LocalSource, WheelRequirement
@@ -27,11 +28,16 @@ class FakeAnalyzer:
     def __init__(self, specs: dict[str, EnvironmentSpec]) -> None:
         self.specs = specs
         self.asked: list[str] = []
+        self.error: BaseException | None = None
+        self.problems: tuple[str, ...] = ()
+        self.suggestions: tuple[str, ...] = ()
 
     def find_needs(self, roots: Sequence[FunctionType], key: AppKey) -> Needs:
         name = key.places[0][0]
         self.asked.append(name)
-        return Needs(self.specs[name], ("numpy",))
+        if self.error is not None:
+            raise self.error
+        return Needs(self.specs[name], ("numpy",), self.problems, self.suggestions)
 
 
 class FakeBuilder:
@@ -53,7 +59,13 @@ class FakeBuilder:
 
     def find_given(self, given: str) -> Built:
         self.built.append(given)
-        return Built(Path(given), "given")
+        layers = (PackedLayer("interpreter", "python", "3.11.7", 1), PackedLayer("wheel", "torch", "2.0", 1))
+        return Built(Path(given), "given", layers)
+
+    def extend(self, built: Built, sources: Sequence[LocalSource]) -> Built:
+        self.built.append("+".join(source.import_name for source in sources))
+        layers = (*built.layers, *(PackedLayer("local", source.import_name, "0", 1) for source in sources))
+        return Built(Path("extended"), f"{built.digest} and more", layers)
 
     def identify_given(self, given: str) -> str:
         return f"identity of {given}"
@@ -134,9 +146,43 @@ def test_request__slow_build__does_not_hold_up_other_apps(packer: Packer, builde
     assert slow.result(10).digest == "digest of a"
 
 
-def test_request__given_archive__is_not_analysed(packer: Packer, analyzer: FakeAnalyzer) -> None:
-    assert ask(packer, AppKey(given="/my/env.tar.gz")).result(10).digest == "given"
-    assert analyzer.asked == []
+OWN = EnvironmentSpec(wheels=(WheelRequirement("numpy==1"),), local=(LocalSource("mine", "/mine.py", "d1"),))
+
+
+def test_request__given_archive__only_modules_of_the_users_own_join_it(
+    packer: Packer, analyzer: FakeAnalyzer, builder: FakeBuilder
+) -> None:
+    analyzer.specs = {**SPECS, "two": OWN, "three": OWN}
+    keys = {name: replace(key, given="/my/env.tar.gz") for name, key in KEYS.items()}
+    assert ask(packer, keys["one"]).result(10).digest == "given"
+    assert ask(packer, keys["two"]).result(10).archive == "extended"
+    assert ask(packer, keys["three"]).result(10).digest == "given and more"
+    assert builder.built == ["/my/env.tar.gz", "mine"]
+    (one, two) = packer.list_packed()
+    assert one.spec == EnvironmentSpec(python="3.11.7", wheels=(WheelRequirement("torch==2.0"),))
+    assert two.spec == replace(one.spec, local=(LocalSource("mine", "", "0"),))
+    assert (one.given, two.problems) == ("/my/env.tar.gz", ())
+
+
+def test_request__given_archive_and_unreadable_source__goes_without_own_modules(
+    packer: Packer, analyzer: FakeAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    analyzer.error = SourceSyntaxError("app.py", 3, "invalid syntax")
+    assert ask(packer, replace(KEYS["one"], given="env.yml")).result(10).digest == "given"
+    assert "what runs in `env.yml` goes there without modules of your own: `app.py`" in caplog.text
+
+
+def test_request__problems_and_suggestions__are_told_once_for_an_app(
+    packer: Packer, analyzer: FakeAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    analyzer.problems, analyzer.suggestions = ("no `absent`",), ("perhaps `openpyxl`",)
+    for key in (KEYS["one"], replace(KEYS["one"], modules=("numpy",))):
+        ask(packer, key).result(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "app app: no `absent`",
+        "app app: perhaps `openpyxl`",
+    ]
+    assert packer.list_packed()[0].suggestions == ("perhaps `openpyxl`",)
 
 
 def test_request__failed_build__tells_all_who_wait_and_who_come_later(
@@ -170,7 +216,17 @@ def test_identify__is_known_before_the_environment_is_built(packer: Packer, buil
     entry = packer.request("app", KEYS["one"], ())
     assert packer.identify("app", KEYS["one"], ()) == digest_spec(SPECS["one"])
     assert entry.environment is None
-    assert packer.identify("app", AppKey(given="env.yml"), ()) == "identity of env.yml"
+    given = replace(KEYS["one"], given="env.yml")
+    assert packer.identify("app", given, ()) == "identity of env.yml"
+
+
+def test_identify__given_with_modules_of_the_users_own__says_what_is_in_them(
+    packer: Packer, analyzer: FakeAnalyzer
+) -> None:
+    edited = replace(OWN, local=(replace(OWN.local[0], digest="d2"),))
+    analyzer.specs = {"one": OWN, "two": OWN, "three": edited}
+    one, two, three = (packer.identify("app", replace(key, given="env.yml"), ()) for key in KEYS.values())
+    assert one == two != three
 
 
 def test_identify__cannot_be_found_out__tells_why(packer: Packer, analyzer: FakeAnalyzer) -> None:

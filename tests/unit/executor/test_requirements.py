@@ -57,7 +57,8 @@ def program(tmp_path: Path) -> Iterator[ModuleType]:
     (tmp_path / "beside.py").write_text("import pandas\n\ndef read(): return pandas\n")
     path = tmp_path / "program.py"
     path.write_text(
-        "import beside\nimport requests\n\ndef f():\n    import numpy as np\n    return beside.read, np\n"
+        "import beside\nimport requests\n\ndef f():\n    import numpy as np\n    return beside.read, np\n\n"
+        "def g(path):\n    import pandas as pd\n    return pd.read_excel(path)\n"
     )
     spec = importlib.util.spec_from_file_location("program_of_test", path)
     assert spec is not None
@@ -80,6 +81,14 @@ def test_find_needs__source__only_what_the_function_uses(program: ModuleType) ->
     assert "parsl" not in names
     assert [source.import_name for source in needs.spec.local] == ["beside"]
     assert set(needs.imports) == {"numpy", "pandas"}
+
+
+def test_find_needs__what_no_import_shows__is_suggested_until_it_is_taken_along(program: ModuleType) -> None:
+    (suggestion,) = SourceAnalyzer([], "parsl").find_needs((program.g,), AppKey()).suggestions
+    assert "program.py:10: " in suggestion
+    assert "to take it along: `extra_pkgs=['openpyxl']`" in suggestion
+    assert SourceAnalyzer([], "parsl").find_needs((program.f,), AppKey()).suggestions == ()
+    assert SourceAnalyzer(["openpyxl"], "parsl").find_needs((program.g,), AppKey()).suggestions == ()
 
 
 def test_find_needs__modules_of_the_pickle__are_added() -> None:
