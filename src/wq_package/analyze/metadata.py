@@ -29,6 +29,7 @@ __all__ = [
     "parse_meson_loader",
     "parse_metadata",
     "parse_need",
+    "parse_planned_files",
 ]
 
 _NEED = re.compile(
@@ -195,24 +196,27 @@ def parse_meson_loader(text: str) -> str | None:
 
 def parse_install_plan(text: str) -> dict[str, str]:
     """Read which folder or file each package is found in from Meson's `intro-install_plan.json`."""
+    places: dict[str, str] = {}
+    for source, target in parse_planned_files(text):
+        parts = target.split("/")
+        if parts[1:] == ["__init__.py"]:
+            places[parts[0]] = source.rpartition("/")[0]
+        elif len(parts) == 1 and target.endswith(".py"):
+            places[target.removesuffix(".py")] = source
+    return places
+
+
+def parse_planned_files(text: str) -> list[tuple[str, str]]:
+    """Read every file that Meson would install for Python: where it is, and where it goes below `site-packages`."""
     try:
         files = [
-            (source, entry["destination"])
+            (source, str(entry["destination"]).split("/", 1))
             for group in json.loads(text).values()
             for source, entry in group.items()
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    places: dict[str, str] = {}
-    for source, destination in files:
-        parts = str(destination).split("/")
-        if not parts[0].startswith("{py_"):
-            continue
-        if parts[2:] == ["__init__.py"]:
-            places[parts[1]] = source.rpartition("/")[0]
-        elif len(parts) == 2 and parts[1].endswith(".py"):
-            places[parts[1].removesuffix(".py")] = source
-    return places
+        return []
+    return [(source, parts[1]) for source, parts in files if parts[0].startswith("{py_") and parts[1:]]
 
 
 def parse_finder_mapping(text: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ bin/activate` and the launcher run them in the shell that is there; this does it
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +42,8 @@ def apply_scripts(prefix: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """
     if not any((prefix / ACTIVATION_FOLDER).glob("*.sh")):
         return dict(variables)
+    import tempfile  # costs 5 ms, and most environments have no scripts
+
     command = ("/bin/sh", "-c", _RUN, str(prefix), _ANSWER)
     try:
         # A file, not a pipe: a program that a script leaves in the background keeps hold of it.

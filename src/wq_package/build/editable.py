@@ -1,18 +1,19 @@
 """Where the code of an editable install lies, and what of it is importable (shell module).
 
-Knows the ways in which installers leave such an install: `.pth` files, setuptools' finders, `.egg-link`. Imports nothing.
+Knows the ways in which installers leave such an install: `.pth` files, setuptools' finders, meson-python's loaders. Imports
+nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.record import parse_record
 
-__all__ = ["find_editable_sources", "iter_importable"]
+__all__ = ["find_editable_sources", "is_editable_from", "iter_importable"]
 
 # What lies beside a package in its project's folder and is no part of it, as setuptools' own discovery has it.
 _NOT_SHIPPED = re.compile(
@@ -24,14 +25,44 @@ _NOT_SHIPPED = re.compile(
 def find_editable_sources(distribution: InstalledDistribution) -> dict[str, Path]:
     """Find the modules and packages of an editable install, by import name."""
     found: dict[str, Path] = {}
-    for row in parse_record((distribution.read("RECORD") or b"").decode("utf-8", "replace")):
-        file = Path(distribution.site_folder, row.path)
-        if row.path.startswith("__editable__") and row.path.endswith("_finder.py"):
+    for file in _iter_leads(distribution):
+        if file.name.endswith("_finder.py"):
             found |= dict(_iter_mapped(file))
-        elif row.path.endswith(".pth") and "/" not in row.path:
+        elif file.name.endswith("_editable_loader.py"):
+            found |= dict(_iter_planned(file))
+        else:
             for folder in _iter_path_lines(file):
                 found |= dict(iter_importable(folder))
     return found
+
+
+def is_editable_from(distribution: InstalledDistribution, sources: Mapping[Path, str]) -> bool:
+    """Tell whether any of some modules and packages is code of an editable install.
+
+    Args:
+        distribution: the editable install.
+        sources: the import name by the path, which has no links in it.
+    """
+    # Finders and loaders name every package, so most need not be parsed.
+    words = {word for path, name in sources.items() for word in (path.stem, name.split(".")[0])}
+    folders = {path.parent for path in sources}
+    for file in _iter_leads(distribution):
+        if file.suffix == ".pth" and any(folder.resolve() in folders for folder in _iter_path_lines(file)):
+            break
+        if file.suffix == ".py" and any(word in _read(file) for word in words):
+            break
+    else:
+        return False
+    return any(path.resolve() in sources for path in find_editable_sources(distribution).values())
+
+
+def _iter_leads(distribution: InstalledDistribution) -> Iterator[Path]:
+    """Name the files in `site-packages` that lead to the code."""
+    for row in parse_record((distribution.read("RECORD") or b"").decode("utf-8", "replace")):
+        is_finder = row.path.startswith("__editable__") and row.path.endswith("_finder.py")
+        is_loader = row.path.startswith("_") and row.path.endswith("_editable_loader.py")
+        if "/" not in row.path and (is_finder or is_loader or row.path.endswith(".pth")):
+            yield Path(distribution.site_folder, row.path)
 
 
 def _iter_mapped(finder: Path) -> Iterator[tuple[str, Path]]:
@@ -44,6 +75,23 @@ def _iter_mapped(finder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
         elif module.is_file():  # setuptools names modules without their suffix
             yield name, module
+
+
+def _iter_planned(loader: Path) -> Iterator[tuple[str, Path]]:
+    """Name the packages of a Meson project, and what is added to them from elsewhere: what was compiled or generated."""
+    from wq_package.analyze.metadata import parse_install_plan, parse_meson_loader, parse_planned_files
+
+    plan = _read(Path(parse_meson_loader(_read(loader)) or "", "meson-info", "intro-install_plan.json"))
+    places = {name: Path(place) for name, place in parse_install_plan(plan).items()}
+    yield from places.items()
+    for source, target in parse_planned_files(plan):
+        parts = PurePosixPath(target).parts
+        stem, _, rest = parts[-1].partition(".")
+        place = places.get(parts[0] if parts[1:] else stem)
+        if place and place.joinpath(*parts[1:]) == Path(source):
+            continue
+        if "." not in rest or rest.endswith(".so"):  # others have no name that an import could have
+            yield ".".join((*parts[:-1], stem)), Path(source)
 
 
 def _iter_path_lines(file: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
-from wq_package.build.editable import find_editable_sources
+from wq_package.build.editable import is_editable_from
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_cache import compute_key
@@ -30,12 +30,8 @@ def find_described(
     sources: Sequence[LocalSource], editable: Iterable[InstalledDistribution]
 ) -> list[InstalledDistribution]:
     """Find the editable installs that some local sources are the code of, by name."""
-    paths = {Path(source.path).resolve() for source in sources}
-    found = [
-        each
-        for each in editable
-        if any(path.resolve() in paths for path in find_editable_sources(each).values())
-    ]
+    paths = {Path(source.path).resolve(): source.import_name for source in sources}
+    found = [each for each in editable if is_editable_from(each, paths)]
     return sorted(found, key=lambda each: each.name)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ __all__ = [
     "make_pin_key",
 ]
 
-BUILDER_VERSION = 4
+BUILDER_VERSION = 5
 """Changes when the same input gives another layer than before."""
 
 
@@ -177,6 +177,16 @@ def make_local_recipe(source: LocalSource, interpreter: Interpreter, *, bytecode
     return Recipe(source.import_name, key, 0, lambda _: _plan_local_layer(source, digest, interpreter))
 
 
+def _find_needs(files: Iterable[Path]) -> tuple[str, tuple[int, int] | None]:
+    """Tell what the compiled modules among some files need."""
+    compiled = [file for file in files if ".so" in file.suffixes]
+    if not compiled:
+        return "", None
+    from wq_package.build.elf_files import find_needs, read_elf_file  # most local source is text
+
+    return find_needs(read_elf_file(file) for file in compiled)
+
+
 def _plan_local_layer(source: LocalSource, digest: str, interpreter: Interpreter) -> LayerPlan:
     root = Path(source.path)
     target = f"{interpreter.site_packages}/{source.import_name.replace('.', '/')}"
@@ -184,9 +194,16 @@ def _plan_local_layer(source: LocalSource, digest: str, interpreter: Interpreter
         (file, target + root.suffix if root.is_file() else f"{target}/{name}")
         for name, file in iter_local_files(root)
     ]
+    machine, glibc = _find_needs(file for file, _ in paths)
+    imports = (source.import_name.split(".")[0],)
     return LayerPlan(
         header=LayerHeader(
-            LayerKind.LOCAL, source.import_name, digest[:12], imports=(source.import_name.split(".")[0],)
+            LayerKind.LOCAL,
+            source.import_name,
+            digest[:12],
+            machine=machine,
+            glibc=glibc,
+            imports=imports,
         ),
         entries=tuple(LayerEntry(path, file.stat().st_mode, file) for file, path in paths),
         sources=tuple((file, path) for file, path in paths if path.endswith(".py")),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 from wq_package.build.indexes import Indexes
-from wq_package.build.uv import Access, list_artefacts
 from wq_package.errors import BuildError
 from wq_package.spec.environment import EnvironmentSpec
 
@@ -31,6 +29,10 @@ def lock_wheels(spec: EnvironmentSpec, indexes: Indexes | None = None, *, offlin
     pins = [wheel.text for wheel in spec.wheels]
     if not pins:
         return ""
+    import tempfile  # these two cost 10 ms, which no build has to pay
+
+    from wq_package.build.uv import Access, list_artefacts
+
     access = Access(indexes or Indexes(), offline=offline)
     try:
         with tempfile.TemporaryDirectory(prefix="wq-package-") as folder:

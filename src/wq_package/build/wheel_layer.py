@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from wq_package.archive.layer import LayerEntry, LayerHeader, LayerKind
 from wq_package.build.artefacts import UNKNOWN, Artefact, parse_direct_url, parse_wheel_tags
 from wq_package.build.elf import ElfFacts, is_elf, read_elf
+from wq_package.build.elf_files import find_needs
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.interpreter import Interpreter
 from wq_package.build.layer_plan import LayerPlan
@@ -206,14 +207,13 @@ def _relate(path: str, site_packages: str) -> str:
 def _make_header(
     distribution: InstalledDistribution, files: Sequence[_File], site_packages: str
 ) -> LayerHeader:
-    facts = [file.facts for file in files if file.facts]
-    machines = [each.machine for each in facts]
+    machine, glibc = find_needs(file.facts for file in files)
     return LayerHeader(
         kind=LayerKind.WHEEL,
         name=distribution.name,
         version=distribution.version,
-        machine=max(set(machines), key=machines.count) if machines else "",
-        glibc=max((each.glibc for each in facts if each.glibc), default=None),
+        machine=machine,
+        glibc=glibc,
         imports=tuple(sorted(set(_iter_import_names(files, site_packages)))),
     )
 

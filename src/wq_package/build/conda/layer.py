@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import logging
-import mmap
 import os
 import posixpath
 import stat
@@ -22,6 +21,7 @@ from wq_package.build.conda.extracted import EditedFileError, ExtractedPackage
 from wq_package.build.conda.package_files import PackageFile
 from wq_package.build.conda.records import CondaRecord
 from wq_package.build.elf import ElfFacts, is_elf, read_elf
+from wq_package.build.elf_files import find_needs, read_elf_file
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.script_text import normalize_script, render_entry_point
 from wq_package.errors import BuildError, NotRelocatableError
@@ -130,7 +130,7 @@ def _place(package: ExtractedPackage, file: PackageFile) -> _Placed:
         return _place_relocated(path, file, package, status.st_mode)
     entry = LayerEntry(path, status.st_mode, origin)
     package.check(file)
-    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=_read_facts(origin))
+    return _Placed(entry, InstalledPath(path, "hardlink", file.sha256), origin, facts=read_elf_file(origin))
 
 
 def _make_relative(path: str, target: str, placeholder: str) -> str:
@@ -179,28 +179,17 @@ def _find_facts(data: bytes) -> ElfFacts | None:
     return read_elf(data) if is_elf(data) else None
 
 
-def _read_facts(origin: Path) -> ElfFacts | None:
-    with origin.open("rb") as file:
-        if not is_elf(file.read(65)):
-            return None
-        with mmap.mmap(
-            file.fileno(), 0, access=mmap.ACCESS_READ
-        ) as data:  # some are larger than memory should be
-            return read_elf(data)
-
-
 def _make_header(record: CondaRecord, placed: Iterable[_Placed], site_packages: str) -> LayerHeader:
     placed = list(placed)
-    facts = [each.facts for each in placed if each.facts]
-    machines = [each.machine for each in facts]
+    machine, glibc = find_needs(each.facts for each in placed)
     return LayerHeader(
         kind=LayerKind.CONDA,
         name=record.name,
         version=record.version,
         build=record.build,
         source=f"sha256:{record.sha256}" if record.sha256 else "",
-        machine=max(sorted(set(machines)), key=machines.count) if machines else "",
-        glibc=max((each.glibc for each in facts if each.glibc), default=None),
+        machine=machine,
+        glibc=glibc,
         imports=tuple(sorted(set(_iter_import_names(placed, site_packages)))),
     )
 

@@ -57,3 +57,4 @@ def compile_source(path: str, name: str) -> bytes:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # who waits for the end of this process need not wait for the tidying up of a Python, too
