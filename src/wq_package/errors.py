@@ -16,7 +16,15 @@ exception, it is a `wq_package.task.TaskResult`.
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
+
+
+def hide_credentials(text: str) -> str:
+    """Take the user name and password out of every URL in a text."""
+    return _CREDENTIALS.sub("", text)
 
 
 class WQPackageError(Exception):
@@ -117,9 +125,9 @@ class BackendFailedError(BuildError):
     """A program that a build runs ended with an error.
 
     Args:
-        command: the command line, for the log.
+        command: the command line, for the log; kept without the credentials that URLs in it have.
         exit_code: its exit code; negative for a signal.
-        output: the end of what it printed.
+        output: the end of what it printed; as `command`.
     """
 
     def __init__(
@@ -131,12 +139,11 @@ class BackendFailedError(BuildError):
         summary: str = "",
         hint: str | None = None,
     ) -> None:
-        super().__init__(
-            summary or f"`{command[0]}` failed with exit code {exit_code}: {output.strip()}", hint=hint
-        )
-        self.command = command
+        summary = summary or f"`{command[0]}` failed with exit code {exit_code}: {output.strip()}"
+        super().__init__(hide_credentials(summary), hint=hint)
+        self.command = tuple(map(hide_credentials, command))
         self.exit_code = exit_code
-        self.output = output
+        self.output = hide_credentials(output)
 
 
 class NotRelocatableError(BuildError):

@@ -170,8 +170,9 @@ def test_http__a_digest_that_is_wrong__is_refused_with_both(
 @pytest.mark.parametrize(
     ("document", "issue"),
     [
-        ({"git": {"A": {"remote": "./nothing", "ref": "main"}}}, "failed with exit code 128"),
-        ({"git": {"A": {"remote": "./repository", "ref": "nothing"}}}, "has no `nothing`"),
+        ({"git": {"A": {"remote": "./nothing", "ref": "main"}}}, "failed with exit code 128 for `A`"),
+        ({"git": {"A": {"remote": "./repository", "ref": "0" * 40}}}, f"for `A` has no `{'0' * 40}`"),
+        ({"git": {"A": {"remote": "./repository", "ref": "nothing"}}}, "for `A` has no `nothing`"),
         ({"http": {"A": {"url": "file:///nothing"}}}, "cannot be read (No such file or directory)"),
         ({"http": {"A": {"url": "http://127.0.0.1:9/x"}}}, "cannot be downloaded (ConnectionError)"),
         ({"http": {"A": {"url": "@/missing"}}}, "the server answered 404"),

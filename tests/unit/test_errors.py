@@ -47,3 +47,12 @@ def test_str__several_issues__lists_each_on_its_own_line() -> None:
 def test_hint__app_not_found__names_the_apps_there_are() -> None:
     assert errors.AppNotFoundError("a.py", "f", ("g", "h")).hint == "apps in this file: `g`, `h`"
     assert errors.AppNotFoundError("a.py", "f", ()).hint == "the file defines no Parsl apps"
+
+
+def test_backend_failed__credentials_of_urls__are_kept_nowhere() -> None:
+    command = ("git", "clone", "https://user:pa@ss@host/x", "--index-url=http://token@host:1/simple", "a@b")
+    error = errors.BackendFailedError(command, 1, "fatal: 'https://user:secret@host/x' is gone")
+
+    assert error.command == ("git", "clone", "https://host/x", "--index-url=http://host:1/simple", "a@b")
+    assert str(error) == "`git` failed with exit code 1: fatal: 'https://host/x' is gone"
+    assert not any("secret" in str(value) or "token" in str(value) for value in error.__dict__.values())

@@ -123,9 +123,15 @@ def _resolve_reference(source: DataSource) -> str:
     names = (f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}", f"refs/heads/{wanted}", wanted)
     commit = next((found[name] for name in names if name in found), "")
     if not replace(source, reference=commit).is_pinned:
-        hint = "name a branch, a tag or a whole commit as `ref`"
-        raise BuildError(f"the repository `{_show(source)}` has no `{wanted}`", hint=hint)
+        raise _explain_missing(source, wanted)
     return commit
+
+
+def _explain_missing(source: DataSource, reference: str) -> BuildError:
+    hint = "name a branch, a tag or a whole commit of it as `ref`"
+    return BuildError(
+        f"the repository `{_show(source)}` for `{source.variable}` has no `{reference}`", hint=hint
+    )
 
 
 def _check_out(source: DataSource, commit: str, folder: Path) -> None:
@@ -137,6 +143,10 @@ def _check_out(source: DataSource, commit: str, folder: Path) -> None:
         _run_git(source, "-C", str(folder), "fetch", "--quiet", "--", source.url, *heads)
     # Line ends and filters of the user's own settings must not change what the commit says.
     plain = ("-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-c", "advice.detachedHead=false")
+    try:
+        _run_git(source, "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}")
+    except BackendFailedError as error:
+        raise _explain_missing(source, commit) from error
     _run_git(source, *plain, "-C", str(folder), "checkout", "--quiet", "--force", commit, "--")
     shutil.rmtree(folder / ".git")
 
@@ -149,9 +159,12 @@ def _run_git(source: DataSource, *arguments: str) -> str:
             "git", ("PATH",), hint=f"install git, or leave `{source.variable}` out"
         ) from error
     if done.returncode:
-        words = done.stderr.replace(source.url, _show(source))
+        shown = _show(source)
+        words = done.stderr.replace(source.url, shown)
+        command = ("git", *(word.replace(source.url, shown) for word in arguments))
+        summary = f"`git` failed with exit code {done.returncode} for `{source.variable}`: {words.strip()}"
         hint = "check the address, and whether git may reach it without asking for a password"
-        raise BackendFailedError(("git", *arguments), done.returncode, words, hint=hint)
+        raise BackendFailedError(command, done.returncode, words, summary=summary, hint=hint)
     return done.stdout
 
 

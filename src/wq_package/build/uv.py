@@ -17,7 +17,13 @@ from pathlib import Path
 
 from wq_package.build.index_files import load_uv_settings
 from wq_package.build.indexes import Indexes
-from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, DiskFullError
+from wq_package.errors import (
+    BackendFailedError,
+    BackendNotFoundError,
+    BuildError,
+    DiskFullError,
+    hide_credentials,
+)
 from wq_package.programs import run_program
 from wq_package.spec.environment import WheelRequirement
 
@@ -218,7 +224,7 @@ def _run(command: tuple[str, ...], access: Access) -> None:
 
 def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> BuildError:
     """Turn what uv printed into an error of one sentence with a hint."""
-    _LOG.info("%s ended with %d:\n%s", " ".join(command), exit_code, output)
+    _LOG.info("%s ended with %d:\n%s", hide_credentials(" ".join(command)), exit_code, output)
     words = _find_reason(output)
     if os.strerror(errno.ENOSPC) in output:
         return DiskFullError(

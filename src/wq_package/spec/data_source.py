@@ -108,7 +108,7 @@ def _is_variable(name: object, issues: list[str]) -> bool:
 def _read_git(variable: str, entry: Mapping[object, object]) -> DataSource:
     fields = _read_texts(entry, _GIT_KEYS)
     remote = fields.get("remote", "")
-    if not remote or remote.startswith("-"):
+    if not remote or remote.startswith("-") or not _is_address(remote):
         raise _EntryError("`remote` has to be the address of a repository")
     if fields.get("ref", "").startswith("-"):
         raise _EntryError("`ref` has to be a commit, a tag or a branch")
@@ -121,6 +121,8 @@ def _read_http(variable: str, entry: Mapping[object, object]) -> DataSource:
     sha256 = fields.get("sha256", "").lower().removeprefix("sha256:")
     if not url.startswith(("https://", "http://", "file://")):
         raise _EntryError("`url` has to begin with `https://`, `http://` or `file://`")
+    if not _is_address(url):
+        raise _EntryError("`url` is no address that could be looked up")
     if form not in ("file", "tar"):
         raise _EntryError("`type` has to be `file` or `tar`")
     if compression not in ("", "gzip"):
@@ -128,6 +130,17 @@ def _read_http(variable: str, entry: Mapping[object, object]) -> DataSource:
     if sha256 and not _SHA256.fullmatch(sha256):
         raise _EntryError("`sha256` has to be 64 hexadecimal digits")
     return DataSource(variable, DataForm(form), url, sha256=sha256, is_compressed=compression == "gzip")
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether a URL can be taken apart: `https://[half/of-an-address` cannot, nor one with a port that is no number."""
+    from urllib.parse import urlsplit  # few specs have data
+
+    try:
+        parts = urlsplit(url)
+        return not parts.netloc or parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _read_texts(entry: Mapping[object, object], known: frozenset[str]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -29,6 +30,7 @@ __all__ = [
     "parse_conda_requirement",
     "parse_environment_document",
     "parse_environment_yml",
+    "parse_json",
     "render_environment_yml",
 ]
 
@@ -151,7 +153,7 @@ def parse_environment_document(document: dict[object, object], path: str) -> Env
 
 
 def _load_noted(text: str, path: str, notes: Notes) -> dict[object, object]:
-    key = hashlib.sha256(f"yaml\n{text}".encode()).hexdigest()
+    key = hashlib.sha256(f"yaml 2\n{text}".encode()).hexdigest()
     with suppress(ValueError):
         return cast("dict[object, object]", json.loads(notes.read_note(key) or ""))
     document = _load_yaml(text, path)
@@ -166,14 +168,44 @@ def _load_noted(text: str, path: str, notes: Notes) -> dict[object, object]:
 def _load_yaml(text: str, path: str) -> dict[object, object]:
     import yaml
 
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the faster one, where there is a choice
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:  # noqa: FBT001, FBT002 - as PyYAML has it
+            _check_keys([key.value for key, _ in node.value if key.tag.endswith(":str")], path)
+            return cast("dict[object, object]", super().construct_mapping(node, deep))
+
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InvalidSpecError(path, (_first_line(str(error)),), hint="the file has to be YAML") from error
     if not isinstance(document, dict):
         issue = "the file is empty" if document is None else "the top level has to be a mapping"
         raise InvalidSpecError(path, (issue,), hint="a spec has at least the key `dependencies`")
     return document
+
+
+def _check_keys(keys: Sequence[str], path: str) -> None:
+    """Refuse a key that is there twice: only the last would count."""
+    twice = [key for key, count in Counter(keys).items() if count > 1]
+    if twice:
+        issues = tuple(f"`{key}` stands twice in one mapping" for key in twice)
+        raise InvalidSpecError(path, issues, hint="keep one of them, or join what stands under both")
+
+
+def parse_json(text: str, path: str) -> object:
+    """Read JSON in which no key stands twice.
+
+    Raises:
+        InvalidSpecError: it is not JSON, or a key stands twice.
+    """
+
+    def make(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        _check_keys([key for key, _ in pairs], path)
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=make)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidSpecError(path, (f"it is not JSON: {error}",)) from error
 
 
 def _first_line(text: str) -> str:

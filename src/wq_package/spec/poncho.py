@@ -12,7 +12,7 @@ import json
 from wq_package.errors import InvalidSpecError
 from wq_package.spec.data_source import describe_data
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec
-from wq_package.spec.environment_yml import parse_environment_document
+from wq_package.spec.environment_yml import parse_environment_document, parse_json
 
 __all__ = ["parse_poncho", "render_poncho"]
 
@@ -46,10 +46,7 @@ def parse_poncho(text: str, path: str) -> EnvironmentSpec:
     Raises:
         InvalidSpecError: it is not JSON, or entries are malformed; every issue is named.
     """
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidSpecError(path, (f"it is not JSON: {error}",)) from error
+    document = parse_json(text, path)
     if not isinstance(document, dict) or not isinstance(document.get("conda", {}), dict):
         raise InvalidSpecError(path, ("the top level has to be a mapping with the key `conda`",))
     conda = document.get("conda", {})
@@ -66,12 +63,16 @@ def parse_poncho(text: str, path: str) -> EnvironmentSpec:
         "channels": conda.get("channels"),
         "dependencies": dependencies,
         "variables": document.get("variables"),
-        "wq-package": _gather_ours(document),
+        "wq-package": _gather_ours(document, path),
     }
     return parse_environment_document(known, path)
 
 
-def _gather_ours(document: dict[str, object]) -> object:
+def _gather_ours(document: dict[str, object], path: str) -> object:
     ours = document.get("wq-package")
     data = {key: document[key] for key in ("git", "http") if document.get(key)}
+    twice = sorted(set(data) & set(ours)) if isinstance(ours, dict) else []
+    if twice:
+        issues = tuple(f"`{key}` stands at the top level and under `wq-package`" for key in twice)
+        raise InvalidSpecError(path, issues, hint="keep one of them, or join what stands under both")
     return {**ours, **data} if isinstance(ours, dict) else ours or data

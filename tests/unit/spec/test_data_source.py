@@ -59,6 +59,11 @@ def test_data__as_poncho_documents_it__is_understood() -> None:
         ),
         ("wq-package: {http: {A: {url: 3}}}", "`http.A`: `url` has to be a text"),
         ("wq-package: {http: {A: {url: 'ftp://x'}}}", "`http.A`: `url` has to begin with"),
+        ("wq-package: {http: {A: {url: 'https://[bad/x'}}}", "`http.A`: `url` is no address"),
+        ("wq-package: {http: {A: {url: 'https://x:y/z'}}}", "`http.A`: `url` is no address"),
+        ("wq-package: {git: {A: {remote: 'https://[bad/x'}}}", "`git.A`: `remote` has to be"),
+        ("wq-package: {http: {A: {url: 'https://x'}, A: {url: 'https://y'}}}", "`A` stands twice"),
+        ("dependencies: []\ndependencies: [numpy]\n", "`dependencies` stands twice"),
         (
             "wq-package: {http: {A: {url: 'http://x', type: zip}}}",
             "`http.A`: `type` has to be `file` or `tar`",
@@ -96,3 +101,21 @@ def test_data__several_mistakes__are_all_named() -> None:
 )
 def test_data__a_whole_commit_or_a_digest__is_pinned(source: DataSource, is_pinned: bool) -> None:
     assert source.is_pinned is is_pinned
+
+
+@pytest.mark.parametrize(
+    ("text", "issue"),
+    [
+        ('{"conda": {}, "http": {"A": {"url": "http://x"}, "A": {"url": "http://y"}}}', "`A` stands twice"),
+        ('{"conda": {}, "http": {"A": {"url": "http://x", "url": "http://y"}}}', "`url` stands twice"),
+        (
+            '{"conda": {}, "git": {"A": {"remote": "x"}}, "wq-package": {"git": {"B": {"remote": "x"}}}}',
+            "`git` stands at the top level and under `wq-package`",
+        ),
+    ],
+)
+def test_data__twice_in_poncho__is_refused_with_its_name(text: str, issue: str) -> None:
+    with pytest.raises(InvalidSpecError) as caught:
+        parse_poncho(text, "env.json")
+
+    assert issue in str(caught.value)
