@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,19 @@ def test_corpus__is_large_enough() -> None:
     assert len(CASES) >= 150
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+_SHALLOW = pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12),
+    reason="3.12 has a fixed limit: it cannot compile what is nested so deeply",
+)
+
+
+def _mark(case: Path) -> object:
+    return pytest.param(
+        case, id=case.name, marks=[_SHALLOW] if case.name == "shape_long_chain_of_operators" else []
+    )
+
+
+@pytest.mark.parametrize("case", [_mark(case) for case in CASES])
 def test_corpus__program__gives_exactly_what_is_expected(
     case: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -66,11 +67,12 @@ def test_advertiser__run__repeats_and_says_goodbye() -> None:
     async def test() -> None:
         async with CatalogServer() as server:
             address = find_address(server)
-            ports = iter(range(1, 100))
+            ports = itertools.count(1)
             advertising = asyncio.create_task(
                 Advertiser([address], lambda: {**RECORD, "port": next(ports)}, interval=0.01).run()
             )
-            await find_ports(address, 3)
+            while len(await find_managers([address], "mine")) < 3:
+                pass
             advertising.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await advertising

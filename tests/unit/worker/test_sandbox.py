@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,15 +222,16 @@ def make_deep(folder: Path, levels: int = 1500) -> None:
     os.close(here)
 
 
-def test_collect_outputs__folder_deeper_than_the_stack__is_an_error_of_the_task(
+def test_collect_outputs__folder_deeper_than_the_stack__is_collected_or_an_error_of_the_task(
     tmp_path: Path, store: EntryStore
 ) -> None:
     box = tmp_path / "box"
     box.mkdir()
     make_deep(box / "out")
     try:
-        with pytest.raises(OSError):  # noqa: PT011 - which one depends on what gives in first
-            collect_outputs(str(box), [output("out")], store)
+        # Which error depends on what gives in first; since 3.12 Python goes through folders without recursion.
+        with pytest.raises(OSError) if sys.version_info < (3, 12) else contextlib.nullcontext():  # noqa: PT011 - see above
+            assert collect_outputs(str(box), [output("out")], store).stored
     finally:
         for path in tmp_path.iterdir():  # pytest itself could not
             remove_tree(str(path))
