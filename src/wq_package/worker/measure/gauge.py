@@ -16,7 +16,9 @@ FIRST_DELAY = 0.02
 LONGEST_DELAY = 1.0
 LONGEST_LIMITED_DELAY = 0.15
 NEAR_DELAY = 0.05
+_LONGEST_NEAR_DELAY = 0.1
 _NEAR = 0.7
+_IDLE = 0.05
 _CALM = 1.05
 _CORES_WINDOW = 0.25
 _SLACK_KB = 1024
@@ -24,6 +26,10 @@ _COPIED_SLACK_KB = 4096
 _SMALL_KB = 4096
 _GRID = 0.1
 """Programs are looked at together as far as that can be: it costs to find out which processes there are."""
+_FULL_SECONDS = 3.0
+"""How long a full reading stands while nothing grows: in between, a glance will do."""
+_BUSY_SECONDS = 0.9
+"""How often a glance is to tell processor time."""
 _EXACT_SECONDS = 5.0
 """How long an exact reading stands while the processes do not grow; what they share can still become their own."""
 
@@ -47,6 +53,21 @@ class Reading:
         self.faulted = faulted
 
 
+class Glance:
+    """What can be had cheaply of the same processes as before.
+
+    Attributes:
+        resident: what they have in memory, one added to the other.
+        cpu: their processor time, if it was asked for.
+    """
+
+    __slots__ = ("cpu", "resident")
+
+    def __init__(self, resident: int, cpu: float | None) -> None:
+        self.resident = resident
+        self.cpu = cpu
+
+
 class Gauge:
     """The peaks of one program.
 
@@ -68,9 +89,33 @@ class Gauge:
         self._began = now
         self._delay = FIRST_DELAY
         self._last = 0
+        self._resident = 0
+        self._glanced: tuple[float, float] | None = None  # when, and the processor time; not of all of them
+        self._full_until = 0.0
         self._exact_for = 0
         self._exact_until = 0.0
         self._window = (now, 0.0, 1)
+
+    def wants_cpu(self, now: float) -> bool:
+        """Whether the next glance is to tell processor time."""
+        return self._glanced is None or now - self._glanced[0] >= _BUSY_SECONDS
+
+    def is_calm(self, now: float, glance: Glance) -> bool:
+        """Take in a glance; tell whether it is enough, because nothing that it shows can be a new peak.
+
+        Never of a fork: what it has been given and then writes to does not show.
+        """
+        slack = 0 if self._is_near else _SLACK_KB
+        is_busier = glance.cpu is not None and self._is_busier(now, glance.cpu)
+        if is_busier or now >= self._full_until or glance.resident > self._resident + slack:
+            return False
+        self._plan(now, self._last)
+        return True
+
+    def _is_busier(self, now: float, cpu: float) -> bool:
+        since, before = self._glanced or (now, cpu)
+        self._glanced = (now, cpu)
+        return cpu - before > (self.cores + _IDLE) * (now - since)
 
     def needs_exact(self, now: float, reading: Reading) -> bool:
         """Whether this reading could raise the peak, but counts some pages more than once or not at all."""
@@ -89,12 +134,15 @@ class Gauge:
     def add(self, now: float, reading: Reading, exact: int | None) -> None:
         """Take in a reading; `exact` is what the processes hold of their own, if that was found out."""
         self.samples += 1
+        self._resident = sum(reading.resident)
+        is_open = exact is None and self.needs_exact(now, reading)  # that took too much time for now
+        self._full_until = 0.0 if self.base or is_open else now + _FULL_SECONDS
         self.processes = max(self.processes, len(reading.resident))
         if exact is None:
             held = self._estimate(reading)
         else:
             held = exact
-            self._exact_for = sum(reading.resident) - self.base
+            self._exact_for = self._resident - self.base
             self._exact_until = now + _EXACT_SECONDS
         self.memory = max(self.memory, held)
         self._add_cores(now, reading)
@@ -116,19 +164,27 @@ class Gauge:
         self.cores = max(self.cores, busy)
         self._window = (now, reading.cpu, reading.threads)
 
+    @property
+    def _is_near(self) -> bool:
+        """Whether the limit is near what was held last."""
+        return 0 < self.limit * _NEAR < self._last
+
     def _plan(self, now: float, held: int) -> None:
         """Look again soon at what grows or is near its limit, and ever more rarely at what is calm."""
-        longest = LONGEST_LIMITED_DELAY if self.limit else LONGEST_DELAY
         is_calm = held <= self._last * _CALM + _SLACK_KB
-        self._delay = (
-            min(longest, self._delay * 2) if is_calm else min(longest, max(NEAR_DELAY, self._delay / 2))
-        )
-        if self.limit and held > self.limit * _NEAR:
-            self._delay = NEAR_DELAY
         self._last = held
+        if is_calm:
+            self._delay = min(self._find_longest_delay(), self._delay * 2)
+        else:
+            self._delay = NEAR_DELAY if self._is_near else max(NEAR_DELAY, self._delay / 2)
         self.due = now + self._delay
         if self._delay >= _GRID:
             self.due = math.ceil(self.due / _GRID) * _GRID
+
+    def _find_longest_delay(self) -> float:
+        if self._is_near:
+            return _LONGEST_NEAR_DELAY
+        return LONGEST_LIMITED_DELAY if self.limit else LONGEST_DELAY
 
     def end(self, now: float, peak: int, cpu: float, floor: int = 0) -> None:
         """Take in what the system says of a program that has ended.

@@ -73,6 +73,9 @@ class Watch:
 
     def _look_at(self, program: int, now: float) -> bool:
         gauge = self._gauges[program]
+        glance = self._table.glance(program, wants_cpu=gauge.wants_cpu(now))
+        if glance is not None and gauge.is_calm(now, glance):
+            return False
         reading = self._table.read(program)
         exact = None
         if gauge.needs_exact(now, reading):

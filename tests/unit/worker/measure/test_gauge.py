@@ -8,6 +8,7 @@ from wq_package.worker.measure.gauge import (
     LONGEST_LIMITED_DELAY,
     NEAR_DELAY,
     Gauge,
+    Glance,
     Reading,
 )
 
@@ -143,3 +144,48 @@ def test_due__program_grows__is_looked_at_sooner() -> None:
         now = gauge.due
     gauge.add(now, read(50), None)
     assert gauge.due - now <= LONGEST_DELAY / 2 + 0.1
+
+
+def begin_calm(limit: int = 0, held: int = 50, base: int = 0) -> Gauge:
+    gauge = Gauge(START, limit * MB, base * MB)
+    gauge.is_calm(START, Glance(held * MB, 0.0))
+    gauge.add(START, read(held), None)
+    return gauge
+
+
+def test_glance__nothing_has_grown__is_enough_for_a_while() -> None:
+    gauge = begin_calm()
+    assert gauge.is_calm(START + 1, Glance(50 * MB, 0.01))
+    assert gauge.due > START + 1
+    assert not gauge.is_calm(START + 60, Glance(50 * MB, 0.01))
+
+
+@pytest.mark.parametrize("held", [30, 50])
+def test_glance__memory_has_grown__calls_for_a_reading(held: int) -> None:
+    assert not begin_calm(held=held).is_calm(START + 0.2, Glance((held + 2) * MB, None))
+
+
+def test_glance__near_the_limit__calls_for_a_reading_as_soon_as_anything_has_grown() -> None:
+    assert begin_calm(limit=1000).is_calm(START + 0.2, Glance(50 * MB + 4, None))
+    gauge = begin_calm(limit=60)
+    assert gauge.is_calm(START + 0.2, Glance(50 * MB, None))
+    assert not gauge.is_calm(START + 0.3, Glance(50 * MB + 4, None))
+
+
+def test_glance__busier_than_ever__calls_for_a_reading() -> None:
+    gauge = begin_calm()
+    assert not gauge.is_calm(START + 1, Glance(50 * MB, 2.0))
+    gauge.add(START + 1, read(50, cpu=2.0, threads=2), None)
+    assert gauge.is_calm(START + 2, Glance(50 * MB, 4.0))
+
+
+def test_glance__an_exact_reading_is_owed__is_not_enough() -> None:
+    gauge = Gauge(START)
+    gauge.add(START, read(100, 80), None)
+    assert not gauge.is_calm(START + 0.1, Glance(180 * MB, None))
+    gauge.add(START + 0.1, read(100, 80), 170 * MB)
+    assert gauge.is_calm(START + 0.2, Glance(180 * MB, None))
+
+
+def test_glance__of_a_fork__is_never_enough() -> None:
+    assert not begin_calm(base=40).is_calm(START + 0.1, Glance(50 * MB, None))
