@@ -108,6 +108,39 @@ def test_build__index_was_asked__its_lock_names_the_files(folder: Path) -> None:
     assert artefact["sha256"] == hashlib.sha256(next((folder / "wheels").iterdir()).read_bytes()).hexdigest()
 
 
+def test_build__lock_in_the_archive__depends_on_nothing_that_a_cache_knows(folder: Path) -> None:
+    places = ("--no-index", "--find-links", "wheels")
+    archives = []
+    for cache in ("cold", "cold", "other"):  # from nothing, once more with all layers there, from nothing
+        assert _build(folder, *places, WQ_PACKAGE_CACHE=cache).returncode == 0
+        archives.append((folder / "env.tar.zst").read_bytes())
+
+    assert archives[0] == archives[1] == archives[2]
+
+
+def test_build__from_what_is_installed__lock_is_the_same_before_and_after_an_index_was_asked(
+    folder: Path,
+) -> None:
+    with zipfile.ZipFile(next((folder / "wheels").iterdir())) as wheel:
+        wheel.extractall(folder / "site")
+    (folder / "spec.yml").write_text("dependencies:\n  - pip: [wqp-only-here==1.0]\n")
+    here = {"PYTHONPATH": str(folder / "site")}
+    places = ("--no-index", "--find-links", "wheels")
+
+    assert _build(folder, **here).returncode == 0
+    before = (folder / "env.tar.zst").read_bytes()
+    asked = _run(folder, "lock", "spec.yml", "-o", "env.lock", *places, **here)
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads((folder / "env.lock").read_text())["artefacts"][-1]["sha256"]
+    again = _build(folder, **here)
+
+    assert json.loads(again.stdout)["layers_built"] == 0
+    assert (folder / "env.tar.zst").read_bytes() == before
+    lock = json.loads(_run(folder, "inspect", "env.tar.zst", "--lock").stdout)
+    assert lock["artefacts"][-1]["tags"] == ["py3-none-any"]
+    assert "sha256" not in lock["artefacts"][-1]
+
+
 def test_locked__wheel_with_an_address__is_taken_from_there(folder: Path) -> None:
     wheel = next((folder / "wheels").iterdir())
     (folder / "spec.yml").write_text(f"dependencies:\n  - pip:\n    - wqp-only-here @ {wheel.as_uri()}\n")

@@ -25,7 +25,7 @@ from wq_package.build.interpreter import Interpreter, find_interpreter, satisfie
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
-from wq_package.build.noted import read_noted
+from wq_package.build.noted import is_noted, read_noted
 from wq_package.build.options import (
     BuildOptions,
     BuiltEnvironment,
@@ -237,7 +237,7 @@ class _Layers:
         wanted = build.lock.pins if build.lock else [requirement.text for requirement in spec.wheels]
         source = WheelSource(build.cache, build.base, build.options, build.staging, build.maker)
         self._wheels, made = source.provide(wanted, base)
-        self._has_asked = source.has_asked
+        self._fetched = source.fetched
         self._finished: list[CachedLayer] = []
         self._base = [made[recipe.key] for recipe in base]
         _check_overlaps(self._wheels, build.cache)
@@ -259,11 +259,14 @@ class _Layers:
         return local
 
     def find_artefacts(self, layers: Sequence[StoredLayer], *, ask: bool) -> dict[str, Artefact]:
-        """Tell which files the layers came from, by the layer's digest, as far as it is known.
+        """Tell which files the layers came from, by the layer's digest.
+
+        An archive has in its lock what follows from where its layers come from: of what is installed here, no more
+        than its installer left, even if an index was asked about it some other day.
 
         Args:
             layers: all of them.
-            ask: whether an index may be asked for what is not known.
+            ask: whether an index is asked about what is installed here as well.
         """
         build = self._build
         if build.lock:
@@ -272,11 +275,12 @@ class _Layers:
         known = {
             each.digest: conda[each.header.name] for each in layers if each.header.kind is LayerKind.CONDA
         }
-        known |= read_noted((*self._wheels, *self._finished), build.cache)
-        missing = [
-            each for each in self._wheels if not known[each.stored.digest].sha256 or build.options.fresh
-        ]
-        if ask and missing:
+        known |= {each.stored.digest: each.artefact for each in (*self._wheels, *self._finished)}
+        wheels = [each for each in self._wheels if ask or each.stored.digest in self._fetched]
+        known |= read_noted(wheels, build.cache)
+        unknown = [each for each in wheels if build.options.fresh or _is_unknown(known[each.stored.digest])]
+        missing = unknown if ask else [each for each in unknown if not is_noted(each, build.cache)]
+        if missing:
             from wq_package.build.lock_sources import ask_index  # most builds ask nobody
 
             access = make_access(build.options)
@@ -287,8 +291,13 @@ class _Layers:
         """Write the lock that goes into the archive."""
         _check_platform(layers, self._build.options)
         with translated_errors(self._build.cache):
-            artefacts = self.find_artefacts(layers, ask=self._has_asked)
+            artefacts = self.find_artefacts(layers, ask=False)
         return render_lock(layers, artefacts)
+
+
+def _is_unknown(artefact: Artefact) -> bool:
+    """Tell whether an index may know more of a file; what has an address of its own is on none."""
+    return not artefact.sha256 and not artefact.requirement
 
 
 def _check_platform(layers: Sequence[StoredLayer], options: BuildOptions) -> None:

@@ -42,8 +42,9 @@ def ask_index(
         files = offered.get(canonicalize_name(layer.stored.header.name), ())
         chosen = select_artefact(files, layer.artefact.tags)
         if chosen is not None:
-            chosen = found[layer.stored.digest] = _measure(chosen, staging)
-            note_artefact(layer, chosen, cache)
+            found[layer.stored.digest] = _measure(chosen, staging)
+        # That there is none is noted, too: no build after this one asks again.
+        note_artefact(layer, found.get(layer.stored.digest, layer.artefact), cache)
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from wq_package.build.artefacts import Artefact, parse_artefact, render_artefact
 from wq_package.build.layer_cache import CachedLayer, LayerCache, compute_key
 
-__all__ = ["note_artefact", "read_noted"]
+__all__ = ["is_noted", "note_artefact", "read_noted"]
 
 
 def read_noted(layers: Sequence[CachedLayer], cache: LayerCache) -> dict[str, Artefact]:
@@ -21,6 +21,11 @@ def _read_note(layer: CachedLayer, cache: LayerCache) -> Artefact:
         return parse_artefact(json.loads(cache.read_note(_make_key(layer)) or ""))
     except (ValueError, TypeError):
         return layer.artefact
+
+
+def is_noted(layer: CachedLayer, cache: LayerCache) -> bool:
+    """Tell whether an index was asked about a layer."""
+    return cache.has_note(_make_key(layer))
 
 
 def note_artefact(layer: CachedLayer, artefact: Artefact, cache: LayerCache) -> None:

@@ -58,7 +58,7 @@ class WheelSource:
         maker: makes the layers.
 
     Attributes:
-        has_asked: whether an index was asked.
+        fetched: digests of the layers that an index has to answer for: no distribution that is installed here does.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class WheelSource:
         self._staging = staging
         self._maker = maker
         self._lock = parse_lock(options.lock, "the lock") if options.lock else Lock(())
-        self.has_asked = False
+        self.fetched: frozenset[str] = frozenset()
         self._installed = _find_usable_distributions(base.interpreter, options)
 
     def provide(
@@ -113,7 +113,6 @@ class WheelSource:
     def _resolve(self, requirements: Sequence[str]) -> list[str]:
         from wq_package.build.uv import resolve_requirements
 
-        self.has_asked = True
         preferred = [f"{name}=={each.version}" for name, each in sorted(self._installed.items())]
         return list(
             resolve_requirements(
@@ -160,6 +159,7 @@ class WheelSource:
         recipes = self._make_recipes(pins)
         made = self._maker.make_all([*others, *recipes.values()])
         layers = {name: made[recipe.key] for name, recipe in recipes.items()}
+        self.fetched = frozenset(layers[pin.name].stored.digest for pin in pins if self._is_absent(pin))
         for pin in pins:
             key = self._make_pin_key(pin)
             layer = layers[pin.name]
@@ -186,7 +186,7 @@ class WheelSource:
         )
 
     def _make_recipes(self, pins: Sequence[_Pin]) -> dict[str, Recipe]:
-        absent = [pin for pin in pins if pin.installed is None or self._options.fresh]
+        absent = [pin for pin in pins if self._is_absent(pin)]
         fetched = _Fetched(
             lambda: [pin.text for pin in absent if self._cache.find_any(recipes[pin.name].key) is None],
             self._interpreter,
@@ -200,16 +200,15 @@ class WheelSource:
                 recipes[pin.name] = self._make_installed_recipe(pin, pin.installed)
         return recipes
 
+    def _is_absent(self, pin: _Pin) -> bool:
+        return pin.installed is None or self._options.fresh
+
     def _make_fetched_recipe(self, pin: _Pin, fetched: _Fetched) -> Recipe:
         key = self._make_pin_key(pin)
         if self._options.fresh:
             key = compute_key(key, self._staging.name)  # never found, so always made
 
-        def plan(_: Path) -> LayerPlan:
-            self.has_asked = True
-            return fetched.plan(pin.name)
-
-        return Recipe(pin.title, key, -1, plan)
+        return Recipe(pin.title, key, -1, lambda _: fetched.plan(pin.name))
 
     def _make_installed_recipe(self, pin: _Pin, installed: InstalledDistribution) -> Recipe:
         settings = self._options
@@ -228,7 +227,6 @@ class WheelSource:
     def _plan_from_index(self, pin: _Pin, altered: AlteredDistributionError, staging: Path) -> LayerPlan:
         """Take the released files where the installed ones were edited; say so."""
         _LOG.warning("%s: taking it from the index", altered)
-        self.has_asked = True
         fetched = _Fetched(lambda: [pin.text], self._interpreter, self._options, staging, self._lock)
         try:
             return fetched.plan(pin.name)
