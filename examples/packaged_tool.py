@@ -27,7 +27,7 @@ def highlight(inputs: Sequence[File] = (), outputs: Sequence[File] = ()) -> str:
 
 
 @bash_app
-def find_tool(stdout: str = "tool.txt") -> str:
+def find_tool(stdout: str) -> str:
     """Tell where the tool is, seen from the app."""
     return "command -v pygmentize"
 
@@ -43,10 +43,11 @@ def main() -> None:
         for name in SOURCES:
             source = Path(__file__).with_name(name)
             futures.append(highlight(inputs=[File(str(source))], outputs=[File(str(pages / f"{name}.html"))]))
-        find_tool().result()
+        place = Path(run_dir) / "tool.txt"
+        find_tool(stdout=str(place)).result()
+        is_packaged = "/envs/" in place.read_text()
         for future in futures:
             future.result()
-    is_packaged = "/envs/" in Path("tool.txt").read_text()
     print(f"pygmentize came with the environment: {is_packaged}")
     for page in sorted(pages.iterdir()):
         print(f"{page}: {page.stat().st_size // 1024} kB")

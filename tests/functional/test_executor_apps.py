@@ -182,6 +182,11 @@ def test_function_of_an_installed_package() -> None:
     assert python_app(np.linalg.norm)([3, 4]).result() == 5
 
 
+def test_partial_of_an_installed_function() -> None:
+    largest = functools.update_wrapper(functools.partial(np.max, axis=0, keepdims=True), np.max)
+    assert python_app(largest)(np.array([[1, 5], [4, 2]])).result().tolist() == [[4, 5]]
+
+
 def test_function_without_source() -> None:
     namespace: dict[str, Any] = {"np": np}
     exec("def total(n):\n    import math\n    return math.floor(np.arange(n).sum())\n", namespace)

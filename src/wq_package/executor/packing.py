@@ -52,12 +52,14 @@ class PackingEntry:
 
     Attributes:
         given: the environment that the user named; empty for one that is made for the app.
-        identity: names what is to be in it; known before it is built.
+        spec: what the app needs, beside what the user named; known before anything is built.
+        identity: names what is to be in it; empty until somebody has asked.
     """
 
     name: str
     given: str = ""
-    identity: Future[str] = field(default_factory=Future)
+    spec: Future[EnvironmentSpec] = field(default_factory=Future)
+    identity: str = ""
     environment: Environment | None = None
     error: BaseException | None = None
     problems: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Packer:
                 return entry
             entry = self._entries[key] = PackingEntry(name, key.given)
             if self._is_closed:
-                entry.identity.cancel()
+                entry.spec.cancel()
             else:
                 self._pool.submit(self._pack, entry, roots, key)
         return entry
@@ -109,7 +111,11 @@ class Packer:
         Raises:
             WQPackageError: that cannot be found out.
         """
-        return self.request(name, key, roots).identity.result()
+        entry = self.request(name, key, roots)
+        spec = entry.spec.result()
+        if not entry.identity:
+            entry.identity = self._identify(key.given, spec)
+        return entry.identity
 
     def wait(self, entry: PackingEntry, waiter: Waiter) -> None:
         """Tell `waiter` when the environment is there or has failed; at once if it is so already."""
@@ -136,14 +142,14 @@ class Packer:
             self._is_closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         for entry in list(self._entries.values()):
-            entry.identity.cancel()  # of what has not begun; others have ended
+            entry.spec.cancel()  # of what has not begun; others have ended
 
     def _pack(self, entry: PackingEntry, roots: Sequence[FunctionType], key: AppKey) -> None:
         try:
             packed = self._make(entry, roots, key)
         except BaseException as error:  # noqa: BLE001 - the top of this thread: whatever it is, the tasks have to hear it
-            if not entry.identity.done():
-                entry.identity.set_exception(error)
+            if not entry.spec.done():
+                entry.spec.set_exception(error)
             logger.info("app %s: no environment: %s", entry.name, error)
             self._tell(entry, None, error)
         else:
@@ -156,7 +162,7 @@ class Packer:
         start = time.perf_counter()
         find_needs = self._find_own_code if key.given else self._analyzer.find_needs
         needs = find_needs(roots, key)
-        entry.identity.set_result(self._identify(key.given, needs.spec))
+        entry.spec.set_result(needs.spec)
         analyzed = time.perf_counter()
         if key.given:
             built = self._extend_given(key.given, needs.spec.local)
