@@ -381,6 +381,7 @@ def test_launcher__archive_cut_short__fails_with_221_and_leaves_nothing(
         (["-w", "soon", "{archive}", "true"], 220, "not 'soon'"),
         (["no.tar.gz", "true"], 221, "'no.tar.gz' does not exist"),
         (["-u", "/proc/none/env", "{archive}", "true"], 221, "cannot be made"),
+        (["-u", "/proc/env", "{archive}", "true"], 221, "'/proc/env.lock' cannot be written"),
         (["-u", "{folder}/env", "{archive}", "no-such-command"], 127, "no command 'no-such-command'"),
     ],
 )

@@ -64,7 +64,9 @@ wqp_find_key() {
 
 wqp_take_lock() {
     if command -v flock >/dev/null 2>&1; then
-        exec 9>"$wqp_folder.lock" || wqp_fail 221 "'$wqp_folder.lock' cannot be written"
+        # In a subshell first: where `exec` cannot open a file, some shells end without another word.
+        (exec 9>"$wqp_folder.lock") 2>/dev/null || wqp_fail 221 "'$wqp_folder.lock' cannot be written"
+        exec 9>"$wqp_folder.lock"
         wqp_wait_for_flock
         case $? in
             0) return ;;
@@ -187,7 +189,7 @@ else
     if [ ! -f "$wqp_marker" ]; then
         case $wqp_folder in */*) mkdir -p -- "${wqp_folder%/*}" || wqp_fail 221 "'${wqp_folder%/*}' cannot be made" ;; esac
         wqp_take_lock
-        [ -f "$wqp_marker" ] || { wqp_unpack && : >"$wqp_marker"; } || wqp_fail 221 "'$wqp_folder' cannot be written"
+        [ -f "$wqp_marker" ] || { wqp_unpack && echo >"$wqp_marker"; } || wqp_fail 221 "'$wqp_folder' cannot be written"
         wqp_free_lock
         exec 9>&-
     fi
