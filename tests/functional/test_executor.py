@@ -440,8 +440,10 @@ def test_given_environment__is_built_from_its_spec_and_used_for_all(folder: Path
     with loaded(folder, make_executor(folder, environment=str(spec))) as executor:
         prefix, _ = find_place().result()
         assert double(4).result() == 8
-        (packed,) = executor.list_packed()
-    assert packed.environment.digest in prefix
+        packed = executor.list_packed()
+    assert {each.name for each in packed} == {"find_place", "double"}
+    (digest,) = {each.environment.digest for each in packed}
+    assert digest in prefix
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 
 from wq_package.errors import AuthenticationError, ManagerUnreachableError, RemoteProtocolError
@@ -53,10 +55,17 @@ async def connect(
         raise make_tls_error(host, port, error) from error
     except OSError as error:
         raise ManagerUnreachableError(
-            f"no manager answers at {host}:{port}: {error.strerror or error}",
+            f"no manager answers at {host}:{port}: {_describe(error)}",
             hint="check host and port, and that the manager runs and listens on this network",
         ) from error
     return link
+
+
+def _describe(error: OSError) -> str:
+    """Say what the system said; asyncio puts the address in the place of its words."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 async def _open(host: str, port: int, role: Role, password: bytes | None, tls: TlsOptions | None) -> Wire:

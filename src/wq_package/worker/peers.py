@@ -119,9 +119,7 @@ class PeerRoom:
 
     async def _attend(self, link: Link) -> None:
         is_greeted = False
-        while True:
-            async with asyncio.timeout(_SHORTEST_SECONDS):
-                events = await link.receive()
+        while events := await _receive_in_time(link):
             for event in events:
                 if isinstance(event, wire.ConnectionClosed):
                     return
@@ -148,6 +146,15 @@ class PeerRoom:
         finally:
             self._uploads -= 1
         return True
+
+
+async def _receive_in_time(link: Link) -> list[wire.Event]:
+    """Wait for events; nothing comes of a peer that takes too long."""
+    try:
+        async with asyncio.timeout(_SHORTEST_SECONDS):
+            return await link.receive()
+    except TimeoutError:
+        return []
 
 
 async def fetch_layer(order: wire.FetchLayer, size: int, feed: LayerFeed, *, is_encrypted: bool) -> None:
