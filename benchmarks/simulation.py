@@ -181,18 +181,17 @@ class _Simulation:
             self._outcome.used += need.memory_mb * seconds
         self._outcome.given += memory * seconds
         self._serial += 1
-        answer = _answer(message.task_id, need, seconds, (memory, disk), is_exhausted=is_exhausted)
+        used = Need(seconds, min(need.cores, max(1, round(cores))), need.memory_mb, need.disk_mb)
+        answer = _answer(message.task_id, used, (memory, disk), is_exhausted=is_exhausted)
         heapq.heappush(self._pending, (now + seconds, self._serial, e.Received(action.worker, answer)))
 
 
-def _answer(
-    task_id: int, need: Need, seconds: float, box: tuple[int, int], *, is_exhausted: bool
-) -> m.CallResult:
-    code, memory, disk = ResultCode.SUCCESS, need.memory_mb, need.disk_mb
+def _answer(task_id: int, used: Need, box: tuple[int, int], *, is_exhausted: bool) -> m.CallResult:
+    code, memory, disk = ResultCode.SUCCESS, used.memory_mb, used.disk_mb
     if is_exhausted:  # ended as soon as it was seen to hold more than it may
         code, memory, disk = ResultCode.RESOURCE_EXHAUSTION, min(memory, box[0] + 1), min(disk, box[1] + 1)
-    usec = int(seconds * 1_000_000)
-    return m.CallResult(task_id, code.value, 0, 0, 0, usec, 0, int(need.cores * usec * 0.98), memory, disk)
+    usec = int(used.seconds * 1_000_000)
+    return m.CallResult(task_id, code.value, 0, 0, 0, usec, 0, int(used.cores * usec * 0.98), memory, disk)
 
 
 def _round_up(amount: int, total: int, steps: int = 0) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from wq_package.resources.category import CategoryOptions, LabelMode, Usage, find_usage
 from wq_package.resources.contract import SharingRule, compute_box, fits
 from wq_package.resources.labels import Labels, make_labels
+from wq_package.resources.probing import count_parts, divide, enlarge
 
 __all__ = [
     "CategoryOptions",
@@ -16,6 +17,9 @@ __all__ = [
     "SharingRule",
     "Usage",
     "compute_box",
+    "count_parts",
+    "divide",
+    "enlarge",
     "find_usage",
     "fits",
     "make_labels",

@@ -1,9 +1,12 @@
-"""Our own labels: the ladder that commits least of a worker, from measurements that fade (logic module).
+"""Our own labels: the ladder that commits least of a worker, by the forecast that has been right lately (logic module).
 
-Knows one category's measurements; nothing of tasks, workers or clocks. Each task counts with its cores, memory and disk
-together, so what is not scarce is given generously and what is scarce is not; see `wq_package.resources.ladder` for how the
-steps are found. A task that was exhausted and has not ended yet counts like those that needed more than it had: else the
-largest, which take longest to become known, would always be forgotten.
+Knows one category's measurements, and which of its tasks each was, in the order in which they began; nothing of tasks, workers
+or clocks. There are two forecasts of what the next tasks need: what the last ones did, older ones counting less; and the same
+carried on along its slope. Each makes its own ladder. Of both it is known what they would have cost for the tasks that ended
+since, and the cheaper one is followed. See `wq_package.resources.boxes` for how a ladder is made.
+
+A task that was exhausted and has not ended yet counts like those that needed more than it had: else the largest, which take
+longest to become known, would always be forgotten.
 """
 
 from __future__ import annotations
@@ -12,29 +15,36 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from statistics import median_low
 
+from wq_package.resources.boxes import Step, make_steps
 from wq_package.resources.category import CategoryOptions, Usage
-from wq_package.resources.ladder import Sample, count_slots, find_share, plan_steps
+from wq_package.resources.ladder import RETRY_COST
+from wq_package.resources.trend import project
 from wq_package.task import Resources
 
 __all__ = ["AdaptiveLabels"]
 
 KEPT = 1500
 """How many measurements are kept."""
-FADING = 600.0
-"""After how many further measurements one counts for 1/e."""
+STEADY_FADING = 600.0
+TREND_FADING = 200.0
+"""After how many further measurements one counts for 1/e: as the needs are, and along their slope."""
+FORGOTTEN = 4
+"""After how many times that it does not count any more."""
+JUDGED = 100.0
+"""The same for what a forecast has cost."""
+BETTER = 0.98
+"""By how much the other forecast must be cheaper to be followed."""
 SHORTEST_PAUSE = 5
 LONGEST_PAUSE = 100
 """After how many measurements at least and at most the ladder is made anew."""
-GENEROSITY = 1.5
-"""How much more than the most that was seen is given where there is room, if nearly all tasks fit into the step."""
-HEADROOM = 1.02
-"""The same, if many do not: then boxes of several sizes share the worker, and each is to be tight."""
-NEARLY_ALL = 0.97
-PADDING = {"cores": 0, "memory_mb": 8, "disk_mb": 64}
-"""What is added at least, where there is room: small amounts vary most."""
+AHEAD = 25
+"""For how many tasks from now needs are forecast along their slope."""
+PLANS_KEPT = 200
+"""Of how many ladders it is known what they gave first: tasks end that began long ago."""
 
-_KINDS = ("cores", "memory_mb", "disk_mb")
+Ladder = tuple[Step, ...]
 
 
 class AdaptiveLabels:
@@ -43,10 +53,19 @@ class AdaptiveLabels:
     def __init__(self, options: CategoryOptions) -> None:
         self._options = options
         self._usages: deque[Usage] = deque(maxlen=KEPT)
-        self._exhausted: deque[Usage] = deque(maxlen=KEPT)
+        self._serials: deque[int] = deque(maxlen=KEPT)
+        self._bounded: deque[bool] = deque(maxlen=KEPT)
+        """Whether a task kept all cores busy that it was given, and may have had use for more."""
+        self._exhausted: dict[int, Usage] = {}
         """What was measured of tasks that were exhausted and have not ended yet."""
+        self._begun = 0
         self._observed = 0
         self._next_plan = options.tasks_measured
+        self._forecasts: tuple[Ladder, ...] = ((), ())
+        self._costs = [0.0, 0.0]
+        self._followed = 0
+        self._plan_serials: list[int] = []
+        self._plans: list[tuple[Ladder, ...]] = []
         self.ladder: tuple[Resources, ...] = () if options.guess is None else (options.guess,)
 
     @property
@@ -54,81 +73,121 @@ class AdaptiveLabels:
         """Whether there are labels."""
         return bool(self.ladder)
 
-    def observe(self, usage: Usage, largest: Resources, *, was_retried: bool = False) -> bool:
+    @property
+    def is_probing(self) -> bool:
+        """Whether first tries are to be given shares of a worker of several sizes, for nothing is known."""
+        return not self.ladder
+
+    def begin(self) -> int:
+        """Count a first try; give its number."""
+        self._begun += 1
+        return self._begun
+
+    def observe(
+        self,
+        usage: Usage,
+        largest: Resources,
+        *,
+        serial: int = 0,
+        cores: float = 0,
+        was_retried: bool = False,
+    ) -> bool:
         """Take in a task that ended; tell whether the ladder may be another now."""
+        self._judge(usage, serial)
         self._usages.append(usage)
+        self._serials.append(serial)
+        self._bounded.append(usage.cores >= cores and cores < (largest.cores or 0))
+        if was_retried:
+            self._exhausted.pop(serial, None)
+        return self._count(largest)
+
+    def observe_exhaustion(self, usage: Usage, largest: Resources, *, serial: int = 0) -> bool:
+        """Take in a first try that used more than its label; tell whether the ladder may be another now."""
+        self._exhausted[serial] = usage
+        if len(self._exhausted) > KEPT:
+            del self._exhausted[next(iter(self._exhausted))]
+        return bool(self.ladder) and bool(self._usages) and self._count(largest)
+
+    # -- which forecast is right ----------------------------------------------------------------------------------------
+
+    def _judge(self, usage: Usage, serial: int) -> None:
+        """Count what this task would have cost by each forecast, as they were when it began."""
+        place = bisect_right(self._plan_serials, serial) - 1
+        if place < 0:
+            return
+        for number, ladder in enumerate(self._forecasts):
+            spent = _find_cost(self._plans[place][number], ladder, usage)
+            self._costs[number] += spent * usage.seconds - self._costs[number] / JUDGED
+
+    def _choose_forecast(self) -> int:
+        other = 1 - self._followed
+        return other if self._costs[other] < BETTER * self._costs[self._followed] else self._followed
+
+    # -- making ladders -------------------------------------------------------------------------------------------------
+
+    def _count(self, largest: Resources) -> bool:
         self._observed += 1
-        if was_retried and self._exhausted:
-            self._exhausted.popleft()
         if self._observed < self._next_plan:
             return False
         pause = min(max(SHORTEST_PAUSE, self._observed // 4), LONGEST_PAUSE)
         self._next_plan = self._observed + pause
-        self.ladder = self._plan((largest.cores or 0.0, largest.memory_mb or 0, largest.disk_mb or 0))
+        self._followed = self._choose_forecast()
+        self._forecasts = self._forecast((largest.cores or 0.0, largest.memory_mb or 0, largest.disk_mb or 0))
+        self._keep_plan()
+        self.ladder = tuple(step.box for step in self._forecasts[self._followed])
         return True
 
-    def observe_exhaustion(self, usage: Usage, _largest: Resources) -> bool:
-        """Take in a first try that used more than its label; tell whether the ladder may be another now."""
-        self._exhausted.append(usage)
-        return False
+    def _keep_plan(self) -> None:
+        if len(self._plans) >= PLANS_KEPT:
+            del self._plans[: PLANS_KEPT // 2], self._plan_serials[: PLANS_KEPT // 2]
+        self._plans.append(tuple(ladder[:1] for ladder in self._forecasts))
+        self._plan_serials.append(self._begun + 1)
 
-    def _plan(self, totals: Sequence[float]) -> tuple[Resources, ...]:
-        shares = [_find_share(usage, totals) for usage in self._usages]
-        steps = plan_steps(self._weigh(shares, totals))
-        return tuple(self._make_box(step, shares, totals) for step in steps)
+    def _forecast(self, totals: tuple[float, ...]) -> tuple[Ladder, Ladder]:
+        usages, serials = self._list_unbounded(), list(self._serials)
+        exhausted = list(self._exhausted.values())
+        weights = _fade(len(usages), STEADY_FADING)
+        steady = make_steps(usages, weights, exhausted, totals, self._options)
+        weights = _fade(min(len(usages), int(FORGOTTEN * TREND_FADING)), TREND_FADING)
+        recent = slice(len(usages) - len(weights), None)
+        ahead = list(
+            project(
+                [*usages[recent], *exhausted],
+                [*serials[recent], *self._exhausted],
+                [*weights, *[0.0] * len(exhausted)],  # of these only the least that they need is known
+                self._begun + AHEAD,
+            )
+        )
+        trend = make_steps(ahead[: len(weights)], weights, ahead[len(weights) :], totals, self._options)
+        return steady, trend
 
-    def _weigh(self, shares: Sequence[float], totals: Sequence[float]) -> list[Sample]:
-        newest = len(shares)
-        samples = [
-            Sample(share, usage.seconds, math.exp((place - newest) / FADING))
-            for place, (share, usage) in enumerate(zip(shares, self._usages, strict=True), 1)
+    def _list_unbounded(self) -> list[Usage]:
+        """List what was used, with as many cores for tasks that had too few as others were seen to use."""
+        free = [
+            usage.cores
+            for usage, is_bounded in zip(self._usages, self._bounded, strict=True)
+            if not is_bounded
         ]
-        samples.sort(key=lambda sample: sample.share)
-        return _add_exhausted(samples, [_find_share(usage, totals) for usage in self._exhausted])
-
-    def _make_box(self, step: float, shares: Sequence[float], totals: Sequence[float]) -> Resources:
-        """Make the box of a step: what the tasks need that fit into it, and more where there is room."""
-        within = [usage for share, usage in zip(shares, self._usages, strict=True) if share <= step]
-        has_nearly_all = len(within) >= NEARLY_ALL * len(shares)
-        amounts = []
-        for kind, total in zip(_KINDS, totals, strict=True):
-            most = max((getattr(usage, kind) for usage in within), default=0)
-            extra = 1.0 if kind == "cores" else GENEROSITY if has_nearly_all else HEADROOM
-            room = min(max(most * extra, most + PADDING[kind]), total / count_slots(step))
-            if step > max(shares):  # a step beyond all that was seen has no tasks to go by
-                room = total * step
-            amounts.append(self._keep_within(kind, max(most, math.floor(room))))
-        return Resources(*amounts)
-
-    def _keep_within(self, kind: str, amount: int) -> int:
-        least, most = getattr(self._options.minimum, kind), getattr(self._options.maximum, kind)
-        capped = amount if most is None else min(amount, math.floor(most))
-        return max(1, math.ceil(least or 0), capped)
+        typical = median_low(free) if free else max(usage.cores for usage in self._usages)
+        return [
+            Usage(typical, usage.memory_mb, usage.disk_mb, usage.seconds)
+            if is_bounded and usage.cores < typical
+            else usage
+            for usage, is_bounded in zip(self._usages, self._bounded, strict=True)
+        ]
 
 
-def _find_share(usage: Usage, totals: Sequence[float]) -> float:
-    return find_share((usage.cores, usage.memory_mb, usage.disk_mb), totals)
+def _fade(count: int, fading: float) -> list[float]:
+    return [math.exp((place - count) / fading) for place in range(1, count + 1)]
 
 
-def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> list[Sample]:
-    """Spread the weight of each exhausted task over the samples (smallest first) that need more than it had."""
-    shares = [sample.share for sample in samples]
-    later = [0.0]
-    for sample in reversed(samples):
-        later.append(later[-1] + sample.weight)
-    later.reverse()
-    from_here = [0.0] * (len(samples) + 1)
-    beyond = 0.0
-    for share in exhausted:
-        place = bisect_right(shares, share)
-        if place < len(samples):
-            from_here[place] += 1 / later[place]
-        else:
-            beyond += 1
-    spread, weighed = 0.0, []
-    for sample, more in zip(samples, from_here, strict=False):
-        spread += more
-        weighed.append(Sample(sample.share, sample.seconds, sample.weight * (1 + spread)))
-    if beyond:
-        weighed.append(Sample(max(exhausted) * 1.25, weighed[-1].seconds, beyond))
-    return weighed
+def _find_cost(first: Sequence[Step], ladder: Sequence[Step], usage: Usage) -> float:
+    """Find what a task costs that is tried with one box first, and then up the ladder, as a share of a worker."""
+    spent, memory, disk = 0.0, -1, -1
+    for step in (*first, *ladder):
+        if step.memory_mb <= memory and step.disk_mb <= disk:
+            continue
+        if step.holds(usage):
+            return spent + step.price
+        spent, memory, disk = spent + RETRY_COST * step.price, step.memory_mb, step.disk_mb
+    return spent + 1.0

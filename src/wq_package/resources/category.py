@@ -15,7 +15,7 @@ from wq_package.task import Measurement, Resources
 __all__ = ["CategoryOptions", "LabelMode", "Usage", "find_usage"]
 
 WINDOW = 25
-ADAPTIVE_WINDOW = 10
+ADAPTIVE_WINDOW = 5
 NEARLY_A_CORE = 0.1
 """Measured cores are an average, and noisy: this much above a whole number still counts as that number."""
 
@@ -45,7 +45,7 @@ class CategoryOptions:
         maximum: what each of them may use at most, unless it declares more itself.
         guess: their label as long as nothing better is known; spares the tasks that measure on whole workers.
         window: how many measured tasks it takes until there are labels; in Work Queue's modes, since the last one that
-            used more than all before. `None`: 25, as there, and 10 for `ADAPTIVE`, which needs fewer.
+            used more than all before. `None`: 25, as there, and 5 for `ADAPTIVE`, which needs fewer.
     """
 
     mode: LabelMode = LabelMode.FIXED

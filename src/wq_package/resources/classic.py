@@ -54,7 +54,24 @@ class ClassicLabels:
         least = getattr(self._options.minimum, kind) or 0
         return None if most is None else max(1, math.ceil(most), math.ceil(least))
 
-    def observe(self, usage: Usage, largest: Resources, *, was_retried: bool = False) -> bool:
+    @property
+    def is_probing(self) -> bool:
+        """Whether first tries are to be given shares of a worker: never, as in Work Queue."""
+        return False
+
+    def begin(self) -> int:
+        """Count a first try; here it does not matter which it is."""
+        return 0
+
+    def observe(
+        self,
+        usage: Usage,
+        largest: Resources,
+        *,
+        serial: int = 0,
+        cores: float = 0,
+        was_retried: bool = False,
+    ) -> bool:
         """Take in a task that ended; tell whether the ladder may be another now."""
         if self._is_surprise(usage):
             self._start_again()
@@ -70,7 +87,7 @@ class ClassicLabels:
         self._since = self._surprises = 0
         return True
 
-    def observe_exhaustion(self, usage: Usage, largest: Resources) -> bool:
+    def observe_exhaustion(self, usage: Usage, largest: Resources, *, serial: int = 0) -> bool:
         """Take in a first try that used more than its label; tell whether the ladder may be another now."""
         self._note_most(usage)
         return True

@@ -25,11 +25,36 @@ class Labels(Protocol):
         """Whether enough was measured for a label."""
         ...
 
-    def observe(self, usage: Usage, largest: Resources, *, was_retried: bool = False) -> bool:
-        """Take in a task that ended; tell whether the ladder may be another now."""
+    @property
+    def is_probing(self) -> bool:
+        """Whether first tries are to be given shares of a worker of several sizes, for nothing is known."""
         ...
 
-    def observe_exhaustion(self, usage: Usage, largest: Resources) -> bool:
+    def begin(self) -> int:
+        """Count a first try; give its number."""
+        ...
+
+    def observe(
+        self,
+        usage: Usage,
+        largest: Resources,
+        *,
+        serial: int = 0,
+        cores: float = 0,
+        was_retried: bool = False,
+    ) -> bool:
+        """Take in a task that ended; tell whether the ladder may be another now.
+
+        Args:
+            usage: what it used.
+            largest: what the largest worker has.
+            serial: what `begin` gave for it.
+            cores: how many cores it was given.
+            was_retried: whether it was exhausted before.
+        """
+        ...
+
+    def observe_exhaustion(self, usage: Usage, largest: Resources, *, serial: int = 0) -> bool:
         """Take in a first try that used more than its label; tell whether the ladder may be another now."""
         ...
 

@@ -25,7 +25,7 @@ def test_find_usage__what_was_measured__is_in_whole_numbers(
 
 def test_options__window_left_out__is_that_of_the_mode() -> None:
     assert CategoryOptions(LabelMode.MAX).tasks_measured == 25
-    assert CategoryOptions(LabelMode.ADAPTIVE).tasks_measured == 10
+    assert CategoryOptions(LabelMode.ADAPTIVE).tasks_measured == 5
     assert CategoryOptions(LabelMode.ADAPTIVE, window=3).tasks_measured == 3
 
 

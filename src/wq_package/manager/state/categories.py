@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from wq_package.manager.state.options import StateOptions
-from wq_package.manager.state.records import KINDS, Box, CategoryRecord, Lane, TaskRecord
-from wq_package.resources import Usage, find_usage, make_labels
+from wq_package.manager.state.records import KINDS, Box, CategoryRecord, Lane, TaskRecord, decode_box
+from wq_package.resources import Usage, divide, enlarge, find_usage, make_labels
 from wq_package.task import Measurement, Resources
 
 CATEGORIES_KEPT = 10_000
@@ -49,6 +49,7 @@ class Categories:
         category = lane.category_record
         if category.labels is not None and lane.allotment is None:
             category.lanes.append(lane)
+            lane.is_probing = category.labels.is_probing
         self._declare(lane, lane.allotment or category.label)
 
     @staticmethod
@@ -60,18 +61,18 @@ class Categories:
     @staticmethod
     def _declare(lane: Lane, allotment: Resources | None) -> None:
         """Give a lane what its tasks declare themselves, then what is allotted to them, then the category's maximum."""
-        own, most = lane.resources, lane.category_record.options.maximum
-        given = allotment or _NOTHING
-        lane.declared = Resources(
-            _first(own.cores, given.cores, most.cores),
-            _first(own.memory_mb, given.memory_mb, most.memory_mb),
-            _first(own.disk_mb, given.disk_mb, most.disk_mb),
-            _first(own.gpus, given.gpus, most.gpus),
-        )
+        lane.declared = _fill(lane, allotment or _NOTHING)
         lane.boxes.clear()
+
+    @staticmethod
+    def find_part(lane: Lane, total: Box, parts: int) -> Resources:
+        """Find what a task of a lane is given that has one of so many parts of a worker, for want of a label."""
+        most = lane.category_record.options.maximum
+        return _fill(lane, divide(decode_box(total), parts, most))
 
     def release(self, lane: Lane) -> None:
         """Let the tasks of a lane whose label is larger than every worker have a whole one."""
+        lane.is_probing = False
         self._declare(lane, None)
 
     # -- what is learnt -----------------------------------------------------------------------------------------------
@@ -91,7 +92,9 @@ class Categories:
         if category.labels is None:
             return False
         was_retried = record.lane.allotment is not None
-        is_new = category.labels.observe(usage, largest, was_retried=was_retried)
+        is_new = category.labels.observe(
+            usage, largest, serial=record.serial, cores=box[0] / 1000, was_retried=was_retried
+        )
         return is_new and self._relabel(category)
 
     def note_exhaustion(self, record: TaskRecord, measured: Measurement, largest: Resources) -> bool:
@@ -104,13 +107,15 @@ class Categories:
         if category.labels is None or record.lane.allotment is not None:
             return False
         usage = find_usage(measured) or Usage(0, 0, 0, seconds)
-        return category.labels.observe_exhaustion(usage, largest) and self._relabel(category)
+        is_new = category.labels.observe_exhaustion(usage, largest, serial=record.serial)
+        return is_new and self._relabel(category)
 
     def _relabel(self, category: CategoryRecord) -> bool:
         label = category.label
         changed = False
         for lane in category.lanes:
             before = lane.declared
+            lane.is_probing = label is None and lane.is_probing
             self._declare(lane, label)
             changed = changed or lane.declared != before
         if changed:
@@ -142,8 +147,21 @@ class Categories:
         for step in category.labels.ladder:
             if all((getattr(step, kind) or 0) > need for kind, need in needs.items()):
                 return step
+        if category.labels.is_probing:
+            limits = Resources(*(_find_most(lane, kind, largest) for kind in KINDS))  # type: ignore[arg-type]
+            return enlarge((record.box[0] / 1000, *record.box[1:3]), limits)
         category.at_full += 1
         return Resources(**most)  # type: ignore[arg-type]  # by the names of its fields
+
+
+def _fill(lane: Lane, given: Resources) -> Resources:
+    own, most = lane.resources, lane.category_record.options.maximum
+    return Resources(
+        _first(own.cores, given.cores, most.cores),
+        _first(own.memory_mb, given.memory_mb, most.memory_mb),
+        _first(own.disk_mb, given.disk_mb, most.disk_mb),
+        _first(own.gpus, given.gpus, most.gpus),
+    )
 
 
 def _first(*amounts: _Amount | None) -> _Amount | None:

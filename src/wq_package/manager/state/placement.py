@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 
 from wq_package.manager.state.categories import Categories
+from wq_package.manager.state.keeping import Keeping, is_kept_from
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.records import (
     NO_BOX,
@@ -22,11 +23,12 @@ from wq_package.manager.state.records import (
     TaskRecord,
     WorkerRecord,
     box_fits,
+    count_boxes,
     decode_box,
     encode_box,
     need_processor,
 )
-from wq_package.resources import compute_box
+from wq_package.resources import compute_box, count_parts
 from wq_package.task import Resources, Task
 
 LANES_TRIED = 256
@@ -61,6 +63,7 @@ class Placement:
         self._freed: dict[int, WorkerRecord] = {}
         self._grown: dict[LaneKey, Lane] = {}
         self._hungry: dict[LaneKey, Lane] = {}
+        self._keeping = Keeping(self._find_box)
 
     # -- what changes -------------------------------------------------------------------------------------------------
 
@@ -123,6 +126,7 @@ class Placement:
             self._dialect_workers -= worker.is_dialect
             self._largest = None
         self._freed.pop(worker.number, None)
+        self._keeping.forget(worker)
 
     def find_largest(self) -> Resources:
         """Find the most that any worker has of each resource."""
@@ -149,12 +153,25 @@ class Placement:
         """Try every lane on every worker next time."""
         self._freed.update(self.workers)
 
+    def release_overdue(self) -> None:
+        """Let everybody have the workers that have been kept for too long."""
+        for worker in self._keeping.release_overdue(self.epoch):
+            self.free(worker)
+
     # -- what follows -------------------------------------------------------------------------------------------------
 
     def place(self, dispatch: Dispatcher, offer: Offerer, *, all_lanes: bool = False) -> None:
         """Place every ready task that can be placed, oldest and most urgent first."""
-        if not self._freed and not self._grown and not self._hungry:
-            return
+        while self._freed or self._grown or self._hungry:
+            self._place_all(dispatch, all_lanes=all_lanes)
+            self._offer_environments(offer)
+            self._forget_empty_lanes()
+            self._freed.clear()
+            self._grown.clear()
+            for worker in self._keeping.release_spare():
+                self.free(worker)
+
+    def _place_all(self, dispatch: Dispatcher, *, all_lanes: bool) -> None:
         lanes = self._waiting if self._freed else self._grown
         heap = [self._rank(lane) for lane in lanes.values() if lane.find_head() is not None]
         heapq.heapify(heap)
@@ -166,10 +183,6 @@ class Placement:
                 heapq.heappop(heap)
                 continue
             heapq.heapreplace(heap, self._rank(lane))
-        self._offer_environments(offer)
-        self._forget_empty_lanes()
-        self._freed.clear()
-        self._grown.clear()
 
     @staticmethod
     def _rank(lane: Lane) -> tuple[float, int, Lane]:
@@ -187,6 +200,7 @@ class Placement:
             chosen = self._choose(lane, head, times)
             if chosen is None:
                 if times >= limit:
+                    self._keep_workers(lane)
                     return False
                 times = limit
                 continue
@@ -194,6 +208,17 @@ class Placement:
             dispatch(head, chosen, self._find_box(lane, chosen))
             self._rotate(chosen)
         return False
+
+    def _keep_workers(self, lane: Lane) -> None:
+        """Keep workers for tasks that are tried with more and find no room."""
+        if lane.allotment is None or self._keeping.count() == len(self.workers):
+            return
+        able = (
+            worker
+            for worker in self.workers.values()
+            if self.could_fit(lane, worker) and self._may_run(lane, worker)
+        )
+        self._keeping.keep(lane, able, self.epoch)
 
     def _rotate(self, worker: WorkerRecord) -> None:
         number = worker.number
@@ -227,6 +252,8 @@ class Placement:
         return (self.workers if lane.key in self._grown else self._freed).values()
 
     def _may_run(self, lane: Lane, worker: WorkerRecord) -> bool:
+        if worker.kept_for is not None and is_kept_from(worker, lane):
+            return False
         if worker.refused and lane.key in worker.refused:
             return False
         if lane.running_time_min and not worker.stays(lane.running_time_min, self.epoch):
@@ -241,18 +268,22 @@ class Placement:
         return record.box == self._find_box(record.lane, worker)
 
     def _find_box(self, lane: Lane, worker: WorkerRecord) -> Box:
-        box = lane.boxes.get(worker.total)
+        parts = self._count_parts(lane, worker) if lane.is_probing else 1
+        box = lane.boxes.get((worker.total, parts))
         if box is None:
             if len(lane.boxes) >= BOXES_KEPT:  # a worker's free disk changes all the time
                 lane.boxes.clear()
             resources = compute_box(
-                lane.declared,
+                lane.declared if parts == 1 else self._categories.find_part(lane, worker.total, parts),
                 decode_box(worker.total),
                 rule=self._options.rule,
                 minimum=lane.category_record.options.minimum,
             )
-            box = lane.boxes[worker.total] = need_processor(encode_box(resources))
+            box = lane.boxes[worker.total, parts] = need_processor(encode_box(resources))
         return box
+
+    def _count_parts(self, lane: Lane, worker: WorkerRecord) -> int:
+        return count_parts(worker.number, worker.total[0] / 1000, lane.crowd / max(1, len(self.workers)))
 
     def _count_ahead(self, lane: Lane) -> int:
         mean = lane.mean_seconds
@@ -298,8 +329,7 @@ class Placement:
         yield from sorted(untold, key=lambda worker: len(worker.tasks))
 
     def _count_slots(self, lane: Lane, worker: WorkerRecord) -> int:
-        box = self._find_box(lane, worker)
-        return min((have // need for need, have in zip(box, worker.total, strict=True) if need), default=1)
+        return count_boxes(self._find_box(lane, worker), worker.total)
 
     def could_fit(self, lane: Lane, worker: WorkerRecord) -> bool:
         """Tell whether the worker could run a task of this lane if it were idle."""

@@ -59,6 +59,11 @@ def box_fits(box: Box, used: list[int], total: Box, times: int = 1) -> bool:
     )
 
 
+def count_boxes(box: Box, total: Box) -> int:
+    """Count how many such boxes fit into this total."""
+    return min((have // need for need, have in zip(box, total, strict=True) if need), default=1)
+
+
 class TaskState(enum.Enum):
     """Where a task is."""
 
@@ -82,6 +87,8 @@ class TaskRecord:
     inputs: tuple[StagedInput, ...] = ()
     state: TaskState = TaskState.READY
     losses: int = 0
+    serial: int = 0
+    """Which of its category's tasks it was, in the order in which they were first given to a worker."""
     box: Box = NO_BOX
     worker: WorkerRecord | None = None
     run: RunRecord | None = None
@@ -154,7 +161,12 @@ class Lane:
     order: list[float] = field(default_factory=list)
     """A heap of the negated priorities that have a queue."""
     count: int = 0
-    boxes: dict[Box, Box] = field(default_factory=dict)
+    boxes: dict[tuple[Box, int], Box] = field(default_factory=dict)
+    """By the worker's total, and into how many parts that is divided for want of a label."""
+    is_probing: bool = False
+    """Whether its tasks are given parts of a worker for want of a label."""
+    crowd: int = 0
+    """How many were ready at once, at most."""
     mean_seconds: float | None = None
     is_warned: bool = False
     unservable_since: float | None = None
@@ -171,6 +183,7 @@ class Lane:
         else:
             queue.append(record)
         self.count += 1
+        self.crowd = max(self.crowd, self.count)
 
     def find_head(self) -> TaskRecord | None:
         """Find the next task to run; forget those that were cancelled meanwhile."""
@@ -330,6 +343,10 @@ class WorkerRecord:
     held_until: float = 0.0
     is_held: bool = False
     """Whether nothing is sent ahead to it, because something long is in the way."""
+    kept_for: Lane | None = None
+    """Whose tasks it is kept for until it has room for them."""
+    kept_since: float = -math.inf
+    """Since when; or, if it is not, when it was last kept in vain."""
     joined_epoch: float = 0.0
 
     @property

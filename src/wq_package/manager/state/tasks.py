@@ -68,6 +68,9 @@ class TaskDesk:
         record.box = box
         worker.take(box)
         worker.tasks[record.task_id] = record
+        labels = record.lane.category_record.labels
+        if labels is not None and record.lane.allotment is None:
+            record.serial = labels.begin()
         self._ledger.counters.dispatches += 1
         action = describe(record, worker, self._ledger.options)
         self._ledger.actions.append(action)

@@ -1,0 +1,139 @@
+"""From what tasks used to the boxes that are tried one after the other (logic module).
+
+Knows one category's measurements and how much each still counts; nothing of tasks, workers or clocks. Each task counts with
+its cores, memory and disk together, so what is not scarce is given generously and what is scarce is not; see
+`wq_package.resources.ladder` for how the steps are found.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wq_package.resources.category import CategoryOptions, Usage
+from wq_package.resources.ladder import Sample, count_slots, find_share, plan_steps
+from wq_package.task import Resources
+
+__all__ = ["Step", "make_steps"]
+
+GENEROSITY = 1.5
+"""How much more than the most that was seen is given where there is room, if nearly all tasks fit into the step."""
+HEADROOM = 1.02
+"""The same, if many do not: then boxes of several sizes share the worker, and each is to be tight."""
+NEARLY_ALL = 0.97
+PADDING = (0, 8, 64)
+"""What is added at least to cores, memory and disk, where there is room: small amounts vary most."""
+
+_KINDS = ("cores", "memory_mb", "disk_mb")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A box, and the share of a worker that it costs."""
+
+    box: Resources
+    memory_mb: int
+    disk_mb: int
+    price: float
+
+    def holds(self, usage: Usage) -> bool:
+        """Tell whether such a task comes to its end in this box."""
+        return usage.memory_mb <= self.memory_mb and usage.disk_mb <= self.disk_mb
+
+
+def make_steps(
+    usages: Sequence[Usage],
+    weights: Sequence[float],
+    exhausted: Sequence[Usage],
+    totals: tuple[float, ...],
+    options: CategoryOptions,
+) -> tuple[Step, ...]:
+    """Make the boxes that commit least of a worker, smallest first.
+
+    Args:
+        usages: what tasks used that ended.
+        weights: how much each of these still counts.
+        exhausted: what tasks had used that were ended because of it, and are still to be tried with more.
+        totals: cores, memory and disk of the largest worker.
+        options: the least and the most that the category may be given.
+    """
+    samples = sorted(
+        ((_find_share(usage, totals), usage, weight) for usage, weight in zip(usages, weights, strict=True)),
+        key=lambda sample: sample[0],
+    )
+    shares = [share for share, _, _ in samples]
+    weighed = [Sample(share, usage.seconds, weight) for share, usage, weight in samples]
+    steps = plan_steps(_add_exhausted(weighed, [_find_share(usage, totals) for usage in exhausted]))
+    most = list(_iter_most([usage for _, usage, _ in samples]))
+    return tuple(_make_step(share, shares, most, totals, options) for share in steps)
+
+
+def _find_share(usage: Usage, totals: Sequence[float]) -> float:
+    return find_share((usage.cores, usage.memory_mb, usage.disk_mb), totals)
+
+
+def _iter_most(usages: Sequence[Usage]) -> Iterator[tuple[int, int, int]]:
+    """Tell for each place the most of each kind that was used up to there; nothing, before the first."""
+    cores = memory = disk = 0
+    yield cores, memory, disk
+    for usage in usages:
+        cores, memory, disk = (
+            max(cores, usage.cores),
+            max(memory, usage.memory_mb),
+            max(disk, usage.disk_mb),
+        )
+        yield cores, memory, disk
+
+
+def _make_step(
+    share: float,
+    shares: Sequence[float],
+    most: Sequence[tuple[int, int, int]],
+    totals: Sequence[float],
+    options: CategoryOptions,
+) -> Step:
+    """Make the box of a step: what the tasks need that fit into it, and more where there is room."""
+    within = bisect_right(shares, share)
+    slots = count_slots(share)
+    has_nearly_all = within >= NEARLY_ALL * len(shares)
+    amounts = []
+    for kind, needed, padding, total in zip(_KINDS, most[within], PADDING, totals, strict=True):
+        extra = 1.0 if kind == "cores" else GENEROSITY if has_nearly_all else HEADROOM
+        room = min(max(needed * extra, needed + padding), total / slots)
+        if share > shares[-1]:  # a step beyond all that was seen has no tasks to go by
+            room = total * share
+        amounts.append(_keep_within(options, kind, max(needed, math.floor(room))))
+    price = 1 / count_slots(find_share(amounts, totals))
+    return Step(Resources(*amounts), amounts[1], amounts[2], price)
+
+
+def _keep_within(options: CategoryOptions, kind: str, amount: int) -> int:
+    least, most = getattr(options.minimum, kind), getattr(options.maximum, kind)
+    capped = amount if most is None else min(amount, math.floor(most))
+    return max(1, math.ceil(least or 0), capped)
+
+
+def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> list[Sample]:
+    """Spread the weight of each exhausted task over the samples (smallest first) that need more than it had."""
+    shares = [sample.share for sample in samples]
+    later = [0.0]
+    for sample in reversed(samples):
+        later.append(later[-1] + sample.weight)
+    later.reverse()
+    from_here = [0.0] * (len(samples) + 1)
+    beyond = 0.0
+    for share in exhausted:
+        place = bisect_right(shares, share)
+        if place < len(samples):
+            from_here[place] += 1 / later[place]
+        else:
+            beyond += 1
+    spread, weighed = 0.0, []
+    for sample, more in zip(samples, from_here, strict=False):
+        spread += more
+        weighed.append(Sample(sample.share, sample.seconds, sample.weight * (1 + spread)))
+    if beyond:
+        weighed.append(Sample(max(exhausted) * 1.25, weighed[-1].seconds, beyond))
+    return weighed
