@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
-__all__ = ["end_programs", "kill_program", "run_program", "start_program"]
+__all__ = ["end_programs", "kill_left_behind", "kill_program", "run_program", "start_program"]
 
 # Signals go to the whole process, so what they end is known to all of it. No lock: a signal may come while it is held.
 _running: set[subprocess.Popen[bytes]] = set()
@@ -88,6 +88,12 @@ def kill_program(program: subprocess.Popen[bytes]) -> None:
     if program.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
+
+
+def kill_left_behind(program: subprocess.Popen[bytes]) -> None:
+    """Kill what a program that has just ended has left in its process group."""
+    with suppress(OSError):
+        os.killpg(program.pid, signal.SIGKILL)
 
 
 def end_programs() -> None:

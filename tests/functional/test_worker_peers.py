@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wq_package.link import Link, serve
+from wq_package.link import Link, connect, serve
 from wq_package.protocol import messages as m
 from wq_package.worker.environments import LayerFeed
 from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
@@ -147,3 +147,56 @@ def test_fetch__nobody_there_or_secret_that_is_no_text__fails() -> None:
 
 async def _ignore(link: Link) -> None:
     await link.receive()
+
+
+def test_open_copy__two_fetches_of_one_layer__have_one_copy_between_them(tmp_path: Path) -> None:
+    async def test(room: PeerRoom, _order: m.FetchLayer) -> None:
+        first = room.open_copy(OTHER, 10)
+        assert first is not None
+        with first:
+            assert room.open_copy(OTHER, 10) is None
+            first.write(b"whole copy")
+        assert room.keep_copy(OTHER)
+        assert (tmp_path / "served" / OTHER).read_bytes() == b"whole copy"
+
+    run_with_room(tmp_path, False, test)
+
+
+def test_fetch__peer_that_greets_again_and_again__is_asked_once_and_fails() -> None:
+    asked: list[m.LayerRequest] = []
+
+    async def chatter(link: Link) -> None:
+        link.send(*[m.Hello(1, "")] * 50)
+        while True:
+            for event in await link.receive():
+                if isinstance(event, m.ConnectionClosed):
+                    return
+                if isinstance(event, m.LayerRequest):
+                    asked.append(event)
+
+    async def run() -> None:
+        async with await serve(chatter, "127.0.0.1", 0, password=b"secret") as server:
+            order = m.FetchLayer(DIGEST, "127.0.0.1", server.port, "secret")
+            with pytest.raises(PeerError):
+                await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=False)
+
+    asyncio.run(run())
+    assert len(asked) <= 1
+
+
+def test_attend__client_that_greets_again_and_again__is_greeted_once(tmp_path: Path) -> None:
+    async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
+        address = (order.host, order.port)
+        async with await connect(*address, password=order.secret.encode()) as link:
+            link.send(m.Workqueue(9, "peer", "Linux", "unknown", "x"), *[m.Feature(m.DIALECT_FEATURE)] * 50)
+            greetings = 0
+            while True:
+                for event in await link.receive():
+                    if isinstance(event, m.Hello):
+                        greetings += 1
+                        link.send(m.LayerRequest(DIGEST))
+                    if isinstance(event, m.EndOfBody | m.ConnectionClosed):
+                        assert greetings == 1
+                        return
+
+    run_with_room(tmp_path, False, test)

@@ -108,3 +108,26 @@ def test_protect__folder_that_is_not_there__is_told_and_programs_run_on(tmp_path
             spawner.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        Program(("/bin/echo", "one\0two"), "/"),
+        Program(("/bin/true",), "/", variables={"NAME": "one\0two"}),
+        Program(("/bin/true",), "/", variables={"NA\0ME": "one"}),
+    ],
+    ids=["argument", "value", "name"],
+)
+def test_start__nul_in_a_word__is_told_and_others_run_on(tmp_path: Path, program: Program) -> None:
+    async def run() -> None:
+        spawner = Spawner(tmp_path)
+        try:
+            ended: asyncio.Future[ProgramEnd] = asyncio.get_running_loop().create_future()
+            spawner.start(program, ended.set_result)
+            assert (await ended).errno == errno.EINVAL
+            assert (await _run_in(spawner, tmp_path, "exit 3")).exit_code == 3
+        finally:
+            spawner.close()
+
+    asyncio.run(run())

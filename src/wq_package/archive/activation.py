@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wq_package.errors import ArchiveError
-from wq_package.programs import start_program
+from wq_package.programs import kill_left_behind, start_program
 
 __all__ = ["ACTIVATION_FOLDER", "DEACTIVATION_FOLDER", "apply_scripts"]
 
@@ -54,6 +54,7 @@ def apply_scripts(prefix: Path, variables: Mapping[str, str]) -> dict[str, str]:
             output, _ = shell.communicate(timeout=_SECONDS)
             errors.seek(0)
             words = errors.read()
+        kill_left_behind(shell)
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or f"they did not end within {_SECONDS} s"
         raise ArchiveError(f"the environment's activation scripts cannot be run ({reason})") from error

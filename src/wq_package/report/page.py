@@ -56,12 +56,13 @@ def render_page(run: Run) -> str:
         _render_transfers(run),
         _render_notes(run, len(categories)),
     ]
-    return (
+    page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_escape(title)}</title><style>{STYLE}</style></head>\n<body><main>"
         f"{''.join(sections)}</main></body></html>\n"
     )
+    return page.encode(errors="replace").decode()  # a name may be no text at all
 
 
 def _escape(text: object) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 from wq_package.errors import QueueError
 
 _MOST = 1e15
+_LATEST = 32_503_680_000.0
+"""A time after the year 2999 is none."""
 __all__ = ["EnvironmentUse", "LabelChange", "Run", "Try", "TryEnd", "WorkerSpan", "read_run"]
 
 VERSION = 1
@@ -154,8 +156,11 @@ class _Reader:
         try:
             record = json.loads(line)
             event, now = record["event"], float(record["time"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self._torn += bool(line.strip())
+            return
+        if not 0 <= now <= _LATEST:  # which NaN is not, either
+            self._torn += 1
             return
         if event == "log-started":
             self._start(record, now)
@@ -169,7 +174,7 @@ class _Reader:
             return
         try:
             reader(run, record, now)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             self._torn += 1
 
     def _start(self, record: Record, now: float) -> None:
@@ -213,9 +218,9 @@ class _Reader:
         )
         self._open[task] = attempt
         run.tries.append(attempt)
-        run.files += int(record.get("files", 0))
-        run.files_sent += int(record.get("files_sent", 0))
-        run.bytes_sent += int(record.get("bytes_sent", 0))
+        run.files += int(_number(record.get("files", 0)))
+        run.files_sent += int(_number(record.get("files_sent", 0)))
+        run.bytes_sent += int(_number(record.get("bytes_sent", 0)))
 
     def _close(self, task: int, now: float, end: TryEnd) -> Try | None:
         attempt = self._open.pop(task, None)
@@ -267,7 +272,7 @@ class _Reader:
     def _offered(self, run: Run, record: Record, now: float) -> None:
         environment = self._find_environment(run, record)
         size = record.get("archive_bytes")
-        environment.archive_bytes = int(size) if size is not None else environment.archive_bytes
+        environment.archive_bytes = int(_number(size)) if size is not None else environment.archive_bytes
         environment.workers += 1
         environment.offered[int(record["worker"])] = now
 
@@ -281,13 +286,13 @@ class _Reader:
         self._find_environment(run, record).failures += 1
 
     def _layers(self, run: Run, record: Record, _now: float) -> None:
-        run.layer_bytes += int(record.get("bytes", 0))
+        run.layer_bytes += int(_number(record.get("bytes", 0)))
 
     def _output(self, run: Run, _record: Record, _now: float) -> None:
         run.outputs += 1
 
     def _lost(self, run: Run, record: Record, _now: float) -> None:
-        run.records_lost += int(record["count"])
+        run.records_lost += int(_number(record["count"]))
 
 
 def _take_use(attempt: Try | None, record: Record) -> None:
@@ -302,4 +307,4 @@ def _take_use(attempt: Try | None, record: Record) -> None:
 
 def _number(value: object) -> float:
     # What no machine reaches is a mistake or an attack, and would end the arithmetic of the whole report.
-    return float(value) if isinstance(value, int | float) and abs(value) <= _MOST else 0.0
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _MOST else 0.0

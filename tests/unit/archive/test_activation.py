@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import os
-import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,9 +54,20 @@ def test_apply_scripts__one_that_ends_the_shell__is_refused(tmp_path: Path, scri
         _apply(_make_prefix(tmp_path, a=script))
 
 
-def test_apply_scripts__program_left_in_the_background__is_not_waited_for(tmp_path: Path) -> None:
+def test_apply_scripts__program_left_in_the_background__is_ended(tmp_path: Path) -> None:
     prefix = _make_prefix(tmp_path, a='sleep 600 & echo $! >"$CONDA_PREFIX/pid"\nexport DATA=1\n')
+    assert _apply(prefix)["DATA"] == "1"
+    place = Path("/proc", (prefix / "pid").read_text().strip(), "stat")
+    until = time.monotonic() + 60
+    while _is_running(place):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _is_running(stat: Path) -> bool:
     try:
-        assert _apply(prefix)["DATA"] == "1"
-    finally:
-        os.kill(int((prefix / "pid").read_text()), signal.SIGKILL)
+        return (
+            stat.read_text().rpartition(")")[2].split()[0] != "Z"
+        )  # whoever adopted it need not ask at once
+    except OSError:
+        return False

@@ -173,3 +173,9 @@ def test_axis__any_span__has_few_round_ticks_within(axis: Axis) -> None:
 )
 def test_show_number__any_value__has_three_digits(value: float, text: str) -> None:
     assert show_number(value) == text
+
+
+def test_render_page__names_that_are_no_text__are_shown_as_far_as_they_are() -> None:
+    run = Run("p\udc80q", 1.0, 2.0)
+    run.workers[1] = WorkerSpan(1, "host\ud800", 1.0, None, 1.0, 1.0)
+    assert "p?q" in render_page(run).encode().decode()

@@ -130,3 +130,15 @@ def test_read_run__no_log__is_refused(lines: list[str]) -> None:
 def test_read_run__unknown_version__is_refused(version: object) -> None:
     with pytest.raises(QueueError, match="version"):
         read(start={**START, "version": version})
+
+
+@pytest.mark.parametrize("time", [1e18, -1.0, float("nan"), float("inf"), "x", 10**400])
+def test_read_run__time_that_no_clock_shows__is_a_torn_line(time: object) -> None:
+    run = read(submit(), {**send(), "time": time})
+    assert (run.tries, run.lines_torn) == ([], 1)
+
+
+@pytest.mark.parametrize("count", [1e18, -1, float("nan"), float("inf"), 10**400])
+def test_read_run__count_that_cannot_be__counts_for_nothing(count: object) -> None:
+    run = read({"event": "layers-sent", "bytes": count}, {"event": "layers-sent", "bytes": 5})
+    assert run.layer_bytes == 5

@@ -37,6 +37,9 @@ _SENTENCES = {
     ResultCode.STDOUT_MISSING: "the task's output is too large and was cut",
 }
 _CODES_BY_VALUE = {code.value: code for code in ResultCode}
+_LIMITS = ("memory", "disk", "wall_time")
+_MOST_USEC = 100 * 366 * 86_400 * 1_000_000
+_MOST_PROCESSES = 2**22
 LAST_OUTPUT = 2000
 LAUNCHER_FAILED = (220, 221, 222)
 """Exit codes of the launcher itself; see `wq_package/archive/scripts/launch.sh`."""
@@ -100,14 +103,14 @@ def make_call_result(
 def make_measurement(message: Result | CallResult, *, is_approximate: bool) -> Measurement:
     """Make of what a worker tells what a task used."""
     return Measurement(
-        max(message.usec, 0) / 1_000_000,
-        message.cpu_usec / 1_000_000 if message.cpu_usec >= 0 else None,
+        message.usec / 1_000_000 if 0 <= message.usec <= _MOST_USEC else 0.0,
+        message.cpu_usec / 1_000_000 if 0 <= message.cpu_usec <= _MOST_USEC else None,
         _known(message.memory_mb),
         _known(message.disk_mb),
         _known(message.cores),
         _known(message.read_mb),
         _known(message.written_mb),
-        message.processes if message.processes >= 0 else None,
+        message.processes if 0 <= message.processes <= _MOST_PROCESSES else None,
         is_approximate,
     )
 
@@ -123,7 +126,10 @@ def _is_in_place(record: TaskRecord) -> bool:
 
 
 def _find_excess(message: Result | CallResult) -> Excess | None:
-    return Excess(message.limit, message.allowed, message.used) if message.limit else None
+    is_one = (
+        message.limit in _LIMITS and _known(message.allowed) is not None and _known(message.used) is not None
+    )
+    return Excess(message.limit, message.allowed, message.used) if is_one else None
 
 
 def _explain(code: ResultCode, excess: Excess | None) -> str:

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import resource
+import signal
 import time
 from collections.abc import Callable
 
@@ -52,9 +53,10 @@ class ProcessTable:
         del self._files[program]
         self._changed.discard(program)
 
-    def list_others(self, program: int) -> list[int]:
-        """List the processes of a program that were seen, beside the first."""
-        return [pid for pid in self._files.get(program, ()) if pid != self._first(program)]
+    def kill_others(self, program: int) -> None:
+        """Kill the processes of a program that were seen, beside the first; never one that has got the number of one of them."""
+        for pid, (stat, _) in list(self._files.get(program, {}).items())[1:]:
+            _kill_read(pid, stat)
 
     def discover(self) -> None:
         """Look for processes that have come."""
@@ -122,9 +124,6 @@ class ProcessTable:
                 mapped = max(mapped, _read_sizes(f"/proc/{pid}/status", ("RssFile",)).get("RssFile", 0))
         return total + mapped
 
-    def _first(self, program: int) -> int | None:
-        return next(iter(self._files[program]), None)
-
     def _sort(self, pid: int) -> None:
         """Find out whose process this is; most are nobody's here."""
         fields = _split(_read(f"/proc/{pid}/stat"))
@@ -152,6 +151,27 @@ class ProcessTable:
         for file in self._files[program].pop(pid):
             os.close(file)
         self._owners.pop(pid, None)
+
+
+def _kill_read(pid: int, stat: int) -> None:
+    """Kill the process that an open `stat` belongs to.
+
+    If that can still be read after a descriptor of the process was opened, then both are of the same process.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    except AttributeError:  # Python 3.8
+        handle = -1
+    try:
+        if _read_again(stat):
+            os.kill(pid, signal.SIGKILL) if handle < 0 else signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except OSError:  # it has gone
+        pass
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _open(path: str) -> int:

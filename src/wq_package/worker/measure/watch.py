@@ -1,6 +1,6 @@
 """Watches running programs: when to look, what was found (shell module; Python 3.8 or newer).
 
-Knows the clock, `ProcessTable` and a `Gauge` for each program. Ends nothing itself: it says which program is over its
+Knows the clock, `ProcessTable` and a `Gauge` for each program. Ends nothing unasked: it says which program is over its
 limit.
 """
 
@@ -60,9 +60,9 @@ class Watch:
         """Whether a program ran for long enough to be looked at."""
         return self._gauges[program].samples > 0
 
-    def list_others(self, program: int) -> list[int]:
-        """List the processes of a program beside the first, as far as they were seen."""
-        return self._table.list_others(program)
+    def kill_others(self, program: int) -> None:
+        """Kill the processes of a program beside the first, as far as they were seen."""
+        self._table.kill_others(program)
 
     def end(self, program: int, peak: int, cpu: float, floor: int = 0) -> Gauge:
         """Stop watching a program that has ended; return all about it. See `Gauge.end`."""

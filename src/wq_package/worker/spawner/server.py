@@ -143,8 +143,7 @@ class Spawner:
             return
         signal_group(pid, sign)
         if sign == signal.SIGKILL and self.programs[pid].is_watched:
-            for other in self.watch.list_others(number):  # those that have left the group
-                send_signal(other, sign)
+            self.watch.kill_others(number)  # those that have left the group
 
     def _reap(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from wq_package.worker.actions import Action, DropCall, RemoveEntry, SendCallRes
 from wq_package.worker.events import CallEnded, RunEnded, WatchedSize
 from wq_package.worker.state.book import Book
 from wq_package.worker.state.records import Phase
-from wq_package.worker.state.results import make_call_result, make_run_result
+from wq_package.worker.state.results import add_wall_time, make_call_result, make_run_result
 from wq_package.worker.state.schedule import Schedule
 
 __all__ = ["EndDesk"]
@@ -30,6 +30,7 @@ class EndDesk:
         record = book.by_serial.get(event.serial)
         if record is None:
             return []
+        event = add_wall_time(record, event, now)
         actions = book.release(record)
         group = record.group
         if group is not None and event.code is ResultCode.SUCCESS:

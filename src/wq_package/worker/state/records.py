@@ -56,6 +56,7 @@ class TaskRecord:
     """One task or call.
 
     Attributes:
+        began: when it was started.
         reason: why we ended it ourselves.
         is_forgotten: the manager wants no result.
     """
@@ -67,6 +68,7 @@ class TaskRecord:
     inputs: tuple[StagedFile, ...] = ()
     arguments: bytes = b""
     path: str = ""
+    began: float = 0.0
     deadline: float | None = None
     reason: ResultCode | None = None
     is_forgotten: bool = False

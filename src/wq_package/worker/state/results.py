@@ -13,7 +13,7 @@ from wq_package.worker.events import CallEnded, RunEnded
 from wq_package.worker.state.records import TaskRecord
 from wq_package.worker.usage import Usage
 
-__all__ = ["make_call_result", "make_refusal", "make_run_result"]
+__all__ = ["add_wall_time", "make_call_result", "make_refusal", "make_run_result"]
 
 _STATUS = {  # work-queue.md 2.8
     ResultCode.SUCCESS: 0,
@@ -25,6 +25,7 @@ _STATUS = {  # work-queue.md 2.8
     ResultCode.WALL_TIME: 56,
     ResultCode.DISK_FULL: 64,
 }
+_CUT_OFF = (ResultCode.INTERPRETER_LOST, ResultCode.RESOURCE_EXHAUSTION)
 _EXPLAINED = {
     ResultCode.WALL_TIME: "the call ran longer than its wall time",
     ResultCode.END_TIME: "the call ran past its end time",
@@ -58,6 +59,13 @@ def make_run_result(record: TaskRecord, event: RunEnded) -> wire.Result:
         used.allowed,
         used.used,
     )
+
+
+def add_wall_time(record: TaskRecord, event: CallEnded, now: float) -> CallEnded:
+    """Say of a call that was ended how long it ran: it could not tell."""
+    if event.usec or (record.reason is None and event.code not in _CUT_OFF):
+        return event
+    return replace(event, usec=max(0, int((now - record.began) * 1e6)))
 
 
 def make_call_result(record: TaskRecord, event: CallEnded) -> wire.CallResult:

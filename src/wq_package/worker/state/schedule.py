@@ -51,6 +51,7 @@ class Schedule:
     def _start(self, record: TaskRecord, now: float, *, is_ahead: bool) -> Action:
         book = self._book
         record.phase = Phase.RUNNING
+        record.began = now
         book.running += 1
         if not is_ahead:
             book.ledger.take(record.box)

@@ -367,6 +367,24 @@ def test_clock__call_over_its_wall_time__says_so() -> None:
     ended = state.handle(CallEnded(1, ResultCode.INTERPRETER_LOST, signal=9, message="lost"), NOW + 1)
     result = find(ended, SendCallResult)[0].result
     assert (result.status, result.message) == ("wall time exceeded", "the call ran longer than its wall time")
+    assert (result.usec, result.limit, result.allowed, result.used) == (1_000_000, "wall_time", 1.0, 1.0)
+
+
+@pytest.mark.parametrize("code", [ResultCode.INTERPRETER_LOST, ResultCode.RESOURCE_EXHAUSTION])
+def test_call__killed_before_it_could_tell__ran_until_then(code: ResultCode) -> None:
+    state = make_state(dialect=True)
+    state.handle(arrive(), NOW)
+
+    ended = state.handle(CallEnded(1, code, signal=9), NOW + 2.5)
+    assert find(ended, SendCallResult)[0].result.usec == 2_500_000
+
+
+def test_call__never_begun__has_no_wall_time() -> None:
+    state = make_state(dialect=True)
+    state.handle(arrive(), NOW)
+
+    ended = state.handle(CallEnded(1, ResultCode.ENVIRONMENT_FAILED), NOW + 2.5)
+    assert find(ended, SendCallResult)[0].result.usec == 0
 
 
 # -- cache entries -----------------------------------------------------------------------------------------------------

@@ -220,9 +220,7 @@ class Zygote:
         for pid, fork in self.running.items():
             if fork.serial == serial:
                 kill_group(pid)
-                for other in self.watch.list_others(serial):  # those that have left the group
-                    with contextlib.suppress(OSError):
-                        os.kill(other, signal.SIGKILL)
+                self.watch.kill_others(serial)  # those that have left the group
 
     def _reap(self) -> None:
         while True:
