@@ -249,12 +249,12 @@ def _dump_member(member: Member) -> list[Any]:
 
 def _parse_member(item: object) -> Member:
     match item:
+        case [str(path), ("644" | "755") as mode, int(size), str(digest)] if size >= 0 and is_digest(digest):
+            return Member(path, MemberKind.FILE, int(mode, 8), size, digest)
         case [str(path), "folder"]:
             return Member(path, MemberKind.FOLDER, 0o755)
         case [str(path), "link", str(target)]:
             return Member(path, MemberKind.LINK, 0o777, target=target)
-        case [str(path), ("644" | "755") as mode, int(size), str(digest)] if size >= 0 and is_digest(digest):
-            return Member(path, MemberKind.FILE, int(mode, 8), size, digest)
         case _:
             raise TextError("a member is not in the form of this format")
 

@@ -133,6 +133,7 @@ class Store:
             record = {"manifest": make_manifest_path(manifest.header), "size": measure_layer(manifest)}
             with hold_lock(self._lock("place", digest)):
                 self._publish(tree, place, record, scratch)
+        self._remember_manifest(place / str(record["manifest"]), manifest)
         return True
 
     def compose(self, environment: str, layers: Sequence[str], index_text: str) -> Path:
@@ -260,13 +261,17 @@ class Store:
         if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
             return known[2]
         manifest = parse_manifest(path.read_bytes())
-        with self._manifests_lock:
+        self._remember_manifest(path, manifest)
+        return manifest
+
+    def _remember_manifest(self, path: Path, manifest: LayerManifest) -> None:
+        with suppress(OSError), self._manifests_lock:
+            status = path.stat()
             self._manifests.pop(path, None)
             self._manifests[path] = (status.st_size, status.st_mtime_ns, manifest)
             kept = sum(len(each.members) for _, _, each in self._manifests.values())
             while kept > _MEMBERS_KEPT and len(self._manifests) > 1:
                 kept -= len(self._manifests.pop(next(iter(self._manifests)))[2].members)
-        return manifest
 
     def _compose(self, place: Path, plan: Plan, index_text: str) -> None:
         with open_scratch(self.root / "tmp") as scratch:
