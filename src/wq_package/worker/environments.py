@@ -325,10 +325,10 @@ class EnvironmentRoom:
 def _store(store: Store, layer: wire.Layer, size: int, feed: LayerFeed, peers: PeerRoom | None) -> LayerEnd:
     digest = layer.digest
     copy = None if peers is None else peers.open_copy(digest, layer.size)
+    source = feed if copy is None else _CopyingReader(feed, copy)
     try:
-        source = feed if copy is None else _CopyingReader(feed, copy)
         is_verified = store.add_layer(digest, size, io.BufferedReader(source, 1 << 18))
-    except (WQPackageError, OSError) as failure:
+    except Exception as failure:  # noqa: BLE001 - whoever waits for the layer must hear of it, whatever it is
         if copy is not None and peers is not None:
             peers.drop_copy(digest)
         is_damaged = isinstance(failure, CorruptArchiveError | UnsafeMemberError)
@@ -377,7 +377,11 @@ def _parse_index(offer: wire.EnvironmentOffer) -> ArchiveIndex:
 
 
 def render_failure(error: Exception) -> str:
-    """Say in one sentence why an environment cannot be used."""
+    """Say in one sentence why an environment cannot be used; log what nobody has foreseen."""
     if isinstance(error, OSError):
         return f"the worker's store cannot be used: {error.strerror or error}"
-    return "; ".join(line.strip(" -") for line in str(error).splitlines())
+    told = "; ".join(line.strip(" -") for line in str(error).splitlines())
+    if isinstance(error, WQPackageError):
+        return told
+    _log.error("an environment failed", exc_info=error)
+    return f"the worker failed: {type(error).__name__}{': ' * bool(told)}{told}"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from wq_package.errors import QueueError, WQPackageError
+from wq_package.errors import QueueError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import actions as act
@@ -187,7 +187,7 @@ class Staging:
             lacking = await self._worker.environments.find_missing(offer)
             self._handle(ev.EnvironmentExamined(offer.digest, lacking.mine, lacking.awaited))
             await self._await_layers(lacking.awaited)
-        except (WQPackageError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the calls that wait for it must hear of it, whatever it is
             self._handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
 
     async def _await_layers(self, awaited: tuple[str, ...]) -> None:
@@ -207,12 +207,12 @@ class Staging:
         offered = self._offered.pop(offer.digest, began)
         try:
             interpreter = await self._worker.environments.compose(offer)
-        except (WQPackageError, OSError) as error:
+            composed = time.monotonic()
+            self._worker.calls.register(offer.digest, interpreter)
+            error_text = await self._worker.calls.warm(offer.digest)
+        except Exception as error:  # noqa: BLE001 - the calls that wait for it must hear of it, whatever it is
             self._handle(ev.EnvironmentBroken(offer.digest, render_failure(error)))
             return
-        composed = time.monotonic()
-        self._worker.calls.register(offer.digest, interpreter)
-        error_text = await self._worker.calls.warm(offer.digest)
         times = (began - offered, composed - began, time.monotonic() - composed)
         if error_text:
             self._handle(ev.EnvironmentBroken(offer.digest, error_text))

@@ -4,6 +4,7 @@ from manager_peers import connect, make_call
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
+from wq_package.manager.state.transfers import MOST_WANTED
 from wq_package.protocol import messages as m
 from wq_package.task import Environment
 
@@ -86,3 +87,9 @@ def test_environment_failed__its_layers__are_sent_no_more() -> None:
     freed = say(state, 1, m.EnvironmentFailed(ENVIRONMENT.digest, "too old"))
     assert a.SendLayers(6, ENVIRONMENT, ("a",)) in freed
     assert state.handle(e.TransferEnded(1)) == []
+
+
+def test_layers_wanted__absurdly_many__ends_the_worker() -> None:
+    state = make_state()
+    sent = join(state, 1, *[f"{number:064x}" for number in range(MOST_WANTED + 1)])
+    assert [type(action) for action in sent if isinstance(action, a.Drop)] == [a.Drop]

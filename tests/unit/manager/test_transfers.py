@@ -5,6 +5,7 @@ from wq_package.manager.state.transfers import (
     MANAGER,
     MANAGER_UPLOADS,
     MOST_FAILURES,
+    MOST_WANTED,
     PEER_UPLOADS,
     PeerPlace,
     TransferBook,
@@ -19,8 +20,15 @@ def make_book(*numbers: int, holder: int | None = None) -> TransferBook:
     for number in numbers:
         book.add_peer(number, PeerPlace(f"10.0.0.{number}", 1000 + number, f"secret {number}"))
     if holder is not None:
-        book.note_stored(holder, "a", is_served=True)
+        hold(book, holder, "a")
     return book
+
+
+def hold(book: TransferBook, number: int, digest: str) -> None:
+    """Let a worker get a layer from the manager, and pass it on."""
+    book.want(number, digest, ENVIRONMENT)
+    assert assign(book) == [(number, digest, MANAGER)]
+    book.note_stored(number, digest, is_served=True)
 
 
 def assign(book: TransferBook) -> list[tuple[int, str, int]]:
@@ -70,7 +78,7 @@ def test_note_failed__source_is_not_asked_again_by_the_same_worker() -> None:
     assert assign(book) == [(2, "a", 1)]
     assert book.note_failed(2, "a", is_damaged=False) is None
     assert assign(book) == [(2, "a", MANAGER)]
-    book.note_stored(1, "b", is_served=True)
+    hold(book, 1, "b")
     book.want(2, "b", ENVIRONMENT)
     assert assign(book) == [(2, "b", MANAGER)]
 
@@ -87,7 +95,8 @@ def test_note_failed__source_lied__nobody_asks_it_again() -> None:
 def test_note_failed__worker_that_accuses_everybody__is_believed_once() -> None:
     book = make_book(1, 2, 3, 4)
     for source in (1, 2):
-        book.note_stored(source, str(source), is_served=True)
+        hold(book, source, str(source))
+    for source in (1, 2):
         book.want(3, str(source), ENVIRONMENT)
         assert (3, str(source), source) in assign(book)
         assert book.note_failed(3, str(source), is_damaged=True) == (1 if source == 1 else None)
@@ -109,7 +118,7 @@ def test_note_failed__worker_reaches_nobody__it_asks_the_manager() -> None:
     sources = range(1, MOST_FAILURES + 2)
     book = make_book(*sources, 99)
     for source in sources:
-        book.note_stored(source, f"layer {source}", is_served=True)
+        hold(book, source, f"layer {source}")
         book.want(99, f"layer {source}", ENVIRONMENT)
         assert assign(book) == [(99, f"layer {source}", source if source <= MOST_FAILURES else MANAGER)]
         book.note_failed(99, f"layer {source}", is_damaged=False)
@@ -173,3 +182,24 @@ def test_want__twice__comes_once() -> None:
     assert assign(book) == [(1, "a", MANAGER)]
     book.want(1, "a", ENVIRONMENT)
     assert assign(book) == []
+
+
+def test_note_stored__layers_that_nobody_wanted__fill_no_memory() -> None:
+    book = make_book(1, 2)
+    for number in range(1000):
+        book.note_stored(1, f"made up {number}", is_served=True)
+    assert book.count_held() == 0
+    hold(book, 1, "a")
+    assert book.count_held() == 1
+    book.remove_peer(1)
+    assert book.count_held() == 0
+
+
+def test_want__absurdly_many_layers__is_refused_until_some_have_come() -> None:
+    book = make_book(1)
+    assert all(book.want(1, str(number), ENVIRONMENT) for number in range(MOST_WANTED))
+    assert not book.want(1, "one more", ENVIRONMENT)
+    assert book.want(1, "0", ENVIRONMENT), "this one it wants already"
+    first = book.assign(0.0)[0]
+    book.note_stored(1, first.digest, is_served=False)
+    assert book.want(1, "one more", ENVIRONMENT)

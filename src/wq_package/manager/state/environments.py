@@ -42,8 +42,11 @@ class EnvironmentDesk:
         if environment is None or not message.digests:
             return
         if self._ledger.transfers.has_peer(worker.number):
-            for digest in message.digests:
-                self._ledger.transfers.want(worker.number, digest, environment.environment)
+            transfers = self._ledger.transfers
+            if not all(
+                transfers.want(worker.number, digest, environment.environment) for digest in message.digests
+            ):
+                self._ledger.drop(worker, "it wants more layers than any environment has")
             self._assign_transfers()
         else:
             self._send_layers(worker, environment.environment, message.digests)

@@ -26,6 +26,8 @@ DOWNLOADS = 3
 """Layers that are on their way to one worker at once."""
 LONGEST_FETCH = 600.0
 """Seconds after which a worker that says nothing of a layer it was to fetch gets it from elsewhere."""
+MOST_WANTED = 10_000
+"""Layers that one worker may want at once: far more than any environment has."""
 MOST_FAILURES = 3
 """So many workers that cannot fetch from a source, or sources that a worker cannot reach, and none that could: no more."""
 
@@ -63,6 +65,7 @@ class _Want:
 @dataclass(slots=True)
 class _Peer:
     place: PeerPlace
+    wanted: int = 0
     is_liar: bool = False
     has_served: bool = False
     has_fetched: bool = False
@@ -108,18 +111,28 @@ class TransferBook:
             return
         for target, digest in [key for key in self._wants if key[0] == number]:
             self._drop(target, digest)
-        for holders in self._holders.values():
-            holders.discard(number)
+        for digest in [digest for digest, holders in self._holders.items() if number in holders]:
+            self._holders[digest].discard(number)
+            if not self._holders[digest]:
+                del self._holders[digest]
         del self._uploads[number], self._downloads[number]
 
-    def want(self, target: int, digest: str, environment: Environment) -> None:
-        """Note that a worker wants a layer; what is on its way to it already comes once."""
+    def want(self, target: int, digest: str, environment: Environment) -> bool:
+        """Note that a worker wants a layer; what is on its way to it already comes once.
+
+        Returns:
+            Whether that can be: not if it wants absurdly many.
+        """
         want = self._wants.get((target, digest))
         if want is None:
+            if self._peers[target].wanted >= MOST_WANTED:
+                return False
+            self._peers[target].wanted += 1
             self._wants[target, digest] = _Want(environment)
             self._waiting.setdefault(digest, {})[target] = None
         else:
             want.is_needed = True
+        return True
 
     def forget_wants(self, target: int, environment: str) -> None:
         """Note that a worker wants no more layers of an environment."""
@@ -133,10 +146,12 @@ class TransferBook:
     def note_stored(self, target: int, digest: str, *, is_served: bool) -> None:
         """Note that a worker has a layer, and perhaps passes it on."""
         want = self._wants.get((target, digest))
+        # What nobody ever wanted is made up, and would only fill the memory.
+        is_known = want is not None or digest in self._waiting or digest in self._holders
         if want is not None:
             self._note_success(target, want.source)
             self._drop(target, digest)
-        if is_served and target in self._peers:
+        if is_served and is_known and target in self._peers:
             self._holders.setdefault(digest, set()).add(target)
 
     def _note_success(self, target: int, source: int | None) -> None:
@@ -189,6 +204,8 @@ class TransferBook:
 
     def _drop(self, target: int, digest: str) -> None:
         want = self._wants.pop((target, digest))
+        if target in self._peers:
+            self._peers[target].wanted -= 1
         if want.source is not None:
             self._end(target, digest, want.source)
             return
@@ -265,6 +282,10 @@ class TransferBook:
             else:
                 self._blame(target, want.source)
                 self._retry(target, digest, want)
+
+    def count_held(self) -> int:
+        """Count the layers that some worker passes on."""
+        return len(self._holders)
 
     def count_uploads(self, source: int) -> int:
         """Count the layers that a source is sending."""
