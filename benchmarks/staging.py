@@ -8,8 +8,9 @@ first   the first result of a call that imports nothing, on a worker that is con
 second  the same for an environment that shares nine tenths of its layers with the first
 many    100 calls on 10 workers of this machine, with stores of their own and with one store, against ten (one) times
         `zstd -dc | tar x`, ten at once
-links   until all of N workers have an environment of one-file layers, each behind a link of its own with a limited rate, as
-        the manager's is (network namespaces and `tc`: needs root), from the manager alone and with peers
+links   until all of N workers have an environment of 25 one-file layers, each behind a link of its own with a limited rate,
+        as the manager's is (network namespaces and `tc`: needs root), from the manager alone and with peers; a tenth of the bytes
+        over links a tenth as fast (`--megabytes 10 --megabits 40`) has the same shape
 
 Sides alternate; medians are printed. The environment is numpy, scipy, pandas and matplotlib with this Python unless
 `--archive FILE` names another one.
@@ -21,6 +22,7 @@ import argparse
 import os
 import pickle
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -50,6 +52,7 @@ from wq_package.task import Call, Environment, Function, Resources, Task
 _WQ_PACKAGE = str(Path(sys.executable).parent / "wq-package")
 _WAIT = 1800.0
 _NETWORK = "10.231"
+_LINK_LAYERS = 25
 
 
 def main() -> None:
@@ -65,6 +68,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--megabits", type=int, default=400)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # networks and workers are taken down all the same
     with tempfile.TemporaryDirectory(prefix="wq-package-staging-", dir=args.folder) as name:
         folder = Path(name)
         only = args.only.split(",")
@@ -272,7 +276,7 @@ def _time_calls(manager: BlockingManager, environment: Environment, count: int) 
 def _measure_links(folder: Path, counts: Sequence[int], megabytes: int, megabits: int) -> None:
     environment = _make_plain(folder, megabytes)
     print(
-        f"links: {megabytes} MB in {megabytes // 4} layers, {megabits} Mbit/s for the manager and for each worker"
+        f"links: {megabytes} MB in {_LINK_LAYERS} layers, {megabits} Mbit/s for the manager and for each worker"
     )
     for count in counts:
         times = {}
@@ -287,8 +291,9 @@ def _make_plain(folder: Path, megabytes: int) -> Environment:
     """Make an environment that is cheap to unpack, so that the network is what is measured."""
     python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'.encode()
     layers = [_make_layer(folder, "python", {"bin/python3": python})]
-    for number in range(megabytes // 4):
-        layers.append(_make_layer(folder, f"data{number}", {f"data/{number}": os.urandom(4_000_000)}))
+    size = megabytes * 1_000_000 // _LINK_LAYERS
+    for number in range(_LINK_LAYERS):
+        layers.append(_make_layer(folder, f"data{number}", {f"data/{number}": os.urandom(size)}))
     archive = folder / "plain.tar.zst"
     return Environment(write_archive(layers, archive, python="3.11").environment, str(archive))
 

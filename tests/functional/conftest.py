@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def _advertise_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A named manager of Debian's advertises to a public server unless it is told otherwise."""
     monkeypatch.setenv("CATALOG_HOST", "127.0.0.1")
     monkeypatch.setenv("CATALOG_PORT", "9")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _work_below_the_test_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let workers, Debian's and those that a provider kills too, leave nothing in the system's temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_CONDOR_SCRATCH_DIR", str(tmp_path_factory.mktemp("scratch")))
+        yield
 
 
 @pytest.fixture(scope="session")

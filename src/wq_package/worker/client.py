@@ -13,16 +13,12 @@ import logging
 import os
 import secrets
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wq_package.errors import (
-    ManagerUnreachableError,
-    QueueError,
-)
+from wq_package.errors import ManagerUnreachableError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import events as ev
@@ -40,6 +36,7 @@ from wq_package.worker.seeking import seek_manager
 from wq_package.worker.session import Session
 from wq_package.worker.state import WORKER_PYTHON
 from wq_package.worker.versions import make_version_features
+from wq_package.worker.workspace import make_workspace, remove_abandoned
 
 __all__ = ["run_worker"]
 
@@ -56,36 +53,13 @@ async def run_worker(options: WorkerOptions) -> None:
         AuthenticationError: the manager's password is another one.
         QueueError: the workspace cannot be made.
     """
-    with _make_workspace(options.workdir) as workspace:
+    with make_workspace(options.workdir) as workspace:
         worker = Worker(options, workspace)
+        worker.threads.submit(remove_abandoned, workspace.parent)
         try:
             await worker.run()
         finally:
             await worker.close()
-
-
-@contextlib.contextmanager
-def _make_workspace(workdir: Path | None) -> Iterator[Path]:
-    root = workdir or _find_workdir()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        workspace = Path(tempfile.mkdtemp(prefix=f"worker-{os.getuid()}-{os.getpid()}-", dir=root)).resolve()
-    except OSError as error:
-        hint = "name another folder with --workdir"
-        raise QueueError(f"`{root}` cannot hold the worker's files: {error.strerror}", hint=hint) from error
-    try:
-        yield workspace
-    finally:
-        remove_tree(str(workspace))
-
-
-def _find_workdir() -> Path:
-    """Find where to work as real workers do: the batch system's scratch folder first."""
-    for name in ("_CONDOR_SCRATCH_DIR", "TMPDIR", "TEMP", "TMP"):
-        place = os.environ.get(name)
-        if place and os.access(place, os.R_OK | os.W_OK | os.X_OK):
-            return Path(place)
-    return Path(tempfile.gettempdir())
 
 
 def _note_protection(end: ProgramEnd) -> None:
