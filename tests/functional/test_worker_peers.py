@@ -12,7 +12,7 @@ import pytest
 
 from wq_package.link import Link, connect, serve
 from wq_package.protocol import messages as m
-from wq_package.worker.environments import LayerFeed
+from wq_package.worker.layer_feed import LayerFeed
 from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
 
 DIGEST, OTHER = "1" * 64, "2" * 64

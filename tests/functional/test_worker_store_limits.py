@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from worker_peers import FakeManager, SmallEnvironment, make_environment, start_worker
 from wq_package.protocol import messages as m
+from wq_package.worker import WorkerOptions, run_worker
 
 SECONDS = 180.0
 
@@ -76,5 +78,49 @@ def test_private_store__next_manager__finds_nothing_of_the_one_before(tmp_path: 
                 manager.send(m.Exit())
                 assert await worker.wait(SECONDS) == 0
         assert not list(workdir.iterdir())
+
+    asyncio.run(run())
+
+
+def answer(number: int) -> int:
+    return number
+
+
+def wait_until_gone(*paths: Path) -> None:
+    limit = time.monotonic() + SECONDS
+    while any(path.exists() for path in paths):
+        assert time.monotonic() < limit, "it is still there"
+        time.sleep(0.05)
+
+
+def test_environment__unused_for_long__may_go_and_comes_back_when_called(tmp_path: Path) -> None:
+    async def run() -> None:
+        environment = make_large()
+        store = tmp_path / "store"
+        async with FakeManager() as manager:
+            options = WorkerOptions(
+                "127.0.0.1",
+                manager.port,
+                store=store,
+                workdir=tmp_path,
+                store_limit_mb=2,
+                single_shot=True,
+                connect_timeout=SECONDS,
+                interpreter_idle=0.0,
+            )
+            serving = asyncio.create_task(run_worker(options))
+            await manager.wait_for_worker()
+            assert isinstance(await manager.offer(environment), m.EnvironmentReady)
+            unused = (store / "envs" / environment.digest, store / "layers" / find_large(environment))
+            await asyncio.to_thread(wait_until_gone, *unused)
+            call = manager.call(answer, 42, environment=environment.digest)
+            wanted = await manager.wait_for_message(m.LayersWanted)
+            assert find_large(environment) in wanted.digests
+            for digest in wanted.digests:
+                body = environment.bodies[digest]
+                manager.send(m.Layer(digest, len(body)), body)
+            assert (await manager.answer(call, SECONDS)).value == 42
+            manager.send(m.Exit())
+            await serving
 
     asyncio.run(run())

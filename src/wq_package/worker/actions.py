@@ -154,6 +154,13 @@ class ExamineEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
+class RestEnvironment:
+    """Keep an environment from eviction no longer."""
+
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseLayer:
     """Let another worker fetch a layer that was ours to fetch."""
 
@@ -184,6 +191,6 @@ class Leave:
 
 Action = (
     Send | StartRun | StartCall | KillRun | KillCall | ReturnCall | DropCall | RemoveEntry | SendEntry | SendResults | PushResult
-    | SendCallResult | ExamineEnvironment | ReleaseLayer | ComposeEnvironment | Disconnect | Leave
+    | SendCallResult | ExamineEnvironment | ReleaseLayer | RestEnvironment | ComposeEnvironment | Disconnect | Leave
 )  # fmt: skip
 """Everything that the shell can be told to do."""

@@ -123,6 +123,10 @@ class Worker:
             self._environments = EnvironmentRoom(store, limit, options.store_free_mb * 2**20)
         return self._environments
 
+    def list_leased(self) -> tuple[str, ...]:
+        """List the environments that are kept from eviction."""
+        return () if self._environments is None else self._environments.leased
+
     async def release_environments(self) -> None:
         """Let go of what the manager that has gone wanted; forget it if nothing may be kept."""
         room = self._environments

@@ -1,9 +1,9 @@
 """How far each offered environment is (logic module).
 
-    offered → examining → receiving → composing → ready
+    offered → examining → receiving → composing → ready → (unused for long) resting → (a call) examining
                   └───────────┴────────────┴────→ failed → (offered again) examining
 
-Knows digests. A layer that two environments need is asked for once; one that another worker of the same store fetches is
+Knows digests. One that rests may be removed from the store, so it is examined again before it is used. A layer that two environments need is asked for once; one that another worker of the same store fetches is
 not asked for at all, unless that worker gives it up. Knows nothing of the store or of tasks.
 """
 
@@ -14,7 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wq_package.protocol import messages as wire
-from wq_package.worker.actions import Action, ComposeEnvironment, ExamineEnvironment, ReleaseLayer, Send
+from wq_package.worker.actions import (
+    Action,
+    ComposeEnvironment,
+    ExamineEnvironment,
+    ReleaseLayer,
+    RestEnvironment,
+    Send,
+)
 
 __all__ = ["EnvironmentTable"]
 
@@ -24,6 +31,7 @@ class _Progress(enum.Enum):
     RECEIVING = enum.auto()
     COMPOSING = enum.auto()
     READY = enum.auto()
+    RESTING = enum.auto()
     FAILED = enum.auto()
 
 
@@ -59,10 +67,26 @@ class EnvironmentTable:
         known = self._environments.get(offer.digest)
         if known is not None and known.progress is _Progress.READY:
             return [Send(wire.LayersWanted(offer.digest, ())), Send(wire.EnvironmentReady(offer.digest))]
-        if known is not None and known.progress is not _Progress.FAILED:
+        if known is not None and known.progress not in {_Progress.FAILED, _Progress.RESTING}:
             return []  # the answers are on their way
         self._environments[offer.digest] = _Environment(offer)
         return [ExamineEnvironment(offer)]
+
+    def rest(self, digest: str) -> list[Action]:
+        """Let the store have an environment that is not in use."""
+        environment = self._environments.get(digest)
+        if environment is None or environment.progress is not _Progress.READY:
+            return []
+        environment.progress = _Progress.RESTING
+        return [RestEnvironment(digest)]
+
+    def wake(self, digest: str) -> list[Action]:
+        """Look after an environment that rests, because it is needed again."""
+        environment = self._environments[digest]
+        if environment.progress is not _Progress.RESTING:
+            return []
+        environment.progress = _Progress.EXAMINING
+        return [ExamineEnvironment(environment.offer)]
 
     def want(self, digest: str, missing: Iterable[str], awaited: Iterable[str] = ()) -> list[Action]:
         """Ask for the layers that the store lacks, but not for those that another worker fetches."""

@@ -1,7 +1,6 @@
 """Layers into the store, environments out of it (shell module).
 
-Knows the store, threads, and how bytes go from the loop to a thread that blocks. Knows nothing of tasks. A layer is
-unpacked while it arrives; when it arrives faster, the link is left unread, so that memory stays bounded.
+Knows the store and the threads that wait for it. Knows nothing of tasks. A layer is unpacked while it arrives.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ import io
 import logging
 import os
 import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wq_package.archive.index_text import TextError, parse_index
 from wq_package.archive.launcher import make_environment_variables
@@ -27,6 +24,7 @@ from wq_package.errors import CorruptArchiveError, UnsafeMemberError, WQPackageE
 from wq_package.protocol import messages as wire
 from wq_package.worker.cache import remove_tree
 from wq_package.worker.hosts import Interpreter
+from wq_package.worker.layer_feed import CopyingReader, LayerFeed
 
 if TYPE_CHECKING:
     from wq_package.worker.peers import PeerRoom
@@ -34,99 +32,13 @@ if TYPE_CHECKING:
     from wq_package.worker.store.claims import Claims
     from wq_package.worker.store.locks import Lease
 
-__all__ = ["EnvironmentRoom", "Lacking", "LayerEnd", "LayerFeed", "render_failure"]
+__all__ = ["EnvironmentRoom", "Lacking", "LayerEnd", "render_failure"]
 
 _log = logging.getLogger(__name__)
-_ROOM_BYTES = 8 * 2**20
 _THREADS = 2
 _LAYERS_AT_ONCE = 4
 """One more than arrive at once from other workers: a layer that nobody reads would hold up what the manager says behind it."""
 _T = TypeVar("_T")
-
-
-class LayerFeed(io.RawIOBase):
-    """A file that the loop writes and a thread reads, with room for some megabytes.
-
-    Args:
-        loop: the loop that writes.
-        on_read: called in the thread whenever some bytes have come.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None] = lambda: None) -> None:
-        super().__init__()
-        self._loop = loop
-        self._on_read = on_read
-        self._condition = threading.Condition()
-        self._pieces: deque[memoryview] = deque()
-        self._waiting = 0
-        self._is_complete = False
-        self._is_aborted = False
-        self._room = asyncio.Event()
-        self._room.set()
-
-    # -- in the loop ---------------------------------------------------------------------------------------------------
-
-    def feed(self, piece: bytes) -> None:
-        """Append a piece; `wait_for_room` says when more is welcome."""
-        with self._condition:
-            if self._is_aborted:
-                return
-            self._pieces.append(memoryview(piece))
-            self._waiting += len(piece)
-            if self._waiting > _ROOM_BYTES:
-                self._room.clear()
-            self._condition.notify()
-
-    def complete(self) -> None:
-        """Say that this was everything."""
-        with self._condition:
-            self._is_complete = True
-            self._condition.notify()
-
-    def abort(self) -> None:
-        """Say that no more will come, or that no more is read: both sides give up."""
-        with self._condition:
-            self._is_aborted = True
-            self._pieces.clear()
-            self._condition.notify()
-        self._loop.call_soon_threadsafe(self._room.set)
-
-    async def wait_for_room(self) -> None:
-        """Wait until the thread has caught up."""
-        await self._room.wait()
-
-    # -- in the thread -------------------------------------------------------------------------------------------------
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
-        """Wait for bytes and give them; 0 at the end."""
-        view = memoryview(buffer)
-        with self._condition:
-            while not (self._pieces or self._is_complete or self._is_aborted):
-                self._condition.wait()
-            if self._is_aborted:
-                raise CorruptArchiveError("layer", ("the connection was lost while it arrived",))
-            if not self._pieces:
-                return 0
-            piece = self._pieces[0]
-            count = min(len(piece), len(view))
-            view[:count] = piece[:count]
-            self._consume(count)
-        self._on_read()
-        return count
-
-    def _consume(self, count: int) -> None:
-        piece = self._pieces[0]
-        if count == len(piece):
-            self._pieces.popleft()
-        else:
-            self._pieces[0] = piece[count:]
-        self._waiting -= count
-        if not self._room.is_set() and self._waiting <= _ROOM_BYTES // 2:
-            self._loop.call_soon_threadsafe(self._room.set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +172,28 @@ class EnvironmentRoom:
     def _release(self) -> None:
         while self._leases:
             self._leases.popitem()[1].close()
+        self._keep_small()
+
+    def _keep_small(self) -> None:
         try:
             self._make_room(0)
         except (WQPackageError, OSError) as error:
             _log.warning("the store cannot be kept small: %s", render_failure(error))
+
+    @property
+    def leased(self) -> tuple[str, ...]:
+        """The environments that are kept from eviction."""
+        return tuple(self._leases)
+
+    async def rest(self, environment: str) -> None:
+        """Keep an environment from eviction no longer, and keep the store small."""
+        await self._call(self._quick, self._rest, environment)
+
+    def _rest(self, environment: str) -> None:
+        lease = self._leases.pop(environment, None)
+        if lease is not None:
+            lease.close()
+        self._keep_small()
 
     def _hold(self, environment: str, layers: tuple[str, ...]) -> None:
         if environment not in self._leases:
@@ -306,6 +236,7 @@ class EnvironmentRoom:
         return await self._call(self._threads, self._compose, offer)
 
     def _compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
+        self._composed.add(offer.digest)
         prefix = self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
         environ = make_environment_variables(prefix, {k: v for k, v in os.environ.items() if k != "DISPLAY"})
         return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
@@ -325,7 +256,7 @@ class EnvironmentRoom:
 def _store(store: Store, layer: wire.Layer, size: int, feed: LayerFeed, peers: PeerRoom | None) -> LayerEnd:
     digest = layer.digest
     copy = None if peers is None else peers.open_copy(digest, layer.size)
-    source = feed if copy is None else _CopyingReader(feed, copy)
+    source = feed if copy is None else CopyingReader(feed, copy)
     try:
         is_verified = store.add_layer(digest, size, io.BufferedReader(source, 1 << 18))
     except Exception as failure:  # noqa: BLE001 - whoever waits for the layer must hear of it, whatever it is
@@ -339,30 +270,6 @@ def _store(store: Store, layer: wire.Layer, size: int, feed: LayerFeed, peers: P
             copy.close()
     is_whole = copy is not None and is_verified and os.path.getsize(copy.name) == layer.size
     return LayerEnd(is_served=peers is not None and is_whole and peers.keep_copy(digest))
-
-
-class _CopyingReader(io.RawIOBase):
-    """Gives what it reads, and writes it to a file as well, as long as that works."""
-
-    def __init__(self, source: LayerFeed, copy: BinaryIO) -> None:
-        super().__init__()
-        self._source = source
-        self._copy: BinaryIO | None = copy
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # narrower than typeshed's
-        """Read, and copy."""
-        count = self._source.readinto(buffer)
-        view = memoryview(buffer)[:count]
-        try:
-            while len(view) and self._copy is not None:
-                view = view[self._copy.write(view) :]
-        except OSError:  # the disk is full: it is only not passed on
-            self._copy = None
-        return count
 
 
 def _parse_index(offer: wire.EnvironmentOffer) -> ArchiveIndex:

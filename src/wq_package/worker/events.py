@@ -134,6 +134,13 @@ class EnvironmentComposed:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentIdle:
+    """No interpreter of an environment is left."""
+
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentBroken:
     """An environment cannot be used here."""
 
@@ -162,7 +169,7 @@ class Drain:
 
 Event = (
     CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
-    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | Clock | Drain | CallReturned | WatchedSize
+    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | EnvironmentIdle | Clock | Drain | CallReturned | WatchedSize
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
     | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
 )  # fmt: skip

@@ -133,6 +133,10 @@ class InterpreterPool:
             for host in list(self._hosts[key]):
                 self._retire(host)
 
+    def has_host(self, environment: str) -> bool:
+        """Whether an environment has a host."""
+        return any(hosts and key.environment == environment for key, hosts in self._hosts.items())
+
     @property
     def host_count(self) -> int:
         """How many hosts there are."""

@@ -20,7 +20,7 @@ from wq_package.link import Link, ServeOptions, Server, TlsOptions, connect, mak
 from wq_package.protocol import messages as wire
 
 if TYPE_CHECKING:
-    from wq_package.worker.environments import LayerFeed
+    from wq_package.worker.layer_feed import LayerFeed
 
 __all__ = ["PeerError", "PeerRoom", "fetch_layer"]
 

@@ -331,6 +331,7 @@ class Session:
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
         worker, now = self._worker, time.monotonic()
         worker.calls.close_idle(worker.options.interpreter_idle)
+        self._staging.note_idle()
         for serial, name in self._state.list_watched():
             size = worker.runs.find_output_size(serial, name)
             self.handle(ev.WatchedSize(serial, name, size))

@@ -17,7 +17,8 @@ from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
-from wq_package.worker.environments import LayerEnd, LayerFeed, render_failure
+from wq_package.worker.environments import LayerEnd, render_failure
+from wq_package.worker.layer_feed import LayerFeed
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
 
@@ -60,6 +61,8 @@ class Staging:
                 self._worker.environments.release_layer(action.digest)
             case act.ComposeEnvironment():
                 self._spawn(self._compose(action.offer))
+            case act.RestEnvironment():
+                self._spawn(self._worker.environments.rest(action.environment))
             case _:
                 raise AssertionError(action)
 
@@ -176,6 +179,13 @@ class Staging:
         if failure is not None or end.error:
             is_lie = failure.is_lie if failure is not None else end.is_damaged
             self._outbox.send(wire.FetchFailed(digest, str(failure or end.error), is_lie))
+
+    def note_idle(self) -> None:
+        """Tell the state which environments have no interpreter any more."""
+        worker = self._worker
+        for environment in worker.list_leased():
+            if not worker.calls.has_host(environment):
+                self._handle(ev.EnvironmentIdle(environment))
 
     # -- environments --------------------------------------------------------------------------------------------------
 

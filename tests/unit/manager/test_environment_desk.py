@@ -93,3 +93,13 @@ def test_layers_wanted__absurdly_many__ends_the_worker() -> None:
     state = make_state()
     sent = join(state, 1, *[f"{number:064x}" for number in range(MOST_WANTED + 1)])
     assert [type(action) for action in sent if isinstance(action, a.Drop)] == [a.Drop]
+
+
+def test_layers_wanted__of_an_environment_that_was_ready__are_sent_again() -> None:
+    state = make_state()
+    connect(state, 1)
+    say(state, 1, m.LayersWanted(ENVIRONMENT.digest, ()), m.EnvironmentReady(ENVIRONMENT.digest))
+    sent = say(state, 1, m.LayersWanted(ENVIRONMENT.digest, ("a",)))
+    assert sent == [a.SendLayers(1, ENVIRONMENT, ("a",))]
+    say(state, 1, m.EnvironmentReady(ENVIRONMENT.digest))
+    assert say(state, 1, m.EnvironmentReady(ENVIRONMENT.digest)) == [], "it is ready already"

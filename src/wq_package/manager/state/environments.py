@@ -38,9 +38,13 @@ class EnvironmentDesk:
         self, worker: WorkerRecord, message: m.LayersWanted, _event: e.Received
     ) -> None:
         """Send the layers that the worker lacks."""
-        environment = self._find_staging(worker, message.environment)
+        environment = self._find_offered(worker, message.environment)
         if environment is None or not message.digests:
             return
+        if environment.told[worker.number] is EnvironmentStage.FAILED:
+            return
+        # One that was ready may have been unused for so long that the worker's store has lost it.
+        environment.told[worker.number] = EnvironmentStage.STAGING
         if self._ledger.transfers.has_peer(worker.number):
             transfers = self._ledger.transfers
             if not all(

@@ -59,7 +59,7 @@ class ArrivalDesk:
             record.inputs = book.entries.claim(call.inputs, may_link=False)
         if call.environment != WORKER_PYTHON and not book.environments.is_ready(call.environment):
             book.parked.setdefault(call.environment, []).append(record)
-            return []
+            return book.environments.wake(call.environment)
         book.waiting.append(record)
         return self._schedule.start_what_fits(now)
 

@@ -12,6 +12,7 @@ from wq_package.worker.events import (
     EnvironmentBroken,
     EnvironmentComposed,
     EnvironmentExamined,
+    EnvironmentIdle,
     LayerBroken,
     LayerClaimed,
     LayerStored,
@@ -56,6 +57,13 @@ class EnvironmentDesk:
         actions = self._table.make_ready(event.environment)
         self._book.waiting.extend(self._book.parked.pop(event.environment, ()))
         return actions + self._schedule.start_what_fits(now)
+
+    def on_idle(self, event: EnvironmentIdle, _now: float) -> list[Action]:
+        """Let an environment rest, if no call is about to use it."""
+        tasks = (record.task for record in self._book.by_serial.values())
+        if any(isinstance(task, wire.CallTask) and task.environment == event.environment for task in tasks):
+            return []
+        return self._table.rest(event.environment)
 
     def on_broken(self, event: EnvironmentBroken, _now: float) -> list[Action]:
         """End the calls that waited for an environment."""

@@ -70,6 +70,7 @@ class WorkerState:
             ev.EnvironmentExamined: self._environments.on_examined,
             ev.EnvironmentComposed: self._environments.on_composed,
             ev.EnvironmentBroken: self._environments.on_broken,
+            ev.EnvironmentIdle: self._environments.on_idle,
             ev.LayerClaimed: self._environments.on_layer_claimed,
             ev.LayerStored: self._environments.on_layer_stored,
             ev.LayerBroken: self._environments.on_layer_broken,

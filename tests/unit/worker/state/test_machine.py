@@ -21,6 +21,7 @@ from wq_package.worker.actions import (
     PushResult,
     ReleaseLayer,
     RemoveEntry,
+    RestEnvironment,
     ReturnCall,
     Send,
     SendCallResult,
@@ -41,6 +42,7 @@ from wq_package.worker.events import (
     EnvironmentBroken,
     EnvironmentComposed,
     EnvironmentExamined,
+    EnvironmentIdle,
     FunctionStored,
     LayerBroken,
     LayerClaimed,
@@ -586,6 +588,44 @@ def test_environment__all_layers_here__is_composed_at_once() -> None:
     actions = state.handle(EnvironmentExamined("e", ()), NOW)
 
     assert actions == [Send(m.LayersWanted("e", ())), ComposeEnvironment(make_offer())]
+
+
+def make_resting() -> WorkerState:
+    """A worker that has an environment which was not used for long."""
+    state = make_state(dialect=True)
+    state.handle(make_offer(), NOW)
+    state.handle(EnvironmentExamined("e", ()), NOW)
+    state.handle(EnvironmentComposed("e"), NOW)
+    assert state.handle(EnvironmentIdle("e"), NOW) == [RestEnvironment("e")]
+    return state
+
+
+def test_environment__rests__is_looked_after_for_the_first_call_only() -> None:
+    state = make_resting()
+
+    assert state.handle(arrive(1, environment="e"), NOW) == [ExamineEnvironment(make_offer())]
+    assert state.handle(arrive(2, environment="e"), NOW) == []
+    assert state.handle(EnvironmentExamined("e", ("a",)), NOW) == [Send(m.LayersWanted("e", ("a",)))]
+    assert state.handle(LayerStored("a"), NOW) == [ComposeEnvironment(make_offer())]
+    ready, *starts = state.handle(EnvironmentComposed("e"), NOW)
+    assert ready == Send(m.EnvironmentReady("e"))
+    assert len(find(starts, StartCall)) == 2
+
+
+def test_environment__rests_and_is_offered_again__is_looked_after() -> None:
+    assert make_resting().handle(make_offer(), NOW) == [ExamineEnvironment(make_offer())]
+
+
+def test_environment__a_call_is_about_to_use_it__does_not_rest() -> None:
+    state = make_state(dialect=True)
+    state.handle(make_offer(), NOW)
+    assert state.handle(EnvironmentIdle("e"), NOW) == [], "it is not even here"
+    state.handle(EnvironmentExamined("e", ()), NOW)
+    state.handle(EnvironmentComposed("e"), NOW)
+    state.handle(arrive(environment="e"), NOW)
+    assert state.handle(EnvironmentIdle("e"), NOW) == []
+    state.handle(CallEnded(1), NOW)
+    assert state.handle(EnvironmentIdle("e"), NOW) == [RestEnvironment("e")]
 
 
 def test_environment__offered_again__is_ready_at_once() -> None:
