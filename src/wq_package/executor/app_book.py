@@ -9,9 +9,11 @@ import math
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from wq_package.executor.bindings import Bindings, list_functions, note_bindings
 from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
 from wq_package.executor.shipments import Shipment, pack_function, stamp_own_files
 
@@ -20,11 +22,19 @@ __all__ = ["AppBook"]
 _EDITION_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """What an app travels as, until a name that it uses is bound to something else."""
+
+    shipment: Shipment
+    bindings: Bindings
+
+
 class AppBook:
-    """Packs each app once, whatever Parsl wraps round it."""
+    """Packs each app once, whatever Parsl wraps round it, and again when what it uses has changed."""
 
     def __init__(self) -> None:
-        self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], Shipment]]
+        self._shipments: weakref.WeakKeyDictionary[Any, dict[tuple[AppKind, float | None], _Packed]]
         self._shipments = weakref.WeakKeyDictionary()
         self._roots: dict[object, tuple[FunctionType, ...]] = {}
         self._edition = (-math.inf, 0)
@@ -37,25 +47,25 @@ class AppBook:
         """
         app = resolve_app(func)
         if app.kind is AppKind.WHOLE:  # a new object for each task
-            return self._pack(app)
+            return self._pack(app).shipment
         try:
             known = self._shipments.setdefault(app.function, {})
         except TypeError:  # neither hashable nor weakly referable
-            return self._pack(app)
-        shipment = known.get((app.kind, app.walltime))
-        if shipment is None:
-            shipment = known[app.kind, app.walltime] = self._pack(app)
-        return shipment
+            return self._pack(app).shipment
+        packed = known.get((app.kind, app.walltime))
+        if packed is None or packed.bindings.have_changed():
+            packed = known[app.kind, app.walltime] = self._pack(app)
+        return packed.shipment
 
     def get_roots(self, shipment: Shipment) -> tuple[FunctionType, ...]:
         """Get the user's functions in what was packed."""
         return self._roots[shipment.key.places]
 
-    def _pack(self, app: ResolvedApp) -> Shipment:
+    def _pack(self, app: ResolvedApp) -> _Packed:
         roots = find_roots(app.function)
         shipment = pack_function(app, roots, self._find_edition(app.kind))
         self._roots.setdefault(shipment.key.places, roots)
-        return shipment
+        return _Packed(shipment, note_bindings(list_functions(roots)))
 
     def _find_edition(self, kind: AppKind) -> int:
         """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""

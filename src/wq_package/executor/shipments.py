@@ -25,6 +25,7 @@ from typing import Any
 import cloudpickle
 from parsl.app.app import AppBase
 
+from wq_package.executor.bindings import list_functions
 from wq_package.executor.failures import UnsendableError
 from wq_package.executor.functions import AppKind, ResolvedApp, is_users
 from wq_package.task import Function
@@ -37,7 +38,7 @@ class AppKey:
     """What an app's environment hangs on: where its functions stand, never which object holds them.
 
     Attributes:
-        places: file, first line, qualified name and code of each function of the user's.
+        places: file, first line, qualified name and code of each function of the user's, and of those that it calls.
         modules: what its pickles import by name when they are loaded.
         needs_parsl: whether it travels with Parsl's wrappers on.
         given: the environment that the user named for it; then only modules of the user's own join what is in there.
@@ -91,7 +92,7 @@ def pack_function(app: ResolvedApp, roots: tuple[FunctionType, ...], edition: in
         ) from error
     is_whole = app.kind is AppKind.WHOLE
     body = _pickle_script(app, b"" if is_whole else payload)
-    places = tuple(_locate(root) for root in roots)
+    places = tuple(_locate(function) for function in list_functions(roots))
     key = AppKey(
         places, tuple(sorted(modules)), is_whole, edition=stamp_own_files() if edition is None else edition
     )
