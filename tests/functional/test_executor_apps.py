@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import shutil
 import sys
 import threading
 import time
@@ -23,7 +24,9 @@ from parsl import Config, File, bash_app, join_app, python_app
 from parsl.app.errors import AppTimeout, BashExitFailure
 from parsl.data_provider.file_noop import NoOpFileStaging
 from parsl.data_provider.http import HTTPInTaskStaging
+from parsl.data_provider.staging import Staging
 from parsl.providers import LocalProvider
+from parsl.utils import RepresentationMixin
 
 from wq_package.executor import WQPackageExecutor
 from wq_package.executor.failures import TaskFailedError, UnreadableAnswerError, UnsendableError
@@ -51,6 +54,45 @@ def where() -> str:
     return sys.prefix
 
 
+class VaultStaging(Staging, RepresentationMixin):  # type: ignore[misc]  # Parsl is not followed
+    """A provider of the user's own: `vault:` files are copied inside the task, where no file system is shared."""
+
+    def can_stage_in(self, file: File) -> bool:
+        return bool(file.scheme == "vault")
+
+    can_stage_out = can_stage_in
+
+    def stage_in(self, dm: Any, executor: str, file: File, parent_fut: Any) -> None:
+        file.local_path = file.filename
+
+    stage_out = stage_in
+
+    def replace_task(self, dm: Any, executor: str, file: File, f: Callable[..., Any]) -> Callable[..., Any]:
+        return fetch_before(f, file.path, file.local_path)
+
+    def replace_task_stage_out(
+        self, dm: Any, executor: str, file: File, f: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        return store_after(f, file.local_path, file.path)
+
+
+def fetch_before(function: Callable[..., Any], source: str, target: str) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        shutil.copy(source, target)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def store_after(function: Callable[..., Any], source: str, target: str) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        shutil.copy(source, target)
+        return result
+
+    return wrapper
+
+
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WQPackageExecutor]:
     """An executor with `pack=True`, loaded into Parsl, with a bare worker."""
@@ -60,7 +102,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WQPackageExec
         cache_dir=str(folder / "cache"),
         worker_executable=f"env -i PATH=/nowhere {sys.executable} -m wq_package_cli worker",
         worker_options=f"--cores 1 --store {folder / 'store'}",
-        storage_access=[NoOpFileStaging(), HTTPInTaskStaging()],
+        storage_access=[NoOpFileStaging(), HTTPInTaskStaging(), VaultStaging()],
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
     )
     config = Config(
@@ -323,6 +365,17 @@ def test_bash_app__exit_code() -> None:
     assert raised.value.exitcode == 3
 
 
+@bash_app
+def calls_nothing_known() -> str:
+    return "no-such-program-anywhere"
+
+
+def test_bash_app__program_that_no_worker_has__is_hinted_at() -> None:
+    error = calls_nothing_known().exception()
+    assert isinstance(error, BashExitFailure)
+    assert any("`extra_pkgs`" in note for note in error.__notes__)
+
+
 def test_bash_app__relative_output__comes_back(tmp_path: Path) -> None:
     future = writes(outputs=[File("deep/er/file")])
     assert future.outputs[0].result().filepath == "deep/er/file"
@@ -381,6 +434,43 @@ def reads(inputs: Any = ()) -> str:
 
 def test_staging_inside_the_task(web: str) -> None:
     assert reads(inputs=[File(web)]).result() == "from the web"
+
+
+@python_app
+def doubles(inputs: Any = (), outputs: Any = ()) -> str:
+    text = Path(inputs[0].filepath).read_text()
+    Path(outputs[0].filepath).write_text(2 * text)
+    return text
+
+
+@bash_app
+def doubles_line(inputs: Any = (), outputs: Any = ()) -> str:
+    return f"read word < {inputs[0]}; echo $word$word > {outputs[0]}"
+
+
+def test_staging_inside_the_task__provider_of_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("word\n")
+    source = File(f"vault://{tmp_path}/in.txt")
+    doubled = doubles(inputs=[source], outputs=[File(f"vault://{tmp_path}/twice.txt")])
+    line = doubles_line(inputs=[source], outputs=[File(f"vault://{tmp_path}/line.txt")])
+    assert doubled.result() == "word\n"
+    assert line.result() == 0
+    assert (tmp_path / "twice.txt").read_text() == "word\nword\n"
+    assert (tmp_path / "line.txt").read_text() == "wordword\n"
+
+
+@python_app
+def copies_folder(folder: File, outputs: Any = ()) -> list[str]:
+    shutil.copytree(folder.filepath, outputs[0].filepath)
+    return sorted(path.name for path in Path(folder.filepath).iterdir())
+
+
+def test_files__folders_travel_both_ways(tmp_path: Path) -> None:
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/deep/one").write_text("1")
+    (tmp_path / "data/two").write_text("2")
+    assert copies_folder(File("data"), outputs=[File("copied/all")]).result() == ["deep", "two"]
+    assert (tmp_path / "copied/all/deep/one").read_text() == "1"
 
 
 def test_files__relative_and_absolute(tmp_path: Path) -> None:

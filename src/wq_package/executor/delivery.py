@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wq_package.executor.demands import Demand
-from wq_package.executor.failures import explain_import, read_answer
+from wq_package.executor.failures import explain_missing, read_answer
 from wq_package.executor.packing import PackingEntry
 from wq_package.executor.shipments import Shipment
 from wq_package.task import TaskResult
@@ -99,5 +99,5 @@ class Delivery:
             pending.future.set_result(value)
         else:
             entry = pending.entry
-            explain_import(error, entry.problems if entry else (), entry.given if entry else None)
+            explain_missing(error, entry.problems if entry else (), entry.given if entry else None)
             pending.future.set_exception(error)

@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
-from parsl.app.errors import AppException, AppTimeout
+from parsl.app.errors import AppException, AppTimeout, BashExitFailure
 from parsl.serialize.errors import DeserializationError, SerializationError
 
 from wq_package import errors
@@ -27,7 +27,7 @@ __all__ = [
     "UnreadableAnswerError",
     "UnsendableError",
     "WallTimeExceededError",
-    "explain_import",
+    "explain_missing",
     "read_answer",
 ]
 
@@ -143,6 +143,8 @@ _HINTS: dict[ResultCode, str] = {
 }
 
 _OUTPUT_SHOWN = 2000
+_NOT_FOUND = 127
+"""What a shell ends with that does not find a command."""
 
 
 def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None]:
@@ -165,14 +167,19 @@ def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None
     return None, _restore_exception(content, result, app)
 
 
-def explain_import(error: BaseException, problems: Sequence[str], given: str | None) -> None:
-    """Add to an app's failed import why the module is not there.
+def explain_missing(error: BaseException, problems: Sequence[str], given: str | None) -> None:
+    """Add to an app's failed import why the module is not there, and to a command that was not found how it gets there.
 
     Args:
         error: what the app raised.
         problems: what the analysis had to say.
         given: the environment that the user named; empty for one that was made for the app, `None` for the worker's own Python.
     """
+    if isinstance(error, BashExitFailure) and error.exitcode == _NOT_FOUND and given == "":
+        error.add_note(
+            "wq-package: 127 mostly means that a command was not found; "
+            "`extra_pkgs` takes along the package that has it"
+        )
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return
     if given is None:

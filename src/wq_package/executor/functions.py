@@ -6,12 +6,13 @@ knows nothing of how a function travels, of environments or of queues.
 - `wrap_error` comes off: the worker's own answer tells a raised exception from a value.
 - a walltime comes off and is put back by `scripts/call.py`, which needs no Parsl.
 - `remote_side_bash_executor` likewise: the command line is made and run by `scripts/call.py`.
-- anything else of Parsl's (monitoring, staging inside the task) stays on: the callable travels whole, and its environment
+- anything else of Parsl's (monitoring, staging inside the task) stays on, and so does what a staging provider of the user's puts round: the callable travels whole, and its environment
   needs the Parsl of the submit side.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import sys
@@ -69,6 +70,7 @@ def _find_inner_code(outer: Callable[..., Any], name: str) -> CodeType:
 _WRAP_ERROR = _find_inner_code(wrap_error, "wrapper")
 _TIMEOUT = _find_inner_code(timeout, "wrapper")
 _MONITOR = _find_inner_code(monitor_wrapper, "wrapped")
+_REMOVABLE = (_WRAP_ERROR, _TIMEOUT)
 
 
 # -- taking wrappers off -------------------------------------------------------------------------------------------------
@@ -88,10 +90,32 @@ def resolve_app(func: Callable[..., Any]) -> ResolvedApp:
         elif _is_bash(inner):
             (inner,) = inner.args
             return ResolvedApp(inner, AppKind.BASH, _name_callable(inner))
-        elif _is_parsl_wrapper(inner):
+        elif _is_parsl_wrapper(inner) or _find_enclosed(inner) is not None:
             return ResolvedApp(func, AppKind.WHOLE, _name_callable(_find_innermost(inner)))
         else:
             return ResolvedApp(inner, AppKind.PYTHON, _name_callable(inner), walltime)
+
+
+def _find_enclosed(function: object) -> Any:
+    """Find the app, with Parsl's wrappers on, that a function of the user's closes over: a staging provider of theirs made it."""
+    waiting: list[tuple[object, object]] = [(function, None)]
+    seen: set[int] = set()
+    while waiting:
+        holder, first = waiting.pop()
+        if id(holder) in seen or not isinstance(holder, FunctionType):
+            continue
+        seen.add(id(holder))
+        for value in _iter_cells(holder):
+            if getattr(value, "__code__", None) in _REMOVABLE or _is_bash(value) or _is_parsl_wrapper(value):
+                return first or value
+            waiting.append((value, first or value))
+    return None
+
+
+def _iter_cells(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not bound yet
+            yield cell.cell_contents
 
 
 def _is_bash(function: object) -> bool:
@@ -137,7 +161,7 @@ def _find_below(function: Any) -> Any:
         for name in ("func", "f"):
             if name in function.__code__.co_freevars:
                 return _read_cell(function, name)
-    return getattr(function, "__wrapped__", None)
+    return _find_enclosed(function) or getattr(function, "__wrapped__", None)
 
 
 def _name_callable(function: object) -> str:
@@ -170,7 +194,7 @@ def find_roots(function: object) -> tuple[FunctionType, ...]:
 
 
 def _is_root(function: FunctionType) -> bool:
-    if function.__code__ in (_WRAP_ERROR, _TIMEOUT) or _is_parsl_wrapper(function):
+    if function.__code__ in _REMOVABLE or _is_parsl_wrapper(function):
         return False
     return is_users(function.__module__, function.__code__.co_filename) or not _is_importable(function)
 
@@ -190,11 +214,7 @@ def _iter_parts(item: object) -> Iterator[object]:
         yield item.__func__
         yield from _iter_methods(type(item.__self__))
     elif isinstance(item, FunctionType):
-        for cell in item.__closure__ or ():
-            try:
-                yield cell.cell_contents
-            except ValueError:  # a name that is not bound yet
-                continue
+        yield from _iter_cells(item)
         wrapped = getattr(item, "__wrapped__", None)
         if wrapped is not None:
             yield wrapped

@@ -27,7 +27,7 @@ def read_table(heading: str) -> dict[str, str]:
 
 
 def list_parameters(kind: type) -> set[str]:
-    return set(inspect.signature(kind.__init__).parameters) - {"self"}
+    return set(inspect.signature(kind).parameters)
 
 
 def test_parameters__all_are_described() -> None:
@@ -35,7 +35,7 @@ def test_parameters__all_are_described() -> None:
 
 
 def test_parameters__documented_defaults_are_the_real_ones() -> None:
-    parameters = inspect.signature(WQPackageExecutor.__init__).parameters
+    parameters = inspect.signature(WQPackageExecutor).parameters
     for name, documented in read_table("Parameters").items():
         literal = re.fullmatch(r"`[^`]*`", documented)
         if literal is not None and name != "remote_monitoring_radio":

@@ -5,7 +5,7 @@ import traceback
 from typing import Any
 
 import pytest
-from parsl.app.errors import AppException, AppTimeout
+from parsl.app.errors import AppException, AppTimeout, BashExitFailure
 from parsl.serialize.errors import DeserializationError
 
 from wq_package.errors import QueueError, WorkerLostError
@@ -17,7 +17,7 @@ from wq_package.executor.failures import (
     TaskWorkerLostError,
     UnreadableAnswerError,
     WallTimeExceededError,
-    explain_import,
+    explain_missing,
     read_answer,
 )
 from wq_package.task import Excess, ResultCode, TaskResult
@@ -104,9 +104,9 @@ def test_read_answer__no_answer__is_ours_and_parsls(
     assert error.code is code
 
 
-def test_explain_import__missing_module__gets_what_the_analysis_said() -> None:
+def test_explain_missing__missing_module__gets_what_the_analysis_said() -> None:
     error = ModuleNotFoundError("No module named 'absent'", name="absent.part")
-    explain_import(
+    explain_missing(
         error,
         ["app.py:3: nothing here provides `absent.part`", "app.py:4: nothing here provides `other`"],
         "",
@@ -118,16 +118,27 @@ def test_explain_import__missing_module__gets_what_the_analysis_said() -> None:
     ("given", "note"),
     [(None, "the worker's own Python, which has no `absent`"), ("my.yml", "`my.yml` has no `absent`")],
 )
-def test_explain_import__in_what_was_not_made_for_the_app__names_it(given: str | None, note: str) -> None:
+def test_explain_missing__in_what_was_not_made_for_the_app__names_it(given: str | None, note: str) -> None:
     error = ModuleNotFoundError("No module named 'absent'", name="absent")
-    explain_import(error, [], given)
+    explain_missing(error, [], given)
     (told,) = error.__notes__
     assert note in told
 
 
-def test_explain_import__other_errors__are_left_alone() -> None:
+@pytest.mark.parametrize(
+    ("code", "given", "count"), [(127, "", 1), (127, None, 0), (127, "env.yml", 0), (1, "", 0)]
+)
+def test_explain_missing__command_that_was_not_found__is_hinted_at(
+    code: int, given: str | None, count: int
+) -> None:
+    error = BashExitFailure("app", code)
+    explain_missing(error, [], given)
+    assert len(getattr(error, "__notes__", ())) == count
+
+
+def test_explain_missing__other_errors__are_left_alone() -> None:
     error = ValueError("absent")
-    explain_import(error, ["nothing here provides `absent`"], None)
+    explain_missing(error, ["nothing here provides `absent`"], None)
     assert not hasattr(error, "__notes__")
 
 

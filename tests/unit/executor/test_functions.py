@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from parsl import File, python_app
 from parsl.app.python import timeout
-from parsl.data_provider.http import in_task_transfer_wrapper
+from parsl.data_provider import ftp, http, rsync
 
 from wq_package.executor.functions import AppKind, find_roots, resolve_app
 
@@ -49,10 +50,35 @@ def test_resolve_app__bash_app__gives_the_users_function(apps: ModuleType) -> No
     assert (app.kind, app.name, app.function) == (AppKind.BASH, "echo", apps.echo.func)
 
 
-def test_resolve_app__staging_inside_the_task__travels_whole(apps: ModuleType) -> None:
-    wrapper = in_task_transfer_wrapper(apps.one_line.func, File("http://host/file"), None)
-    app = resolve_app(wrapper)
-    assert (app.kind, app.name, app.function) == (AppKind.WHOLE, "one_line", wrapper)
+def make_wrappers() -> list[Any]:
+    """Make, for each of Parsl's staging providers that wraps tasks, what it puts round an app, and one of the user's own."""
+    source, vault = File("http://host/file"), File("vault://host/file")
+
+    def own(function: Any) -> Any:
+        def wrapper(*args: Any) -> Any:
+            return copy(args) if args else wrapper(vault)
+
+        def copy(args: Any) -> Any:
+            return function(*args)
+
+        return wrapper
+
+    return [
+        lambda function: http.in_task_transfer_wrapper(function, source, None),
+        lambda function: ftp.in_task_transfer_wrapper(function, source, None),
+        lambda function: rsync.in_task_stage_in_wrapper(function, source, None, "host"),
+        lambda function: rsync.in_task_stage_out_wrapper(function, source, None, "host"),
+        own,
+        lambda function: own(own(function)),
+    ]
+
+
+@pytest.mark.parametrize("wrap", make_wrappers())
+def test_resolve_app__wrapper_of_a_staging_provider__travels_whole(apps: ModuleType, wrap: Any) -> None:
+    for app, name in ((apps.one_line.func, "one_line"), (apps.echo.wrapped_remote_function, "echo")):
+        wrapped = wrap(timeout(app, 2.5))
+        resolved = resolve_app(wrapped)
+        assert (resolved.kind, resolved.name, resolved.function) == (AppKind.WHOLE, name, wrapped)
 
 
 def test_resolve_app__users_decorator__stays_on(apps: ModuleType) -> None:
