@@ -86,7 +86,7 @@ def make_environment(folder: Path) -> Path:
     return folder
 
 
-def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
+def test_environment__every_form__is_used_by_its_app(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = BuildOptions(cache=folder / "cache")
     archive = build_environment(LOADER, folder / "env.tar.gz", options)
     (folder / "env.lock").write_text(lock_environment(LOADER, options))
@@ -102,6 +102,7 @@ def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
         "in_prefix": str(make_environment(folder / "own")),
         "in_conda": "no-such-environment",
         "lacks": "env.tar.gz",
+        "in_archve": "env.tar.gz",
     }
     with loaded(folder, make_executor(folder, environments=environments)):
         assert archive.digest in in_archive().result(timeout=PATIENCE)
@@ -121,6 +122,8 @@ def test_environment__every_form__is_used_by_its_app(folder: Path) -> None:
             assert isinstance(error, EnvironmentUnavailableError)
             assert reason in str(error)
             assert error.hint is not None
+    told = [record.getMessage() for record in caplog.records if "no app of that name" in record.getMessage()]
+    assert told == ["`environments` names app `in_archve`, and no app of that name was called"]
 
 
 PROGRAM = """

@@ -199,6 +199,8 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
 
     def shutdown(self) -> None:
         """Stop building, stop the workers, and fail what has not ended."""
+        for name in self._router.list_uncalled():
+            logger.warning("`environments` names app `%s`, and no app of that name was called", name)
         self._packer.close()
         self._delivery.fail_all(
             lambda: ManagerStoppedError("the executor was shut down before the task ended")

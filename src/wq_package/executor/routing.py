@@ -54,6 +54,7 @@ class TaskRouter:
         self._delivery = delivery
         self._manager = manager
         self._apps = AppBook()
+        self._uncalled = set(options.environments)
         self._staging = {
             is_bash: StagingOptions(shared_fs=options.shared_fs, is_bash=is_bash, cache=options.use_cache)
             for is_bash in (False, True)
@@ -99,8 +100,13 @@ class TaskRouter:
             return ""
         return self._packer.identify(shipment.name, key, self._apps.get_roots(shipment))
 
+    def list_uncalled(self) -> list[str]:
+        """List the apps that an environment was named for and that nobody called: their names may be wrong."""
+        return sorted(self._uncalled)
+
     def _choose_environment(self, shipment: Shipment, modules: frozenset[str]) -> AppKey | None:
         """Tell which environment a call needs: that of its app, or a larger one if its arguments bring other modules."""
+        self._uncalled.discard(shipment.name)
         given = self._options.environments.get(shipment.name, self._options.environment)
         if given is None and not self._options.pack:
             return None
