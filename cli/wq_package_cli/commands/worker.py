@@ -54,6 +54,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="protect environments from tasks also where this worker is not root; `sudo` does not work in tasks then",
     )
+    parser.add_argument(
+        "--no-cgroups",
+        action="store_true",
+        help="make no cgroups for tasks that have limits, though this worker may",
+    )
 
 
 def _add_store_limits(parser: argparse.ArgumentParser) -> None:
@@ -160,6 +165,7 @@ def _read_options(args: argparse.Namespace) -> WorkerOptions:
         store=args.store,
         workdir=args.workdir,
         user_namespace=args.user_namespace,
+        uses_cgroups=not args.no_cgroups,
         keeps_store=not args.private_store,
         store_limit_mb=args.store_limit,
         store_free_mb=args.store_free,

@@ -86,7 +86,7 @@ class Worker:
         self.worker_id = f"worker-{secrets.token_hex(16)}"
         self.capacity = discover_capacity(options, workspace)
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="files")
-        self.spawner = Spawner(workspace, by_user=options.user_namespace)
+        self.spawner = Spawner(workspace, by_user=options.user_namespace, uses_cgroups=options.uses_cgroups)
         self.entries = EntryStore(workspace / "cache")
         self.devices = DevicePool(os.sched_getaffinity(0), find_gpu_names(int(self.capacity.gpus)))
         self.disks = DiskWatch(self.threads)

@@ -32,6 +32,7 @@ class WorkerOptions:
         features: user features to announce.
         user_namespace: protect environments from tasks by a user namespace where this worker is not root; programs
             that change the user (`sudo`) do not work in tasks then.
+        uses_cgroups: keep tasks that have limits in cgroups of their own, where this worker may make some.
         is_enforcing: hold every task to the memory, disk and cores that it declares, whatever its manager asks for.
         store_limit_mb: what the store may take; what was least recently used goes first, but nothing that is in use.
         store_free_mb: what the store leaves free of its disk, as long as there is something to remove.
@@ -61,6 +62,7 @@ class WorkerOptions:
     catalogs: tuple[CatalogAddress, ...] = ()
     tls_fingerprint: str = ""
     user_namespace: bool = False
+    uses_cgroups: bool = True
     is_enforcing: bool = False
     store_limit_mb: int | None = None
     store_free_mb: int = 1024

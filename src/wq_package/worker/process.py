@@ -84,15 +84,16 @@ class Spawner:
     Args:
         folder: for messages that are too large for a packet.
         by_user: protect folders by a user namespace, as whoever is not root must.
+        uses_cgroups: keep programs to their limits by cgroups, too, where there can be any.
     """
 
-    def __init__(self, folder: Path, *, by_user: bool = False) -> None:
+    def __init__(self, folder: Path, *, by_user: bool = False, uses_cgroups: bool = True) -> None:
         self._folder = folder
-        self._by_user = by_user
+        self._words = ["user"] * by_user + ["no-cgroups"] * (not uses_cgroups)
         self._protected: tuple[str, ...] = ()
         self._last = 0
         self._callbacks: dict[int, Callable[[ProgramEnd], None]] = {}
-        self._socket, self._process = _start_helper(by_user=self._by_user)
+        self._socket, self._process = _start_helper(self._words)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     @property
@@ -189,7 +190,7 @@ class Spawner:
         loop.remove_reader(self._socket)
         self._socket.close()
         self._process.wait()
-        self._socket, self._process = _start_helper(by_user=self._by_user)
+        self._socket, self._process = _start_helper(self._words)
         loop.add_reader(self._socket, self._read)
         callbacks, self._callbacks = self._callbacks, {}
         if self._protected:
@@ -198,12 +199,12 @@ class Spawner:
             callback(ProgramEnd(signal=signal.SIGKILL))
 
 
-def _start_helper(*, by_user: bool) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+def _start_helper(words: list[str]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     script = str(Path(__file__).parent / "spawner" / "__main__.py")
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", script, str(theirs.fileno()), *["user"] * by_user],
+            [sys.executable, "-I", "-S", script, str(theirs.fileno()), *words],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,

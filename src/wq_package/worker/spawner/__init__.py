@@ -16,7 +16,8 @@ One packet is one message. From the worker: JSON, with file descriptors beside i
 
 A process that leaves its group (a daemon) is handed to us when its parent ends. By its environment, which has the mark
 of the program that it came from, it is found and killed with that program. A program that is watched is measured while
-it runs and killed when it holds more memory than its limit; see `measure/`.
+it runs and killed when it holds more memory than its limit; see `measure/`. One that has a limit gets a cgroup of its own
+where there can be one, in which the kernel keeps it to that limit.
 
 Where the kernel lets us, we have a view of the file system of our own, which everything that we start shares. In it, the
 folders to protect are read-only, for root too; the worker itself goes on writing to them.

@@ -1,4 +1,4 @@
-"""The helper of a worker: `python -I -S __main__.py DESCRIPTOR [user]` (script)."""
+"""The helper of a worker: `python -I -S __main__.py DESCRIPTOR [user] [no-cgroups]` (script)."""
 
 from __future__ import annotations
 
@@ -19,4 +19,6 @@ def _load_server() -> types.ModuleType:
 
 
 if __name__ == "__main__":
-    _load_server().main(int(sys.argv[1]), by_user=sys.argv[2:] == ["user"])
+    _load_server().main(
+        int(sys.argv[1]), by_user="user" in sys.argv[2:], uses_cgroups="no-cgroups" not in sys.argv[2:]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 _BLOCKS_PER_KB = 2
@@ -11,14 +12,18 @@ class Program:
     """A program that was started.
 
     Attributes:
+        group: its cgroup, if it has one.
         ending: since when only processes are left that have been killed; 0 while it runs.
     """
 
-    def __init__(self, number: int, pid: int, message: dict[str, Any]) -> None:
+    def __init__(self, number: int, pid: int, message: dict[str, Any], group: str = "") -> None:
         self.number = number
         self.pid = pid
         self.mark = b"\0" + message["mark"].encode() + b"\0"
         self.is_watched: bool = message["watch"]
+        self.limit: int = message["limit"]
+        self.group = group
+        self.began = time.monotonic()
         self.status = 0
         self.cpu = 0.0
         self.peak = 0

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..measure.watch import Watch  # noqa: TID252 - `wq_package` cannot be imported where this runs
 from . import ENDED, PACKET_LIMIT  # noqa: TID252 - the same
+from .cgroups import Cgroups, enter, kill_group  # noqa: TID252 - the same
 from .children import (  # noqa: TID252 - the same
     adopt_orphans,
     find_own_peak,
@@ -42,14 +43,16 @@ class Spawner:
     Args:
         control: where the worker speaks.
         view_errno: why we have no view of the file system of our own, or 0.
+        uses_cgroups: put programs that have a limit into groups of their own where that can be.
     """
 
-    def __init__(self, control: socket.socket, view_errno: int = 0) -> None:
+    def __init__(self, control: socket.socket, view_errno: int = 0, *, uses_cgroups: bool = True) -> None:
         self.control = control
         self.environ = dict(os.environ)  # which decodes every variable, each time
         self.room = memoryview(bytearray(PACKET_LIMIT))
         self.view_errno = view_errno
         self.watch = Watch(self._find_owner)
+        self.cgroups = Cgroups(is_wanted=uses_cgroups)
         self.programs: dict[int, Program] = {}  # by process id, which is also that of the group
         self.pids: dict[int, int] = {}  # by our caller's id
         self.ending: set[int] = set()
@@ -114,28 +117,35 @@ class Spawner:
                 os.close(descriptor)
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        group = ""
         try:
             os.chdir(message["cwd"])
-            with on_processors(message["cpus"]):
-                pid = os.posix_spawn(
-                    message["argv"][0],
-                    message["argv"],
-                    make_environ(message, self.environ),
-                    file_actions=make_file_actions(message["output"], descriptors),
-                    setpgroup=0,
-                    setsigdef=RESET_SIGNALS,
-                    setsigmask=(),
-                )
+            group = self.cgroups.begin(message["start"], message["limit"], ".")
+            pid = self._spawn(message, enter(group, message["argv"]), descriptors)
         except (OSError, ValueError) as error:  # a NUL in a word is a ValueError
             number = getattr(error, "errno", None) or errno.EINVAL
+            if group:
+                self.cgroups.end(group)
             self.control.send(ENDED.pack(message["start"], 0, number, 0, 0, 0, 0, 0, 0, 0))
             return
         finally:
             os.chdir("/")  # a sandbox can be removed while we idle
-        program = self.programs[pid] = Program(message["start"], pid, message)
+        program = self.programs[pid] = Program(message["start"], pid, message, group)
         self.pids[program.number] = pid
         if program.is_watched:
             self.watch.add(program.number, pid, message["limit"])
+
+    def _spawn(self, message: dict[str, Any], argv: list[str], descriptors: list[int]) -> int:
+        with on_processors(message["cpus"]):
+            return os.posix_spawn(
+                argv[0],
+                argv,
+                make_environ(message, self.environ),
+                file_actions=make_file_actions(message["output"], descriptors),
+                setpgroup=0,
+                setsigdef=RESET_SIGNALS,
+                setsigmask=(),
+            )
 
     def _kill(self, number: int, sign: int) -> None:
         pid = self.pids.get(number)
@@ -144,6 +154,8 @@ class Spawner:
         signal_group(pid, sign)
         if sign == signal.SIGKILL and self.programs[pid].is_watched:
             self.watch.kill_others(number)  # those that have left the group
+            if group := self.programs[pid].group:
+                kill_group(group)
 
     def _reap(self) -> None:
         while True:
@@ -194,6 +206,10 @@ class Spawner:
             floor = find_own_peak() if self.watch.has_seen(program.number) else 0
             gauge = self.watch.end(program.number, program.peak, program.cpu, floor)
             memory, cores, processes, excess = gauge.memory, gauge.cores, gauge.processes, gauge.excess
+        if program.limit:
+            self.cgroups.note(time.monotonic() - program.began)
+        if program.group and self.cgroups.end(program.group):
+            excess = max(excess, memory, program.limit + 1)
         cpu = int(program.cpu * 1e6)
         found = (cpu, memory, int(cores * 1000), program.read, program.written, processes, excess)
         with contextlib.suppress(OSError):  # the worker has gone
@@ -220,6 +236,7 @@ class Spawner:
                 send_signal(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.wait()
+        self.cgroups.close()
 
 
 def _receive(control: socket.socket, room: memoryview) -> tuple[bytes, list[int]]:
@@ -232,11 +249,11 @@ def _receive(control: socket.socket, room: memoryview) -> tuple[bytes, list[int]
     return bytes(room[:size]), list(descriptors)
 
 
-def main(descriptor: int, *, by_user: bool) -> None:
+def main(descriptor: int, *, by_user: bool, uses_cgroups: bool) -> None:
     """Serve the worker at the other end of a socket."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sign, signal.SIG_IGN)  # the worker decides; a terminal signals the whole group
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
     control.set_inheritable(False)
     adopt_orphans()
-    Spawner(control, separate_view(by_user=by_user)).serve()
+    Spawner(control, separate_view(by_user=by_user), uses_cgroups=uses_cgroups).serve()
