@@ -17,7 +17,7 @@ from wq_package.programs import run_program
 from wq_package.worker.actions import Box
 from wq_package.worker.options import WorkerOptions
 
-__all__ = ["discover_capacity", "find_cores", "find_gpu_names", "find_memory_mb"]
+__all__ = ["discover_capacity", "find_cores", "find_disk_mb", "find_gpu_names", "find_memory_mb"]
 
 _ROOT = Path("/")
 _MB = 2**20
@@ -25,13 +25,18 @@ _MB = 2**20
 
 def discover_capacity(options: WorkerOptions, workdir: Path) -> Box:
     """Find what this worker has, or take what it was told; of disk, the smaller of the two."""
-    free = shutil.disk_usage(workdir).free // _MB
     return Box(
         cores=options.cores or find_cores(),
         memory_mb=options.memory_mb or find_memory_mb(),
-        disk_mb=min(options.disk_mb, free) if options.disk_mb else free,
+        disk_mb=find_disk_mb(options, workdir),
         gpus=find_gpus() if options.gpus is None else options.gpus,
     )
+
+
+def find_disk_mb(options: WorkerOptions, workdir: Path, held_mb: float = 0) -> int:
+    """Find the disk that tasks can have, in MB: what is free and what they hold already, or less if told so."""
+    free = int(shutil.disk_usage(workdir).free // _MB + held_mb)
+    return min(options.disk_mb, free) if options.disk_mb else free
 
 
 def find_cores(root: Path = _ROOT) -> int:

@@ -158,6 +158,13 @@ class WatchedSize:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskChanged:
+    """The disk has so many MB for tasks now, what they hold of it included."""
+
+    disk_mb: float
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Nothing but time has passed."""
 
@@ -169,7 +176,7 @@ class Drain:
 
 Event = (
     CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
-    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | EnvironmentIdle | Clock | Drain | CallReturned | WatchedSize
+    | LayerClaimed | EnvironmentComposed | EnvironmentBroken | EnvironmentIdle | DiskChanged | Clock | Drain | CallReturned | WatchedSize
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
     | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName
 )  # fmt: skip

@@ -5,6 +5,8 @@ Knows sums. Knows nothing of who takes what.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wq_package.worker.actions import Box
 
 __all__ = ["Ledger"]
@@ -59,6 +61,11 @@ class Ledger:
         self._memory += box.memory_mb
         self._disk += box.disk_mb
         self._gpus += box.gpus
+
+    def resize_disk(self, disk_mb: float) -> None:
+        """Count the disk as larger or smaller than before; what is taken of it stays taken."""
+        self._disk += disk_mb - self.capacity.disk_mb
+        self.capacity = replace(self.capacity, disk_mb=disk_mb)
 
     def close(self) -> None:
         """Let nothing fit from now on."""

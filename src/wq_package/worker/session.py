@@ -27,6 +27,8 @@ from wq_package.worker import events as ev
 from wq_package.worker.bodies import BodyReceiver, keep_function
 from wq_package.worker.cache import EntryReceiver, remove_tree
 from wq_package.worker.calls import CallRoom
+from wq_package.worker.discovery import find_disk_mb
+from wq_package.worker.disk_room import DiskRoom
 from wq_package.worker.fetch import fetch
 from wq_package.worker.greeting import render_greeting
 from wq_package.worker.outbox import Outbox
@@ -54,7 +56,8 @@ class Session:
         self._worker = worker
         self._link = link
         self._bodies = worker.workspace / f"bodies.{next(worker.serials)}"
-        self._state = WorkerState(worker.capacity, worker.serials)
+        disk = find_disk_mb(worker.options, worker.workspace)
+        self._state = WorkerState(replace(worker.capacity, disk_mb=disk), worker.serials)
         self._outbox = Outbox(link, self._fail)
         self._receiver = EntryReceiver(worker.entries)
         self._body = BodyReceiver(self._bodies)
@@ -67,6 +70,7 @@ class Session:
         self._error: Exception | None = None
         self.was_heard = False
         self._heard = self._busy = time.monotonic()
+        self._disk = DiskRoom(worker.options, worker.workspace, self._heard)
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
@@ -332,6 +336,7 @@ class Session:
         worker, now = self._worker, time.monotonic()
         worker.calls.close_idle(worker.options.interpreter_idle)
         self._staging.note_idle()
+        self._check_disk(now)
         for serial, name in self._state.list_watched():
             size = worker.runs.find_output_size(serial, name)
             self.handle(ev.WatchedSize(serial, name, size))
@@ -350,6 +355,12 @@ class Session:
             worker.is_leaving = True
             idle = int(worker.options.timeout)
             self.leave(wire.Info("idle-disconnecting", str(idle)), f"no task for {idle} s")
+
+    def _check_disk(self, now: float) -> None:
+        state = self._state
+        found = self._disk.find_change(state.capacity.disk_mb, state.used.disk_mb, now)
+        if found is not None:
+            self.handle(ev.DiskChanged(found))
 
     def leave(self, last: wire.Message, reason: str) -> None:
         """Say a last word and go."""

@@ -53,6 +53,32 @@ class Book:
         self.watched = WatchTable()
         self._serials = serials
 
+    def resize_disk(self, disk_mb: float) -> None:
+        """Take in that the disk is larger or smaller; what is to have the whole worker wants no more than it has."""
+        self.ledger.resize_disk(disk_mb)
+        capacity = self.ledger.capacity
+        renewed: dict[int, Group] = {}
+        for key, group in self.groups.items():
+            if group.is_whole:  # what runs in it gives back what it has taken
+                self.groups[key] = renewed[id(group)] = group.renew(capacity)
+        for record in self.list_waiting():
+            if record.is_whole:
+                record.box = capacity
+                record.group = renewed.get(id(record.group), record.group)
+
+    def list_waiting(self) -> list[TaskRecord]:
+        """List the tasks and calls that have not begun."""
+        records = self.by_serial.values()
+        return [record for record in records if record.phase is Phase.WAITING and not record.is_forgotten]
+
+    def forsake(self, record: TaskRecord, message: str) -> list[Action]:
+        """Give a task back that has not begun."""
+        record.is_forgotten = True
+        actions = self.release(record)
+        if isinstance(record.task, wire.CallTask):
+            return actions + self.refuse_call(record, ResultCode.FORSAKEN, message)
+        return actions + self.refuse_run(record, ResultCode.FORSAKEN)
+
     def remember(self, task: wire.TaskDescription | wire.CallTask, box: Box) -> TaskRecord:
         """Take in a task, which from now on waits."""
         record = TaskRecord(next(self._serials), task, box)

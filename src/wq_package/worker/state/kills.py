@@ -99,15 +99,10 @@ class KillDesk:
         book = self._book
         book.is_draining = True
         book.ledger.close()
-        parked = [task for tasks in book.parked.values() for task in tasks]
-        waiting = [task for task in (*book.waiting, *parked) if not task.is_forgotten]
+        waiting = book.list_waiting()
         book.waiting.clear()
         book.parked.clear()
         actions: list[Action] = [Send(line) for line in render_resources(Box(), book.last_task_id)]
         for record in waiting:
-            actions.extend(book.release(record))
-            if isinstance(record.task, wire.CallTask):
-                actions.extend(book.refuse_call(record, ResultCode.FORSAKEN, "the worker is leaving"))
-            else:
-                actions.extend(book.refuse_run(record, ResultCode.FORSAKEN))
+            actions.extend(book.forsake(record, "the worker is leaving"))
         return actions

@@ -13,6 +13,7 @@ from typing import Any
 from wq_package.protocol import messages as wire
 from wq_package.worker import events as ev
 from wq_package.worker.actions import Action, Box, Leave, Send, SendEntry
+from wq_package.worker.greeting import render_resources
 from wq_package.worker.state.arrivals import ArrivalDesk
 from wq_package.worker.state.book import Book
 from wq_package.worker.state.ends import EndDesk
@@ -35,7 +36,7 @@ class WorkerState:
 
     def __init__(self, capacity: Box, serials: Iterator[int]) -> None:
         self._book = book = Book(capacity, serials)
-        schedule = Schedule(book)
+        self._schedule = schedule = Schedule(book)
         self._arrivals = ArrivalDesk(book, schedule)
         self._ends = EndDesk(book, schedule)
         self._kills = KillDesk(book, schedule)
@@ -74,6 +75,7 @@ class WorkerState:
             ev.LayerClaimed: self._environments.on_layer_claimed,
             ev.LayerStored: self._environments.on_layer_stored,
             ev.LayerBroken: self._environments.on_layer_broken,
+            ev.DiskChanged: self._resize_disk,
             ev.EntryStored: self._store_entry,
             ev.FunctionStored: self._accept_function,
         }
@@ -139,6 +141,17 @@ class WorkerState:
 
     def _answer_check(self, _event: wire.Check, _now: float) -> list[Action]:
         return [Send(wire.Alive()), Send(wire.Info("tasks_running", str(self._book.running)))]
+
+    def _resize_disk(self, event: ev.DiskChanged, now: float) -> list[Action]:
+        book = self._book
+        if book.is_draining:
+            return []
+        book.resize_disk(event.disk_mb)
+        actions: list[Action] = [Send(line) for line in render_resources(self.capacity, book.last_task_id)]
+        for record in book.list_waiting():
+            if not book.ledger.can_ever_fit(record.box):
+                actions.extend(book.forsake(record, "the worker has too little disk now"))
+        return actions + self._schedule.start_what_fits(now)
 
     def _part(self, event: wire.Release | wire.Exit, _now: float) -> list[Action]:
         return [Leave("the manager said so", is_final=isinstance(event, wire.Exit))]

@@ -21,6 +21,7 @@ __all__ = [
     "TaskRecord",
     "find_deadline",
     "is_inside_name",
+    "is_whole",
     "iter_sandbox_names",
     "make_kill",
 ]
@@ -49,6 +50,11 @@ class Group:
     ahead: int = 0
     usec: float = AHEAD_BELOW_USEC * 2.0  # a running mean; nothing goes ahead until we know
     can_be_ahead: bool = False
+    is_whole: bool = False
+
+    def renew(self, box: Box) -> Group:
+        """Make the group that takes its place when the whole worker is another one than before."""
+        return Group(box, usec=self.usec, can_be_ahead=self.can_be_ahead, is_whole=True)
 
 
 @dataclass(slots=True)
@@ -73,6 +79,16 @@ class TaskRecord:
     reason: ResultCode | None = None
     is_forgotten: bool = False
     group: Group | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it declares nothing, and so holds the whole worker."""
+        return is_whole(self.task)
+
+
+def is_whole(task: wire.TaskDescription | wire.CallTask) -> bool:
+    """Whether a task declares nothing, and so holds the whole worker."""
+    return task.cores is None and task.memory_mb is None and task.disk_mb is None and task.gpus is None
 
 
 def iter_sandbox_names(task: wire.TaskDescription | wire.CallTask) -> Iterator[str]:

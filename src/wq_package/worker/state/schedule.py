@@ -9,7 +9,14 @@ from __future__ import annotations
 from wq_package.protocol import messages as wire
 from wq_package.worker.actions import Action, Box, StartCall, StartRun
 from wq_package.worker.state.book import Book
-from wq_package.worker.state.records import AHEAD_BELOW_USEC, Group, Phase, TaskRecord, find_deadline
+from wq_package.worker.state.records import (
+    AHEAD_BELOW_USEC,
+    Group,
+    Phase,
+    TaskRecord,
+    find_deadline,
+    is_whole,
+)
 
 __all__ = ["Schedule"]
 
@@ -81,12 +88,13 @@ class Schedule:
         group = groups.get(key)
         if group is None:
             can_be_ahead = call.mode == "in-place" and not call.is_enforced
-            group = groups[key] = Group(self.compute_box(call), can_be_ahead=can_be_ahead)
+            box = self.compute_box(call)
+            group = groups[key] = Group(box, can_be_ahead=can_be_ahead, is_whole=is_whole(call))
         return group
 
     def compute_box(self, task: wire.TaskDescription | wire.CallTask) -> Box:
         """Compute what a task is to hold: what it declares, or everything."""
-        if task.cores is None and task.memory_mb is None and task.disk_mb is None and task.gpus is None:
+        if is_whole(task):
             return self._book.ledger.capacity
         least = _LEAST_CORES if isinstance(task, wire.CallTask) else 0
         return Box(max(task.cores or 0, least), task.memory_mb or 0, task.disk_mb or 0, task.gpus or 0)

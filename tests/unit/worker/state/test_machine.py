@@ -37,6 +37,7 @@ from wq_package.worker.events import (
     CallEnded,
     CallReturned,
     Clock,
+    DiskChanged,
     Drain,
     EntryStored,
     EnvironmentBroken,
@@ -779,3 +780,63 @@ def test_greeting__is_that_of_real_workers_in_their_order() -> None:
         m.Info("tasks_running", "0"),
         m.Info("worker-end-time", "0"),
     )
+
+
+# -- the disk ----------------------------------------------------------------------------------------------------------
+
+
+def find_disk(actions: list[Action]) -> list[float]:
+    sent = [action.message for action in find(actions, Send)]
+    return [line.total for line in sent if isinstance(line, m.Resource) and line.name == "disk"]
+
+
+def test_disk__has_changed__is_announced_and_counts() -> None:
+    state = make_state(dialect=True)
+    assert find_disk(state.handle(DiskChanged(500), NOW)) == [500]
+    assert state.capacity.disk_mb == 500
+    (started,) = find(
+        state.handle(make_task(cores=None, memory_mb=None, disk_mb=None, gpus=None), NOW), StartRun
+    )
+    assert started.box.disk_mb == 500
+
+
+def test_disk__grows__what_waited_for_it_starts() -> None:
+    state = make_state()
+    assert find(state.handle(make_task(1, disk_mb=800), NOW), StartRun)
+    assert not find(state.handle(make_task(2, disk_mb=800), NOW), StartRun)
+    (started,) = find(state.handle(DiskChanged(1600), NOW), StartRun)
+    assert started.task.task_id == 2
+    assert state.used.disk_mb == 1600
+
+
+def test_disk__shrinks__what_can_never_run_here_is_given_back() -> None:
+    state = make_state(dialect=True)
+    state.handle(arrive(1, disk_mb=800), NOW)
+    state.handle(arrive(2, disk_mb=800), NOW)
+    state.handle(arrive(3), NOW)
+    (refused,) = find(state.handle(DiskChanged(700), NOW), SendCallResult)
+    assert refused.result.task_id == 2
+    assert refused.result.status == ResultCode.FORSAKEN.value
+    state.handle(CallEnded(1), NOW)
+    state.handle(CallEnded(3), NOW)
+    assert state.used == Box()
+
+
+def test_disk__shrinks_while_whole_workers_wait__they_run_one_after_the_other() -> None:
+    state = make_state(dialect=True)
+    whole: dict[str, Any] = {"cores": None, "memory_mb": None, "disk_mb": None, "gpus": None}
+    for number in (1, 2, 3):
+        state.handle(arrive(number, **whole), NOW)
+    state.handle(DiskChanged(400), NOW)
+    for serial in (1, 2):
+        (started,) = find(state.handle(CallEnded(serial), NOW), StartCall)
+        assert started.serial == serial + 1
+    state.handle(CallEnded(3), NOW)
+    assert state.used == Box()
+    assert state.is_idle
+
+
+def test_disk__changes_while_draining__is_not_told() -> None:
+    state = make_state()
+    state.handle(Drain(), NOW)
+    assert state.handle(DiskChanged(500), NOW) == []
