@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class EnvironmentRoom:
         self._claims = store.open_claims()
         self._leases: dict[str, Lease] = {}
         self._composed: set[str] = set()
+        self._looked: dict[str, float] = {}  # when each environment was last looked for
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
         self._stored_sizes: dict[str, int] = {}
 
@@ -105,6 +107,7 @@ class EnvironmentRoom:
         check_platform(index)  # before anything travels
         self._sizes.update({layer.digest: layer.size for layer in index.layers})
         self._stored_sizes.update({layer.digest: layer.stored_size for layer in index.layers})
+        self._looked[offer.digest] = time.time()
         self._hold(offer.digest, index.digests)
         missing = self._store.find_missing_layers(index.digests)
         if missing:
@@ -237,7 +240,9 @@ class EnvironmentRoom:
 
     def _compose(self, offer: wire.EnvironmentOffer) -> Interpreter:
         self._composed.add(offer.digest)
-        prefix = self._store.compose(offer.digest, [layer.digest for layer in offer.layers], offer.index)
+        layers = [layer.digest for layer in offer.layers]
+        # Of the workers that wait for one store, one composes; the others need not look at every file once more.
+        prefix = self._store.compose(offer.digest, layers, offer.index, since=self._looked.get(offer.digest))
         environ = make_environment_variables(prefix, {k: v for k, v in os.environ.items() if k != "DISPLAY"})
         return Interpreter(str(prefix / "bin" / "python3"), environ, offer.imports)
 

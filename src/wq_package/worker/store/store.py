@@ -18,14 +18,13 @@ import json
 import logging
 import os
 import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from wq_package.archive.index_text import compute_environment_digest, is_digest, parse_manifest
+from wq_package.archive.index_text import compute_environment_digest, is_digest
 from wq_package.archive.layer import (
     INDEX_PATH,
     PREFIX_NOTE,
@@ -38,14 +37,13 @@ from wq_package.errors import ArchiveError
 from wq_package.worker.store.claims import Claims
 from wq_package.worker.store.eviction import Kept, choose_evictions
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
+from wq_package.worker.store.manifests import ManifestCache
 from wq_package.worker.store.plan import Plan, make_plan, measure_layer, measure_own
 from wq_package.worker.store.scratch import open_scratch, remove_abandoned
 from wq_package.worker.store.tree import READ_ONLY_FOLDER, Composer, find_damage
 
 _log = logging.getLogger(__name__)
 
-_MEMBERS_KEPT = 30_000
-"""Of how many files the parsed manifests are kept: some ten MB."""
 _FOLDERS = ("layers", "envs", "files", "tmp", "locks")
 
 
@@ -66,8 +64,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._manifests: dict[Path, tuple[int, int, LayerManifest]] = {}
-        self._manifests_lock = threading.Lock()
+        self._manifests = ManifestCache()
         try:
             for name in _FOLDERS:
                 (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -133,10 +130,12 @@ class Store:
             record = {"manifest": make_manifest_path(manifest.header), "size": measure_layer(manifest)}
             with hold_lock(self._lock("place", digest)):
                 self._publish(tree, place, record, scratch)
-        self._remember_manifest(place / str(record["manifest"]), manifest)
+        self._manifests.remember(place / str(record["manifest"]), manifest)
         return True
 
-    def compose(self, environment: str, layers: Sequence[str], index_text: str) -> Path:
+    def compose(
+        self, environment: str, layers: Sequence[str], index_text: str, *, since: float | None = None
+    ) -> Path:
         """Make an environment out of layers that are here, by hard links, and return its prefix.
 
         An environment that is here is checked, and repaired if somebody changed it.
@@ -145,6 +144,7 @@ class Store:
             environment: its name, which must be that of these layers.
             layers: their digests, in order.
             index_text: text of the archive's index, kept in the environment.
+            since: an environment that another process has made after this time is taken as it is.
 
         Raises:
             ArchiveError: a layer is missing, or the name is not that of the layers.
@@ -155,12 +155,12 @@ class Store:
                 f"environment {environment[:12]} is not made of the layers that it is offered with"
             )
         with hold_lock(self._lock("compose", environment)):
-            manifests = [self._load_manifest(digest) for digest in layers]
-            plan = make_plan(layers, manifests)
-            if place.is_dir():
-                self._repair(place, plan)
-            else:
-                self._compose(place, plan, index_text)
+            if since is None or not _is_younger(place, since):
+                plan = make_plan(layers, [self._load_manifest(digest) for digest in layers])
+                if place.is_dir():
+                    self._repair(place, plan)
+                else:
+                    self._compose(place, plan, index_text)
         self._touch(place, layers)
         return place
 
@@ -248,30 +248,11 @@ class Store:
         place = self._place("layers", digest)
         try:
             record = json.loads(_record_path(place).read_bytes())
-            return self._parse_manifest(place / record["manifest"])
+            return self._manifests.load(place / record["manifest"])
         except FileNotFoundError:
             raise ArchiveError(f"layer {digest[:12]} is not in the store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"layer {digest[:12]} is damaged in the store") from error
-
-    def _parse_manifest(self, path: Path) -> LayerManifest:
-        """Parse a manifest, or give it again if its file is as it was: an environment's take as long as its links."""
-        status = path.stat()
-        known = self._manifests.get(path)
-        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
-            return known[2]
-        manifest = parse_manifest(path.read_bytes())
-        self._remember_manifest(path, manifest)
-        return manifest
-
-    def _remember_manifest(self, path: Path, manifest: LayerManifest) -> None:
-        with suppress(OSError), self._manifests_lock:
-            status = path.stat()
-            self._manifests.pop(path, None)
-            self._manifests[path] = (status.st_size, status.st_mtime_ns, manifest)
-            kept = sum(len(each.members) for _, _, each in self._manifests.values())
-            while kept > _MEMBERS_KEPT and len(self._manifests) > 1:
-                kept -= len(self._manifests.pop(next(iter(self._manifests)))[2].members)
 
     def _compose(self, place: Path, plan: Plan, index_text: str) -> None:
         with open_scratch(self.root / "tmp") as scratch:
@@ -389,6 +370,14 @@ class Store:
 
 def _record_path(place: Path) -> Path:
     return place.with_suffix(".json")
+
+
+def _is_younger(place: Path, since: float) -> bool:
+    """Whether a folder was put in its place after some time."""
+    try:
+        return place.stat().st_ctime > since
+    except OSError:
+        return False
 
 
 def _drain(stream: BinaryIO) -> None:

@@ -182,6 +182,18 @@ def test_compose__a_folder_in_one_layer_and_not_in_another__is_refused(
     assert _list(store, "envs", "tmp") == []
 
 
+def test_compose__made_while_somebody_waited_for_it__is_taken_as_it_is(store: Store, one: _Layer) -> None:
+    began = time.time() - 1.0
+    prefix = _compose(store, one)
+    (prefix / "lib").chmod(0o755)
+    (prefix / "lib/one").unlink()
+    digest = one[0].digest
+    assert store.compose(prefix.name, [digest], "{}\n", since=began) == prefix
+    assert not (prefix / "lib/one").exists()
+    store.compose(prefix.name, [digest], "{}\n", since=time.time() + 1.0)
+    assert (prefix / "lib/one").exists(), "it was there before, and is looked at"
+
+
 def test_compose__again__is_the_same_tree(store: Store, one: _Layer) -> None:
     prefix = _compose(store, one)
     inode = prefix.stat().st_ino
