@@ -500,6 +500,7 @@ def test_log__parsls_own_tells_what_is_built(folder: Path) -> None:
         assert double(1).result() == 2
     log = (Path(executor.run_dir) / "parsl.log").read_text()
     assert log.count("app double: environment ") == 1
+    assert log.count("building an environment, because none is kept that has just this: Python 3.") == 1
 
 
 def test_transaction_log__is_what_the_report_reads(folder: Path) -> None:

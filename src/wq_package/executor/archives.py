@@ -77,6 +77,9 @@ class ArchiveBuilder:
         except ArchiveError as error:
             logger.warning("building `%s` again: %s", path, error)
         self._folder.mkdir(parents=True, exist_ok=True)
+        logger.info(
+            "building an environment, because none is kept that has just this: %s", _list_contents(spec)
+        )
         built = build_environment(spec, path, self._options)
         return _describe(built.path, built.index, built.layers_built, built.layers_reused)
 
@@ -120,6 +123,8 @@ class ArchiveBuilder:
         except ArchiveError as error:
             logger.warning("building `%s` again: %s", path, error)
         self._folder.mkdir(parents=True, exist_ok=True)
+        names = ", ".join(source.import_name for source in absent)
+        logger.info("adding your modules to environment %s: %s", built.digest[:12], names)
         extended = extend_archive(built.path, absent, path, self._options)
         return _describe(path, extended.index, extended.layers_built, extended.layers_reused)
 
@@ -151,22 +156,24 @@ class ArchiveBuilder:
             case GivenKind.ARCHIVE:
                 return read_archive(given.path)
             case GivenKind.SPEC:
-                return self._build_given(_add_loader(load_spec(given.path)))
+                return self._build_given(given.path, _add_loader(load_spec(given.path)))
             case GivenKind.LOCK:
                 options = replace(self._options, lock=_load_whole_lock(given.path))
                 return self._build_by_content(
-                    lambda output: build_environment(EnvironmentSpec(), output, options)
+                    given.path, lambda output: build_environment(EnvironmentSpec(), output, options)
                 )
             case GivenKind.PREFIX:
-                return self._build_by_content(lambda output: self._build_prefix(given.path, output))
+                return self._build_by_content(
+                    given.path, lambda output: self._build_prefix(given.path, output)
+                )
             case _:
                 assert_never(given.kind)
 
-    def _build_given(self, spec: EnvironmentSpec) -> Built:
+    def _build_given(self, given: Path, spec: EnvironmentSpec) -> Built:
         """Build a spec; one whose data may change is asked anew each time, and named by what came of it."""
         if all(source.is_pinned for source in spec.data):
             return self.build(spec)
-        return self._build_by_content(lambda output: build_environment(spec, output, self._options))
+        return self._build_by_content(given, lambda output: build_environment(spec, output, self._options))
 
     def _build_prefix(self, prefix: Path, output: Path) -> BuiltEnvironment:
         from wq_package.build.prefix import build_prefix  # seldom needed
@@ -175,9 +182,10 @@ class ArchiveBuilder:
         loader = LocalSource(_LOADER, str(source), digest_local_source(source))
         return build_prefix(prefix, output, self._options, fallback=(loader,))
 
-    def _build_by_content(self, build: Callable[[Path], BuiltEnvironment]) -> Built:
+    def _build_by_content(self, given: Path, build: Callable[[Path], BuiltEnvironment]) -> Built:
         """Build, and name the archive by what is in it: another program may read the last one."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        logger.info("packing `%s`", given)
         temporary = self._folder / f".{secrets.token_hex(8)}.tar.zst"
         try:
             built = build(temporary)
@@ -228,6 +236,12 @@ def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:
     if _LOADER in known:
         return spec
     return replace(spec, wheels=(*spec.wheels, WheelRequirement(_LOADER)))
+
+
+def _list_contents(spec: EnvironmentSpec) -> str:
+    names = sorted([*(each.text for each in spec.conda), *(each.text for each in spec.wheels)])
+    names += [f"your module {source.import_name}" for source in sorted(spec.local)]
+    return ", ".join([f"Python {spec.python or platform.python_version()}", *names])
 
 
 def _name_archive(spec: EnvironmentSpec) -> str:
