@@ -90,6 +90,7 @@ def map_path(path: str, site_folder: str, site_packages: str) -> str | None:
     Returns:
         A path relative to the prefix; `None` if the file lies outside every place that an environment has.
     """
+    site_folder = posixpath.normpath(site_folder)  # a cache may have been named with `..`
     absolute = posixpath.normpath(posixpath.join(site_folder, path))
     if absolute.startswith(site_folder + "/"):
         return f"{site_packages}/{absolute[len(site_folder) + 1 :]}"

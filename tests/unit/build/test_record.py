@@ -55,6 +55,8 @@ def test_is_installer_trace__files_of_the_wheel__are_kept(path: str) -> None:
         ("../../../lib64/python3.11/site-packages/b.so", "/v/lib/python3.11/site-packages", f"{_SITE}/b.so"),
         ("../../../bin/tool", "/usr/local/lib/python3.11/dist-packages", "bin/tool"),
         ("pkg/a.py", "/somewhere/else", f"{_SITE}/pkg/a.py"),
+        ("pkg/a.py", "/somewhere/there/../else", f"{_SITE}/pkg/a.py"),
+        ("../../../bin/tool", "/v/w/../lib/python3.11/site-packages", "bin/tool"),
         ("../bin/tool", "/somewhere/else", None),
         ("/etc/passwd", "/v/lib/python3.11/site-packages", None),
         ("../../../../../etc/passwd", "/v/lib/python3.11/site-packages", None),
