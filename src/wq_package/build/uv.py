@@ -58,6 +58,9 @@ _OTHER_HASH = re.compile(
 _NO_LIST = re.compile(r"Received some unexpected \w+ from `([^`]+)`", re.IGNORECASE)
 _STATUS = re.compile(r"HTTP status (?:client|server) error \((\d+[^)]*)\) for url \(([^)\s]+)\)")
 _NO_ARCHIVE = re.compile(r"Failed to extract archive: (\S+)")
+_DAMAGED = re.compile(
+    r"Because\s+(?:only\s+)?(\S+?)==\S+\s+has\s+(?:an\s+invalid\s+package\s+format|(?:invalid|inconsistent)\s+metadata)"
+)
 _URL = re.compile(r"https?://[^\s`]+")
 
 
@@ -265,7 +268,7 @@ def _explain_answer(output: str) -> tuple[str, str] | None:
     if found := _STATUS.search(output):
         hint = "check user name, password and URL of the index; if they are right, try again later"
         return f"the package index at `{found[2]}` answers: {found[1]}", hint
-    if found := _NO_ARCHIVE.search(output):
+    if found := _NO_ARCHIVE.search(output) or _DAMAGED.search(" ".join(output.split())):
         hint = "try again; if it stays, tell who runs the index"
         return f"the index gives something damaged for `{found[1]}`", hint
     return None

@@ -53,7 +53,8 @@ def digest_local_source(path: Path) -> str:
     try:
         for name, file in iter_local_files(path):
             files += 1
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            with file.open("rb") as opened:  # piece by piece: it may be data of any size
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
             digest.update(f"{len(name)}:{name}={content}\n".encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise InvalidSpecError(

@@ -32,6 +32,8 @@ _SOLUTION = "error: No solution found when resolving dependencies\n  cause: Beca
          "the package index at `http://h/simple/six/` answers: 500 Internal Server Error"),
         ("error: Failed to download `six==1`\n  cause: Failed to extract archive: six-1-py3-none-any.whl\n  cause: Invalid zip",
          "the index gives something damaged for `six-1-py3-none-any.whl`"),
+        (_SOLUTION + "foo==1.0 has an\n      invalid package format and only foo==1.0 is available, we can conclude that all versions "
+         "of foo cannot be used.", "the index gives something damaged for `foo`"),
         ("error: something new", "uv failed: something new"),
     ],
 )  # fmt: skip
