@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -325,7 +324,7 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
     try:
         with file:
             yield file
-        _replace(temporary, output)
+        temporary.replace(output)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -333,19 +332,6 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
             hint = "free some space, or name a file on another disk"
             raise DiskFullError(f"`{output}` cannot be written ({error.strerror})", hint=hint) from error
         raise
-
-
-def _replace(temporary: Path, output: Path) -> None:
-    """Give a file its name; what had the name before is freed meanwhile, which takes nearly as long as writing it."""
-    try:
-        before = os.open(output, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        temporary.replace(output)
-        return
-    try:
-        temporary.replace(output)
-    finally:
-        threading.Thread(target=os.close, args=(before,), daemon=True).start()
 
 
 def _copy_layer(layer: IndexedLayer, path: Path, file: BinaryIO) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,10 +61,30 @@ def build_environment(
     options = _complete(options or BuildOptions(), output)
     started = time.monotonic()
     _check_output(output)
-    with _prepare(spec, options, reporter or SilentReporter()) as build:
+    with (
+        _freed_meanwhile(output),
+        _prepare(spec, options, reporter or SilentReporter()) as build,
+    ):
         index = _join(_Layers(build), output, build)
     seconds = time.monotonic() - started
     return BuiltEnvironment(output, index.environment, index, build.maker.built, build.maker.reused, seconds)
+
+
+@contextmanager
+def _freed_meanwhile(output: Path) -> Iterator[None]:
+    """Keep a file that is about to be replaced until all is done, and let nobody wait while it is freed.
+
+    That takes nearly as long as writing it, and holds up whatever else happens on its disk.
+    """
+    try:
+        before = os.open(output, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        threading.Thread(target=os.close, args=(before,), daemon=True).start()
 
 
 def lock_environment(
