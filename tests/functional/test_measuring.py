@@ -152,6 +152,37 @@ def test_cores__enforced__are_processors_of_its_own(tmp_path: Path) -> None:
     assert printed.split()[-1].isdigit()
 
 
+def test_gpus__of_tasks_that_run_together__are_cards_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")  # what a batch system has given the worker
+
+    async def scenario() -> list[bytes]:
+        async with pair(tmp_path, "--cores", "2", "--gpus", "2") as (manager, _):
+            for mine, other in ((1, 2), (2, 1)):
+                meet = f"touch {tmp_path}/{mine}; until [ -e {tmp_path}/{other} ]; do sleep 0.05; done"
+                command = f"echo $CUDA_VISIBLE_DEVICES; {meet}"
+                manager.send(m.TaskDescription(mine, command, cores=1, gpus=1))
+            await manager.wait_for(lambda: len(manager.bodies) == 2, 120)
+            return sorted(body for _, body in manager.bodies)
+
+    assert asyncio.run(scenario()) == [b"3\n", b"GPU-5\n"]
+
+
+@pytest.mark.parametrize("mode", ["in-place", "fork"])
+def test_gpus__of_a_call__are_in_its_variables(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+
+    async def scenario() -> object:
+        async with pair(tmp_path, "--gpus", "1") as (manager, _):
+            answer = await manager.run(get_variable, "CUDA_VISIBLE_DEVICES", mode=mode, gpus=1)
+            return answer.value
+
+    assert asyncio.run(scenario()) == "7"
+
+
 def find_processes(folder: Path) -> list[str]:
     """Find processes that were started for this test: its folder is in their variables."""
     mark = str(folder).encode()
@@ -181,6 +212,10 @@ def write_to_inherited(megabytes: int, seconds: float) -> int:
     ballast.AREA[: megabytes << 20 : 1 << 12] = b"x" * (megabytes << 8)
     time.sleep(seconds)
     return megabytes
+
+
+def get_variable(name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def get_processors() -> int:
