@@ -6,6 +6,7 @@ Knows results of tasks and Parsl's exception classes; knows nothing of how tasks
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "UnsendableError",
     "WallTimeExceededError",
     "explain_missing",
+    "explain_no_environment",
     "read_answer",
 ]
 
@@ -142,6 +144,7 @@ _HINTS: dict[ResultCode, str] = {
     ResultCode.INPUT_MISSING: "relative input files are staged from the folder where the program was started",
 }
 
+_OPTION = re.compile(r"(?<!\w)--[a-z]")
 _OUTPUT_SHOWN = 2000
 _NOT_FOUND = 127
 """What a shell ends with that does not find a command."""
@@ -194,6 +197,16 @@ def explain_missing(error: BaseException, problems: Sequence[str], given: str | 
     for problem in problems:
         if f"`{error.name.partition('.')[0]}" in problem:
             error.add_note(f"wq-package: {problem}")
+
+
+def explain_no_environment(app: str, error: BaseException | None) -> EnvironmentUnavailableError:
+    """Say that an app has no environment, and why."""
+    hint = getattr(error, "hint", None)
+    if hint and _OPTION.search(hint):
+        hint += "; `wq-package build` has these options, and `environment` takes the archive that it makes"
+    explained = EnvironmentUnavailableError(f"app `{app}` has no environment: {error}", hint=hint)
+    explained.__cause__ = error
+    return explained
 
 
 def _explain(result: TaskResult, app: str) -> TaskFailedError:

@@ -16,7 +16,7 @@ from typing import Any
 from wq_package.executor.app_book import AppBook
 from wq_package.executor.delivery import Delivery, Pending
 from wq_package.executor.demands import parse_demand
-from wq_package.executor.failures import EnvironmentUnavailableError, UnsendableError
+from wq_package.executor.failures import UnsendableError, explain_no_environment
 from wq_package.executor.functions import AppKind
 from wq_package.executor.packing import Packer
 from wq_package.executor.shipments import AppKey, Shipment, pack_value
@@ -129,7 +129,7 @@ class TaskRouter:
 
         def go_on(environment: Environment | None, error: BaseException | None) -> None:
             if environment is None:
-                self._delivery.fail(pending, _explain_no_environment(pending.shipment.name, error))
+                self._delivery.fail(pending, explain_no_environment(pending.shipment.name, error))
             else:
                 self._send(pending, call, cargo, environment)
 
@@ -151,11 +151,3 @@ class TaskRouter:
             enforce_limits=options.enforce_limits,
         )
         self._manager.submit(task, functools.partial(self._delivery.deliver, pending))
-
-
-def _explain_no_environment(app: str, error: BaseException | None) -> EnvironmentUnavailableError:
-    explained = EnvironmentUnavailableError(
-        f"app `{app}` has no environment: {error}", hint=getattr(error, "hint", None)
-    )
-    explained.__cause__ = error
-    return explained

@@ -8,7 +8,7 @@ import pytest
 from parsl.app.errors import AppException, AppTimeout, BashExitFailure
 from parsl.serialize.errors import DeserializationError
 
-from wq_package.errors import QueueError, WorkerLostError
+from wq_package.errors import BuildError, QueueError, WorkerLostError
 from wq_package.executor.failures import (
     EnvironmentUnavailableError,
     InterpreterLostError,
@@ -18,6 +18,7 @@ from wq_package.executor.failures import (
     UnreadableAnswerError,
     WallTimeExceededError,
     explain_missing,
+    explain_no_environment,
     read_answer,
 )
 from wq_package.task import Excess, ResultCode, TaskResult
@@ -140,6 +141,17 @@ def test_explain_missing__other_errors__are_left_alone() -> None:
     error = ValueError("absent")
     explain_missing(error, ["nothing here provides `absent`"], None)
     assert not hasattr(error, "__notes__")
+
+
+def test_explain_no_environment__names_app_cause_and_what_to_do() -> None:
+    cause = BuildError("`numpy` was altered", hint="build with --fresh")
+    explained = explain_no_environment("fit", cause)
+    assert explained.message == "app `fit` has no environment: `numpy` was altered"
+    assert explained.__cause__ is cause
+    assert explained.hint is not None
+    assert explained.hint.startswith("build with --fresh; `wq-package build` has these options")
+    assert explain_no_environment("fit", BuildError("it broke", hint="mend it")).hint == "mend it"
+    assert explain_no_environment("fit", None).hint is None
 
 
 def test_errors__pickle__keep_what_they_say() -> None:
