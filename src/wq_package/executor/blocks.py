@@ -78,11 +78,14 @@ class WorkerBlocks(BlockProviderExecutor):  # type: ignore[misc]  # Parsl is not
         return super().scale_out_facade(n - ahead) if n > ahead else []
 
     def scale_in(self, blocks: int) -> list[str]:
-        """End blocks, those first whose workers have nothing to do, then those that have least; return their ids."""
+        """End blocks whose workers have nothing to do, as many as that is true for; return their ids.
+
+        What is busy at the very end, `cancel_blocks` ends.
+        """
         active = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
         active = [block for block in active if block in self.blocks_to_job_id]
         counts = self.count_tasks_by_block()
-        chosen = sorted(active, key=lambda block: counts.get(block, 0))[:blocks]
+        chosen = [block for block in active if not counts.get(block)][:blocks]
         if not chosen:
             return []
         jobs = [self.blocks_to_job_id[block] for block in chosen]
