@@ -30,7 +30,7 @@ from wq_package.link.serving import MOST_FILES
 from wq_package.protocol import messages as m
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

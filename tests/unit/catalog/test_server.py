@@ -18,7 +18,7 @@ from wq_package.catalog.lookup import query_catalog
 from wq_package.errors import ManagerUnreachableError, QueueError
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 120.0
 RECORD: dict[str, object] = {"type": "wq_master", "project": "mine", "port": 9123, "uuid": "1"}
 
 
