@@ -39,6 +39,8 @@ BETTER = 0.98
 SHORTEST_PAUSE = 5
 LONGEST_PAUSE = 100
 """After how many measurements at least and at most the ladder is made anew."""
+PLANS_AHEAD = 20
+"""Or at most so often while the tasks end that are running, if there are thousands."""
 AHEAD = 25
 """For how many tasks from now needs are forecast along their slope."""
 PLANS_KEPT = 200
@@ -129,7 +131,8 @@ class AdaptiveLabels:
         self._observed += 1
         if self._observed < self._next_plan:
             return False
-        pause = min(max(SHORTEST_PAUSE, self._observed // 4), LONGEST_PAUSE)
+        longest = max(LONGEST_PAUSE, (self._begun - self._observed) // PLANS_AHEAD)
+        pause = min(max(SHORTEST_PAUSE, self._observed // 4), longest)
         self._next_plan = self._observed + pause
         self._followed = self._choose_forecast()
         self._forecasts = self._forecast((largest.cores or 0.0, largest.memory_mb or 0, largest.disk_mb or 0))

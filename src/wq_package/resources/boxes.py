@@ -11,6 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from wq_package.resources.category import CategoryOptions, Usage
 from wq_package.resources.ladder import Sample, count_slots, find_share, plan_steps
@@ -59,19 +60,20 @@ def make_steps(
         totals: cores, memory and disk of the largest worker.
         options: the least and the most that the category may be given.
     """
-    samples = sorted(
-        ((_find_share(usage, totals), usage, weight) for usage, weight in zip(usages, weights, strict=True)),
-        key=lambda sample: sample[0],
-    )
+    known = zip(_iter_shares(usages, totals), usages, weights, strict=True)
+    samples = sorted(known, key=itemgetter(0))
     shares = [share for share, _, _ in samples]
-    weighed = [Sample(share, usage.seconds, weight) for share, usage, weight in samples]
-    steps = plan_steps(_add_exhausted(weighed, [_find_share(usage, totals) for usage in exhausted]))
+    weighed = [(share, usage.seconds, weight) for share, usage, weight in samples]
+    steps = plan_steps(_add_exhausted(weighed, list(_iter_shares(exhausted, totals))))
     most = list(_iter_most([usage for _, usage, _ in samples]))
     return tuple(_make_step(share, shares, most, totals, options) for share in steps)
 
 
-def _find_share(usage: Usage, totals: Sequence[float]) -> float:
-    return find_share((usage.cores, usage.memory_mb, usage.disk_mb), totals)
+def _iter_shares(usages: Sequence[Usage], totals: Sequence[float]) -> Iterator[float]:
+    """Find for each task the largest share of a worker that it needs."""
+    by_core, by_memory, by_disk = (1 / total if total > 0 else 0.0 for total in totals)
+    for usage in usages:
+        yield max(usage.cores * by_core, usage.memory_mb * by_memory, usage.disk_mb * by_disk)
 
 
 def _iter_most(usages: Sequence[Usage]) -> Iterator[tuple[int, int, int]]:
@@ -79,11 +81,9 @@ def _iter_most(usages: Sequence[Usage]) -> Iterator[tuple[int, int, int]]:
     cores = memory = disk = 0
     yield cores, memory, disk
     for usage in usages:
-        cores, memory, disk = (
-            max(cores, usage.cores),
-            max(memory, usage.memory_mb),
-            max(disk, usage.disk_mb),
-        )
+        if usage.cores > cores or usage.memory_mb > memory or usage.disk_mb > disk:
+            cores, memory = max(cores, usage.cores), max(memory, usage.memory_mb)
+            disk = max(disk, usage.disk_mb)
         yield cores, memory, disk
 
 
@@ -117,13 +117,13 @@ def _keep_within(options: CategoryOptions, kind: str, amount: int) -> int:
 
 def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> list[Sample]:
     """Spread the weight of each exhausted task over the samples (smallest first) that need more than it had."""
-    shares = [sample.share for sample in samples]
+    shares = [share for share, _, _ in samples]
     later = [0.0]
-    for sample in reversed(samples):
-        later.append(later[-1] + sample.weight)
+    for _, _, weight in reversed(samples):
+        later.append(later[-1] + weight)
     later.reverse()
     from_here = [0.0] * (len(samples) + 1)
-    beyond = 0.0
+    beyond = 0
     for share in exhausted:
         place = bisect_right(shares, share)
         if place < len(samples):
@@ -131,9 +131,9 @@ def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> lis
         else:
             beyond += 1
     spread, weighed = 0.0, []
-    for sample, more in zip(samples, from_here, strict=False):
+    for (share, seconds, weight), more in zip(samples, from_here, strict=False):
         spread += more
-        weighed.append(Sample(sample.share, sample.seconds, sample.weight * (1 + spread)))
+        weighed.append((share, seconds, weight * (1 + spread)))
     if beyond:
-        weighed.append(Sample(max(exhausted) * 1.25, weighed[-1].seconds, beyond))
+        weighed.append((max(exhausted) * 1.25, weighed[-1][1], float(beyond)))
     return weighed

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 __all__ = ["Sample", "count_slots", "find_share", "plan_steps"]
 
@@ -23,13 +22,8 @@ TAIL = ((1.1, 0.35), (1.25, 0.25), (1.5, 0.2), (2.0, 0.2))
 """Where a task that needs more than all before may lie: so many times the most, with this probability."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A task's largest share of a worker, how long it ran, and how much it still counts."""
-
-    share: float
-    seconds: float
-    weight: float
+Sample = tuple[float, float, float]
+"""A task's largest share of a worker, how long it ran, and how much it still counts; a tuple because there are many."""
 
 
 def find_share(amounts: Sequence[float], totals: Sequence[float]) -> float:
@@ -43,8 +37,8 @@ def plan_steps(samples: Sequence[Sample]) -> tuple[float, ...]:
     """Find the shares to try one after the other, smallest first; whoever needs more than the last needs it all."""
     if not samples:
         return ()
-    ordered = _add_unseen(sorted(samples, key=lambda sample: sample.share))
-    shares = [sample.share for sample in ordered]
+    ordered = _add_unseen(sorted(samples))
+    shares = [share for share, _, _ in ordered]
     later = _sum_later(ordered)
     candidates = _find_candidates(shares)
     left = [later[bisect_right(shares, share + TINY)] for share in candidates]
@@ -58,16 +52,17 @@ def count_slots(share: float) -> int:
 
 def _add_unseen(ordered: list[Sample]) -> list[Sample]:
     """Add what the next task may need beyond all that was seen: with n samples, that has a probability of 1 in n + 1."""
-    weight = sum(sample.weight for sample in ordered)
-    seconds = sum(sample.seconds * sample.weight for sample in ordered) / weight
-    return ordered + [Sample(ordered[-1].share * factor, seconds, part) for factor, part in TAIL]
+    total = sum(weight for _, _, weight in ordered)
+    mean = sum(seconds * weight for _, seconds, weight in ordered) / total
+    most = ordered[-1][0]
+    return ordered + [(most * factor, mean, part) for factor, part in TAIL]
 
 
 def _sum_later(ordered: Sequence[Sample]) -> list[float]:
     """Sum up, for each place, the weighted seconds from there on."""
     sums = [0.0]
-    for sample in reversed(ordered):
-        sums.append(sums[-1] + sample.seconds * sample.weight)
+    for _, seconds, weight in reversed(ordered):
+        sums.append(sums[-1] + seconds * weight)
     return sums[::-1]
 
 

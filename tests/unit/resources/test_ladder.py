@@ -11,10 +11,10 @@ from wq_package.resources.ladder import RETRY_COST, TAIL, Sample, count_slots, f
 def _count_cost(samples: list[Sample], steps: tuple[float, ...]) -> float:
     """What the steps cost, by going through them task by task."""
     cost = 0.0
-    for sample in samples:
+    for share, seconds, weight in samples:
         for step in (*steps, 1.0):
-            price = 1 / count_slots(step) * sample.seconds * sample.weight
-            if sample.share <= step or step >= 1:
+            price = 1 / count_slots(step) * seconds * weight
+            if share <= step or step >= 1:
                 cost += price
                 break
             cost += price * RETRY_COST
@@ -24,12 +24,12 @@ def _count_cost(samples: list[Sample], steps: tuple[float, ...]) -> float:
 @pytest.mark.parametrize("seed", range(20))
 def test_plan_steps__few_samples__no_other_steps_cost_less(seed: int) -> None:
     rng = random.Random(seed)
-    samples = [Sample(rng.uniform(0.01, 0.9), rng.uniform(1, 9), rng.uniform(0.1, 1)) for _ in range(5)]
+    samples = [(rng.uniform(0.01, 0.9), rng.uniform(1, 9), rng.uniform(0.1, 1)) for _ in range(5)]
     weight = sum(sample.weight for sample in samples)
     seconds = sum(sample.seconds * sample.weight for sample in samples) / weight
-    most = max(sample.share for sample in samples)
-    everything = [*samples, *(Sample(most * factor, seconds, part) for factor, part in TAIL)]
-    shares = sorted({sample.share for sample in everything if sample.share < 1})
+    most = max(sample[0] for sample in samples)
+    everything = [*samples, *((most * factor, seconds, part) for factor, part in TAIL)]
+    shares = sorted({sample[0] for sample in everything if sample[0] < 1})
 
     planned = _count_cost(everything, plan_steps(samples))
 
@@ -38,7 +38,7 @@ def test_plan_steps__few_samples__no_other_steps_cost_less(seed: int) -> None:
 
 
 def test_plan_steps__two_kinds_of_tasks__has_a_step_for_each() -> None:
-    samples = [Sample(0.05, 10, 1)] * 70 + [Sample(0.4, 10, 1)] * 30
+    samples = [(0.05, 10, 1)] * 70 + [(0.4, 10, 1)] * 30
 
     small, large = plan_steps(samples)[:2]
 
@@ -47,11 +47,11 @@ def test_plan_steps__two_kinds_of_tasks__has_a_step_for_each() -> None:
 
 
 def test_plan_steps__all_alike__gives_them_what_they_need() -> None:
-    assert plan_steps([Sample(0.25, 10, 1)] * 100)[0] == 0.25
+    assert plan_steps([(0.25, 10, 1)] * 100)[0] == 0.25
 
 
 def test_plan_steps__nearly_everything_needed__tries_nothing_less() -> None:
-    assert plan_steps([Sample(0.9, 10, 1)] * 10) == ()
+    assert plan_steps([(0.9, 10, 1)] * 10) == ()
 
 
 def test_plan_steps__nothing_known__has_no_steps() -> None:
@@ -60,7 +60,7 @@ def test_plan_steps__nothing_known__has_no_steps() -> None:
 
 def test_plan_steps__thousands_of_samples__is_as_good_as_all_candidates_nearly() -> None:
     rng = random.Random(1)
-    samples = [Sample(min(0.99, 0.01 + rng.expovariate(10)), 10, 1) for _ in range(3000)]
+    samples = [(min(0.99, 0.01 + rng.expovariate(10)), 10.0, 1.0) for _ in range(3000)]
 
     assert _count_cost(samples, plan_steps(samples)) < 1.1 * _count_cost(
         samples, tuple(n / 20 for n in range(1, 20))

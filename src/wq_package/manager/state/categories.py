@@ -63,6 +63,7 @@ class Categories:
         """Give a lane what its tasks declare themselves, then what is allotted to them, then the category's maximum."""
         lane.declared = _fill(lane, allotment or _NOTHING)
         lane.boxes.clear()
+        lane.parts.clear()
 
     @staticmethod
     def find_part(lane: Lane, total: Box, parts: int) -> Resources:

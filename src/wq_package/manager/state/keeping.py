@@ -32,14 +32,18 @@ class Keeping:
         return len(self._kept)
 
     def keep(self, lane: Lane, candidates: Iterable[WorkerRecord], epoch: float) -> None:
-        """Keep as many more workers as the ready tasks of this lane can fill, those with most room first."""
+        """Keep as many more workers as the ready tasks of this lane can fill, those with most room first.
+
+        Args:
+            lane: whose tasks found no room.
+            candidates: workers that are not kept and could run them if they were idle.
+            epoch: the time.
+        """
         missing = lane.count - sum(self._count_slots(lane, worker) for worker in self._list_kept(lane))
         if missing <= 0:
             return
         rest = find_patience(lane)
-        free = [
-            worker for worker in candidates if worker.kept_for is None and epoch - worker.kept_since >= rest
-        ]
+        free = [worker for worker in candidates if epoch - worker.kept_since >= rest]
         for worker in sorted(free, key=lambda worker: self._find_room(lane, worker), reverse=True):
             if missing <= 0:
                 return

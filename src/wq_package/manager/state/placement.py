@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from wq_package.manager.state.categories import Categories
 from wq_package.manager.state.keeping import Keeping, is_kept_from
@@ -28,6 +29,7 @@ from wq_package.manager.state.records import (
     encode_box,
     need_processor,
 )
+from wq_package.manager.state.room import RoomIndex
 from wq_package.resources import compute_box, count_parts
 from wq_package.task import Resources, Task
 
@@ -36,6 +38,8 @@ LANES_TRIED = 256
 LANES_KEPT = 10_000
 """How many lanes are remembered before the empty ones are forgotten, with what they have learnt."""
 BOXES_KEPT = 256
+MANY_WORKERS = 64
+"""From how many workers on those that have room are looked up, and not found by trying one after the other."""
 WORKERS_COMPARED = 32
 """Among how many workers with room the one that holds most of a task's inputs is looked for."""
 SECONDS_AHEAD = 0.02
@@ -64,6 +68,7 @@ class Placement:
         self._grown: dict[LaneKey, Lane] = {}
         self._hungry: dict[LaneKey, Lane] = {}
         self._keeping = Keeping(self._find_box)
+        self._room = RoomIndex()
 
     # -- what changes -------------------------------------------------------------------------------------------------
 
@@ -117,6 +122,7 @@ class Placement:
     def add_worker(self, worker: WorkerRecord) -> None:
         """Let a worker take tasks."""
         self.workers[worker.number] = self._freed[worker.number] = worker
+        self._room.update(worker)
         self._largest = None
         self._dialect_workers += worker.is_dialect
 
@@ -127,6 +133,7 @@ class Placement:
             self._largest = None
         self._freed.pop(worker.number, None)
         self._keeping.forget(worker)
+        self._room.remove(worker)
 
     def find_largest(self) -> Resources:
         """Find the most that any worker has of each resource."""
@@ -144,6 +151,7 @@ class Placement:
         """Note that a worker has gained room, or an environment."""
         if worker.number in self.workers:
             self._freed[worker.number] = worker
+            self._room.update(worker)
 
     def want_environment(self, lane: Lane) -> None:
         """Note that more workers may have to prepare the environment of a lane."""
@@ -216,14 +224,15 @@ class Placement:
         able = (
             worker
             for worker in self.workers.values()
-            if self.could_fit(lane, worker) and self._may_run(lane, worker)
+            if worker.kept_for is None and self.could_fit(lane, worker) and self._may_run(lane, worker)
         )
-        self._keeping.keep(lane, able, self.epoch)
+        self._keeping.keep(lane, islice(able, WORKERS_COMPARED), self.epoch)
 
     def _rotate(self, worker: WorkerRecord) -> None:
         number = worker.number
         if self.workers.pop(number, None) is not None:
             self.workers[number] = worker
+            self._room.update(worker)
         if self._freed.pop(number, None) is not None:
             self._freed[number] = worker
 
@@ -231,7 +240,7 @@ class Placement:
         best: WorkerRecord | None = None
         best_score = -1
         compared = 0
-        for worker in self._iter_candidates(lane):
+        for worker in self._iter_candidates(lane, times):
             if not self._may_run(lane, worker) or not box_fits(
                 self._find_box(lane, worker), worker.used, worker.total, 1 if worker.is_held else times
             ):
@@ -248,8 +257,11 @@ class Placement:
                 break
         return best
 
-    def _iter_candidates(self, lane: Lane) -> Iterable[WorkerRecord]:
-        return (self.workers if lane.key in self._grown else self._freed).values()
+    def _iter_candidates(self, lane: Lane, times: int) -> Iterable[WorkerRecord]:
+        candidates = self.workers if lane.key in self._grown else self._freed
+        if times > 1 or len(candidates) < MANY_WORKERS:
+            return candidates.values()
+        return (worker for worker in self._room.iter_roomy(lane.declared) if worker.number in candidates)
 
     def _may_run(self, lane: Lane, worker: WorkerRecord) -> bool:
         if worker.kept_for is not None and is_kept_from(worker, lane):
@@ -268,22 +280,30 @@ class Placement:
         return record.box == self._find_box(record.lane, worker)
 
     def _find_box(self, lane: Lane, worker: WorkerRecord) -> Box:
-        parts = self._count_parts(lane, worker) if lane.is_probing else 1
-        box = lane.boxes.get((worker.total, parts))
+        if lane.is_probing:
+            return self._find_part(lane, worker)
+        box = lane.boxes.get(worker.total)
         if box is None:
             if len(lane.boxes) >= BOXES_KEPT:  # a worker's free disk changes all the time
                 lane.boxes.clear()
-            resources = compute_box(
-                lane.declared if parts == 1 else self._categories.find_part(lane, worker.total, parts),
-                decode_box(worker.total),
-                rule=self._options.rule,
-                minimum=lane.category_record.options.minimum,
-            )
-            box = lane.boxes[worker.total, parts] = need_processor(encode_box(resources))
+            box = lane.boxes[worker.total] = self._make_box(lane, lane.declared, worker)
         return box
 
-    def _count_parts(self, lane: Lane, worker: WorkerRecord) -> int:
-        return count_parts(worker.number, worker.total[0] / 1000, lane.crowd / max(1, len(self.workers)))
+    def _find_part(self, lane: Lane, worker: WorkerRecord) -> Box:
+        """Find the box of a task for which there is no label yet: a part of the worker."""
+        parts = count_parts(worker.number, worker.total[0] / 1000, lane.crowd / max(1, len(self.workers)))
+        box = lane.parts.get((worker.total, parts))
+        if box is None:
+            if len(lane.parts) >= BOXES_KEPT:
+                lane.parts.clear()
+            given = lane.declared if parts == 1 else self._categories.find_part(lane, worker.total, parts)
+            box = lane.parts[worker.total, parts] = self._make_box(lane, given, worker)
+        return box
+
+    def _make_box(self, lane: Lane, given: Resources, worker: WorkerRecord) -> Box:
+        minimum = lane.category_record.options.minimum
+        resources = compute_box(given, decode_box(worker.total), rule=self._options.rule, minimum=minimum)
+        return need_processor(encode_box(resources))
 
     def _count_ahead(self, lane: Lane) -> int:
         mean = lane.mean_seconds

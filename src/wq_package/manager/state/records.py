@@ -161,8 +161,10 @@ class Lane:
     order: list[float] = field(default_factory=list)
     """A heap of the negated priorities that have a queue."""
     count: int = 0
-    boxes: dict[tuple[Box, int], Box] = field(default_factory=dict)
-    """By the worker's total, and into how many parts that is divided for want of a label."""
+    boxes: dict[Box, Box] = field(default_factory=dict)
+    """By the worker's total."""
+    parts: dict[tuple[Box, int], Box] = field(default_factory=dict)
+    """The same, by the worker's total and into how many parts that is divided for want of a label."""
     is_probing: bool = False
     """Whether its tasks are given parts of a worker for want of a label."""
     crowd: int = 0
