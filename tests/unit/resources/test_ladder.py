@@ -25,8 +25,8 @@ def _count_cost(samples: list[Sample], steps: tuple[float, ...]) -> float:
 def test_plan_steps__few_samples__no_other_steps_cost_less(seed: int) -> None:
     rng = random.Random(seed)
     samples = [(rng.uniform(0.01, 0.9), rng.uniform(1, 9), rng.uniform(0.1, 1)) for _ in range(5)]
-    weight = sum(sample.weight for sample in samples)
-    seconds = sum(sample.seconds * sample.weight for sample in samples) / weight
+    weight = sum(each for _, _, each in samples)
+    seconds = sum(spent * each for _, spent, each in samples) / weight
     most = max(sample[0] for sample in samples)
     everything = [*samples, *((most * factor, seconds, part) for factor, part in TAIL)]
     shares = sorted({sample[0] for sample in everything if sample[0] < 1})
