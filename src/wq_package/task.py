@@ -158,11 +158,12 @@ class Measurement:
     Attributes:
         cpu_time: user and system time of all of its processes.
         memory_mb: the most that its processes held at one time.
-        disk_mb: the most that its sandbox held, inputs not counted.
-        cores: the most that it kept busy, over any quarter of a second or over all of its time.
+        disk_mb: the most that its sandbox held, inputs included.
+        cores: the most that it kept busy, between two looks or over all of its time.
         read_mb, written_mb: what its processes read and wrote, from wherever.
         processes: the most that ran at one time.
-        is_approximate: the figures are differences within an interpreter that other calls use too.
+        is_approximate: the figures are differences within an interpreter that other calls use too, or of the largest
+            process only.
     """
 
     wall_time: float | None = None

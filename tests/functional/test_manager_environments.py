@@ -101,6 +101,30 @@ def test_call__in_environment__same_results_on_every_worker(
     assert "cannot be pickled" in pickle.loads(unpicklable.value)[1]["text"]
 
 
+def hold_memory(megabytes: int) -> int:
+    import time
+
+    area = bytearray(megabytes << 20)
+    area[:: 1 << 12] = b"x" * (len(area) >> 12)
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    return len(area)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_call__on_every_worker__is_measured(
+    kind: str, environment: Environment, manager: BlockingManager, programs: Programs
+) -> None:
+    programs.start(kind, manager.port)
+    (result,) = run_tasks(manager, make_call(hold_memory, 100, environment=environment))
+    assert pickle.loads(result.value) == (True, 100 << 20)
+    assert result.measured.memory_mb is not None
+    assert 95 <= result.measured.memory_mb <= 150  # on Debian's worker with its interpreter
+    assert result.measured.cpu_time is not None
+    assert result.measured.cpu_time >= 0.1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_environment__many_tasks__travels_once(
     kind: str, environment: Environment, manager: BlockingManager, programs: Programs

@@ -10,17 +10,23 @@ An answer is a pickle of `(True, value)`, or of `(False, bundle)` where the bund
     type        the name of its class
     text        what `str` makes of it
     traceback   the formatted traceback, from the user's own frames on
+
+As a command it leaves behind the pickle what it has used, in 40 bytes: `wqp-used`, and four numbers of 64 bits, the least
+significant byte first: processor time in µs, KiB of memory that the largest of its processes held, KiB read, KiB written.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import resource
+import struct
 import sys
 import traceback
 import types
 from typing import Any
 
+_USED = struct.Struct("<8s4q")
 PICKLE_PROTOCOL = 5
 """The newest that Python 3.8 knows."""
 
@@ -159,6 +165,15 @@ def _answer(function_path: str, arguments_path: str) -> tuple[bool, bytes]:
     return run_callable(function, _read(arguments_path))
 
 
+def render_used() -> bytes:
+    """Tell what this process and its children that have ended have used so far."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(used.ru_utime + used.ru_stime for used in both)
+    memory = max(used.ru_maxrss for used in both)
+    read, written = sum(used.ru_inblock for used in both) // 2, sum(used.ru_oublock for used in both) // 2
+    return _USED.pack(b"wqp-used", int(cpu * 1e6), memory, read, written)
+
+
 def main(arguments: list[str]) -> int:
     """Run the command `FUNCTION ARGUMENTS ANSWER`; 0 if the call returned, 1 if it raised."""
     function_path, arguments_path, answer_path = map(
@@ -170,6 +185,7 @@ def main(arguments: list[str]) -> int:
     partial = answer_path + ".partial"
     with open(partial, "wb") as file:
         file.write(answer)
+        file.write(render_used())
     os.replace(partial, answer_path)
     return 0 if is_returned else 1
 

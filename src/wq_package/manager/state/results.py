@@ -7,6 +7,7 @@ codes.
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 from wq_package.manager.state.descriptions import ANSWER
 from wq_package.manager.state.greeting import MOST_MEGABYTES
@@ -37,6 +38,8 @@ _SENTENCES = {
     ResultCode.STDOUT_MISSING: "the task's output is too large and was cut",
 }
 _CODES_BY_VALUE = {code.value: code for code in ResultCode}
+_USED, _USED_MARK = struct.Struct("<8s4q"), b"wqp-used"
+"""See `wq_package/archive/scripts/run_call.py`."""
 _LIMITS = ("memory", "disk", "wall_time")
 _MOST_USEC = 100 * 366 * 86_400 * 1_000_000
 _MOST_PROCESSES = 2**22
@@ -165,7 +168,8 @@ def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
     if result.code is not ResultCode.SUCCESS:
         return result
     if answer:
-        return dataclasses.replace(result, value=answer)
+        value, measured = split_answer(answer, result.measured)
+        return dataclasses.replace(result, value=value, measured=measured)
     # The interpreter was the last command of a shell, which reports a signal as 128 and its number.
     signal = result.signal or (result.exit_code - 128 if 128 < result.exit_code <= 192 else None)
     end = f"was killed by signal {signal}" if signal else f"ended with exit code {result.exit_code}"
@@ -177,6 +181,27 @@ def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
         signal=signal,
         message=f"{message}: {said}" if said else message,
     )
+
+
+def split_answer(answer: bytes, measured: Measurement) -> tuple[bytes, Measurement]:
+    """Take from an answer what the call says that it used, if its worker has not measured it."""
+    if len(answer) < _USED.size:
+        return answer, measured
+    mark, cpu_usec, memory, read, written = _USED.unpack(answer[-_USED.size :])
+    if mark != _USED_MARK:
+        return answer, measured
+    value = answer[: -_USED.size]
+    if measured.memory_mb is not None:
+        return value, measured
+    told = dataclasses.replace(
+        measured,
+        cpu_time=cpu_usec / 1_000_000 if 0 <= cpu_usec <= _MOST_USEC else None,
+        memory_mb=_known(memory / 1024),
+        read_mb=_known(read / 1024),
+        written_mb=_known(written / 1024),
+        is_approximate=True,
+    )
+    return value, told
 
 
 def check_launcher(record: TaskRecord, result: TaskResult) -> TaskResult:
