@@ -159,6 +159,71 @@ def test_deliver__consumer_fails__is_raised_where_events_are_received() -> None:
     run(test)
 
 
+def test_divert_body__large_body__goes_by_and_the_rest_is_received() -> None:
+    body = os.urandom(5 * wire_module.READ_SIZE + 7)
+    found = hashlib.sha256()
+    seen: list[m.Event] = []
+
+    async def test() -> None:
+        async with pair() as (manager, worker):
+
+            def take(events: list[m.Event]) -> list[m.Event]:
+                for event in events:
+                    if isinstance(event, m.Put):
+                        worker.divert_body(found.update)
+                    elif isinstance(event, m.Data):
+                        found.update(event.body)
+                    elif isinstance(event, m.EndOfBody):
+                        worker.divert_body(None)
+                    seen.append(event)
+                return []
+
+            worker.deliver(take)
+            waiting = asyncio.create_task(worker.receive())
+            manager.send(m.Put("a", len(body), 0o644))
+            for start in range(0, len(body), 2**20):
+                manager.send_body(body[start : start + 2**20])
+                await manager.drain()
+            manager.send(m.Put("b", 2, 0o644))
+            manager.send_body(b"xy")
+            manager.send(m.Check())
+            await wait_until(lambda: m.Check() in seen)
+            waiting.cancel()
+
+    run(test)
+    assert found.digest() == hashlib.sha256(body + b"xy").digest()
+    assert sum(len(event.body) for event in seen if isinstance(event, m.Data)) < len(body)
+    assert [event for event in seen if not isinstance(event, m.Data)] == [
+        m.Put("a", len(body), 0o644), m.EndOfBody(), m.Put("b", 2, 0o644), m.EndOfBody(), m.Check(),
+    ]  # fmt: skip
+
+
+def test_divert_body__disk_is_full__is_raised_where_events_are_received() -> None:
+    def refuse(piece: memoryview) -> None:
+        raise OSError("the disk is full")
+
+    async def test() -> None:
+        async with pair() as (manager, worker):
+            began = asyncio.Event()
+
+            def take(events: list[m.Event]) -> list[m.Event]:
+                worker.divert_body(refuse)
+                began.set()
+                return []
+
+            worker.deliver(take)
+            waiting = asyncio.create_task(worker.receive())
+            await asyncio.sleep(0)
+            manager.send(m.Put("a", 6, 0o644))
+            await began.wait()
+            manager.send_body(b"abcdef")
+            with pytest.raises(OSError, match="disk is full"):
+                await waiting
+            assert await receive_until(manager, m.ConnectionClosed)
+
+    run(test)
+
+
 def test_send__illegal__raises_and_sends_what_came_before() -> None:
     async def test() -> None:
         async with pair() as (manager, worker):

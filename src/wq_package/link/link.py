@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from wq_package.errors import QueueError
-from wq_package.link.wire import Consumer, Wire
+from wq_package.link.wire import BodySink, Consumer, Wire
 from wq_package.protocol import messages as m
 
 FILE_PIECE = 256 * 1024
@@ -62,6 +62,14 @@ class Link:
         are received. What it raises, `receive` raises.
         """
         self._wire.consumer = consumer
+
+    def divert_body(self, sink: BodySink | None) -> None:
+        """Let the body of the header that was just received go uncopied to a function, where possible.
+
+        Pieces that were read with the header still come as `Data`, and so does `EndOfBody`: then give `None`. What the
+        function raises, `receive` raises.
+        """
+        self._wire.body_sink = sink
 
     def hold(self) -> None:
         """Keep what is sent back until `release`."""

@@ -18,7 +18,8 @@ from wq_package.protocol.connection import Connection
 
 _logger = logging.getLogger(__package__)
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 1024 * 1024
+"""Large, because reading and writing pieces of a body costs as much as the bytes themselves when they are small."""
 MAX_WAITING_BYTES = 2 * 1024 * 1024
 """Reading stops while more than this waits to be received."""
 WRITE_HIGH_WATER = 1024 * 1024
@@ -29,6 +30,8 @@ KEEPALIVE_IDLE = 60
 
 Consumer = Callable[[list[m.Event]], list[m.Event]]
 """Takes in events at once, and gives back those that have to be waited with."""
+BodySink = Callable[[memoryview], None]
+"""Takes in a piece of a body, which it must not keep."""
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -38,6 +41,7 @@ class Wire(asyncio.BufferedProtocol):
         self.connection = connection
         self.flushes = flushes
         self.consumer: Consumer | None = None
+        self.body_sink: BodySink | None = None
         self.is_awaited = False
         """Whether `receive` waits and nothing is queued, so that events may go to the consumer at once."""
         self.events: list[m.Event] = []
@@ -88,7 +92,10 @@ class Wire(asyncio.BufferedProtocol):
         """Take in what was read, and stop reading if nobody receives it."""
         if self.error is not None or self.is_closing:
             return
-        self.connection.receive_data(self._read_buffer[:nbytes])
+        piece = self._read_buffer[:nbytes]
+        if self.body_sink is not None and self.is_awaited:
+            piece = self._divert(piece, self.body_sink)
+        self.connection.receive_data(piece)
         self._take_events()
         if self.events:
             self._waiting_bytes += nbytes
@@ -238,6 +245,18 @@ class Wire(asyncio.BufferedProtocol):
         if self.events or self.error is not None or self.is_ended or not self.is_awaited:
             self.is_awaited = False
             _wake(self._readers)
+
+    def _divert(self, piece: memoryview, sink: BodySink) -> memoryview:
+        """Give what belongs to a body to who asked for it, and return the rest."""
+        count = self.connection.skip_body(len(piece))
+        if count:
+            if self.is_traced:
+                _logger.debug("< %s Data of %d bytes", self.peer_address, count)
+            try:
+                sink(piece[:count])
+            except Exception as error:  # noqa: BLE001 - it is raised where the events would have been received
+                self.fail(error)
+        return piece[count:]
 
     def _hand_over(self, events: list[m.Event]) -> None:
         """Give events to the consumer if it may have them now; what it leaves waits to be received."""

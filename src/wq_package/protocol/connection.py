@@ -71,6 +71,7 @@ class Connection:
         self._outgoing: list[bytes] = []
         self._outgoing_size = 0
         self._unsent_body = 0
+        self._body_left = 0
         self._is_raw = False
         self._is_eof = False
         self._is_between = True
@@ -126,6 +127,17 @@ class Connection:
     def receive_data(self, data: bytes | memoryview) -> None:
         """Take in what arrived. Call `next_events` after each call, or memory fills."""
         self._buffer.feed(data)
+
+    def skip_body(self, limit: int) -> int:
+        """Count bytes of a body that the shell takes in by itself, uncopied; give how many of `limit` it has to take.
+
+        They are what arrived next. Call `next_events` afterwards: the body may be complete.
+        """
+        if len(self._buffer):
+            return 0
+        count = min(limit, self._body_left)
+        self._body_left -= count
+        return count
 
     def receive_eof(self) -> None:
         """Take in that nothing more will arrive."""
@@ -241,11 +253,12 @@ class Connection:
             yield from self._read_body(message.size)
 
     def _read_body(self, size: int) -> _Reading:
-        while size:
-            piece = self._buffer.take(size)
+        self._body_left = size
+        while self._body_left:
+            piece = self._buffer.take(self._body_left)
             if piece:
                 self._events.append(m.Data(piece))
-                size -= len(piece)
+                self._body_left -= len(piece)
             else:
                 yield
         self._events.append(_END_OF_BODY)

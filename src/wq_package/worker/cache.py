@@ -144,7 +144,7 @@ class EntryReceiver:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         os.fchmod(descriptor, mode)
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Write a piece of the file's body.
 
         Raises:

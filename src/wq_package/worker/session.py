@@ -157,6 +157,7 @@ class Session:
             case wire.Put():
                 self._header = event
                 self._receiver.open_file(event)
+                self._link.divert_body(self._receiver.write)
             case wire.Dir():
                 self._receiver.open_folder(event)
             case wire.Symlink():
@@ -198,6 +199,7 @@ class Session:
                 self._busy = time.monotonic()
                 self.handle(ev.CallArrived(self._enforce(header), arguments, path))
             case wire.Put():
+                self._link.divert_body(None)
                 self._store(self._receiver.close_file())
             case wire.FunctionDefinition():
                 self._keep_function(header)

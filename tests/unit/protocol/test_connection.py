@@ -41,6 +41,26 @@ def test_body__shorter_than_announced__nothing_else_may_be_sent() -> None:
         manager.send(m.Check())
 
 
+def test_skip_body__taken_in_by_the_shell__is_counted() -> None:
+    pair = ConnectionPair()
+    worker = pair.worker
+    assert worker.skip_body(5) == 0
+    assert pair.to_worker(m.Put("a", 6, 0o644), b"ab") == [m.Put("a", 6, 0o644), m.Data(b"ab")]
+    assert worker.skip_body(3) == 3
+    assert worker.next_events() == []
+    assert worker.skip_body(100) == 1
+    assert worker.next_events() == [m.EndOfBody()]
+    assert worker.skip_body(100) == 0
+
+
+def test_skip_body__bytes_that_came_before_are_not_read__come_first() -> None:
+    worker = ConnectionPair().worker
+    worker.receive_data(b"put a 6 0644\nab")
+    assert worker.skip_body(4) == 0
+    assert worker.next_events() == [m.Put("a", 6, 0o644), m.Data(b"ab")]
+    assert worker.skip_body(4) == 4
+
+
 def test_send__refused__queues_nothing_and_changes_nothing() -> None:
     pair = ConnectionPair()
     with pytest.raises(LocalProtocolError, match="cannot send the end of a folder"):
