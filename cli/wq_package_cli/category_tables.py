@@ -50,7 +50,8 @@ def _number(value: object) -> float:
 
 def _describe_step(step: object) -> str:
     amounts = step if isinstance(step, Mapping) else {}
-    return ", ".join(f"{_number(amounts.get(kind)):g} {words}" for kind, words in KINDS.items())
+    parts = [f"{_number(amounts.get(kind)):g} {words}" for kind, words in KINDS.items()]
+    return ", ".join("1 core" if part == "1 cores" else part for part in parts)
 
 
 def _make_use_table(use: Row) -> Table:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from connection_pair import greeting, join_bodies
-from wq_package.errors import AuthenticationError, ManagerUnreachableError
-from wq_package.link import Link, ServeOptions, TlsOptions, connect, serve
+from wq_package.errors import AuthenticationError, ManagerUnreachableError, RemoteProtocolError
+from wq_package.link import Link, ServeOptions, TlsOptions, ask_status, connect, serve
 from wq_package.protocol import messages as m
 
 pytestmark = pytest.mark.openssl
@@ -132,6 +132,37 @@ def test_tls__worker_without_it__is_dropped(certificate: Path) -> None:
             assert await worker.receive() == [m.ConnectionClosed()]
 
     asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_tls__status_tool_without_it__learns_that_it_may_be_needed(certificate: Path) -> None:
+    async def test() -> None:
+        async def ignore(link: Link) -> None:
+            raise AssertionError(link)
+
+        async with await serve(ignore, LOOPBACK, 0, tls=make_server_context(certificate)) as server:
+            await ask_status(LOOPBACK, server.port, "queue_status", timeout=PATIENCE)
+
+    with pytest.raises(RemoteProtocolError) as raised:
+        asyncio.run(asyncio.wait_for(test(), PATIENCE))
+    assert raised.value.hint is not None
+    assert "--tls-fingerprint" in raised.value.hint
+
+
+def test_tls__peer_without_password__is_dropped_without_a_stumble(
+    certificate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async def ignore(link: Link) -> None:
+            raise AssertionError(link)
+
+        tls = TlsOptions(fingerprint=find_fingerprint(certificate))
+        context = make_server_context(certificate)
+        async with await serve(ignore, LOOPBACK, 0, password=b"sesame\n", tls=context) as server:
+            await ask_status(LOOPBACK, server.port, "queue_status", tls=tls, timeout=PATIENCE)
+
+    with pytest.raises(AuthenticationError, match="asks for a password"):
+        asyncio.run(asyncio.wait_for(test(), PATIENCE))
+    assert [record.levelname for record in caplog.records if record.exc_info] == []
 
 
 def test_tls__crowd_that_says_nothing__lets_workers_through(certificate: Path) -> None:

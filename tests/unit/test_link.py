@@ -680,14 +680,17 @@ def test_ask_status__no_answer__is_a_clear_error() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "{}"])
-def test_ask_status__answer_of_something_else__is_a_clear_error(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "closed the connection"), ("<html>", "answer is no JSON"), ("{}", "answer is no list")],
+)
+def test_ask_status__answer_of_something_else__is_a_clear_error(text: str, problem: str) -> None:
     async def answer(link: Link) -> None:
         link.send(m.StatusAnswer(text))
 
     async def test() -> None:
         async with await serve(answer, LOOPBACK, 0) as server:
-            with pytest.raises(RemoteProtocolError, match="the manager's answer is no"):
+            with pytest.raises(RemoteProtocolError, match=problem):
                 await ask_status(LOOPBACK, server.port, "queue_status")
 
     run(test)

@@ -12,6 +12,7 @@ from wq_package.protocol import messages as m
 from wq_package.protocol.password import OPENING
 from wq_package.protocol.status_text import parse_status
 
+_TLS_ALERT = "\x15\x03"
 MAX_ANSWER = 256 * 2**20
 
 
@@ -54,7 +55,7 @@ async def ask_status(
     if password is None and text.startswith(OPENING.decode()):
         raise AuthenticationError(
             f"the manager at {host}:{port} asks for a password, and none was given",
-            hint="give the file that the manager uses: --password-file",
+            hint="give the file that the manager uses: `-P FILE`",
         )
     return _parse_answer(text)
 
@@ -63,7 +64,14 @@ def _parse_answer(text: str) -> list[object]:
     try:
         answer = parse_status(text)
     except ValueError as error:
-        raise RemoteProtocolError("the manager's answer is no JSON") from error
+        if text.startswith(_TLS_ALERT) or not text:
+            raise RemoteProtocolError(
+                "the manager closed the connection without an answer",
+                hint="it may speak TLS: give its certificate's fingerprint (`--tls-fingerprint`)",
+            ) from error
+        raise RemoteProtocolError(
+            "the manager's answer is no JSON", hint="check that host and port are those of a manager"
+        ) from error
     if not isinstance(answer, list):
         raise RemoteProtocolError("the manager's answer is no list")
     return answer

@@ -182,7 +182,7 @@ class Link:
     @property
     def is_encrypted(self) -> bool:
         """Whether TLS is spoken."""
-        return self._wire.transport.get_extra_info("ssl_object") is not None
+        return self._wire.is_encrypted
 
     @property
     def buffered(self) -> int:
@@ -227,7 +227,7 @@ class Link:
         if transport.is_closing():
             raise ConnectionResetError
         sent = 0
-        if transport.get_extra_info("ssl_object") is None:
+        if not self._wire.is_encrypted:
             with contextlib.suppress(io.UnsupportedOperation, AttributeError):  # no file of the system's
                 sent = await self._copy_by_system(file.fileno(), offset, count)
         return await self._copy_pieces(file, offset, count, sent)

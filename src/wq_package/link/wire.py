@@ -51,6 +51,8 @@ class Wire(asyncio.BufferedProtocol):
         """Whether the peer went in the middle of something."""
         self.is_lost = False
         self.is_closing = False
+        self.is_encrypted = False
+        """Whether TLS is spoken; the transport forgets it when it closes."""
         self.is_traced = _logger.isEnabledFor(logging.DEBUG)
         self._transport: asyncio.Transport | None = None
         self._peer_address = ""
@@ -107,7 +109,7 @@ class Wire(asyncio.BufferedProtocol):
         """Take in the end; keep our half open if there is one."""
         self._end()
         # A status tool may close its half before it reads the answer. TLS has no half to close.
-        return self.transport.get_extra_info("ssl_object") is None
+        return not self.is_encrypted
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take in that all is over."""
@@ -130,6 +132,7 @@ class Wire(asyncio.BufferedProtocol):
     def adopt(self, transport: asyncio.Transport) -> None:
         """Use a transport from now on."""
         self._transport = transport
+        self.is_encrypted = transport.get_extra_info("ssl_object") is not None
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         _set_socket_options(transport.get_extra_info("socket"))
 

@@ -11,6 +11,8 @@ import re
 from wq_package.errors import RemoteProtocolError
 
 MAX_NUMBER = 2**63 - 1
+_SAFE_DIGITS = 19
+"""Fewer digits than this are a number of 64 bits in any case."""
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _OCTAL = re.compile(rb"[0-7]{1,8}")
@@ -46,6 +48,8 @@ def parse_integer(field: bytes) -> int:
     Raises:
         RemoteProtocolError: it is none.
     """
+    if field.isdigit() and len(field) < _SAFE_DIGITS:  # the usual case, and much faster
+        return int(field)
     if not _INTEGER.fullmatch(field) or abs(number := int(field)) > MAX_NUMBER:
         raise RemoteProtocolError(f"the peer sent {field[:40]!r} where an integer belongs")
     return number
@@ -69,6 +73,8 @@ def parse_number(field: bytes) -> float:
     Raises:
         RemoteProtocolError: it is none.
     """
+    if field.isdigit() and len(field) < _SAFE_DIGITS:
+        return float(field)
     if not _FLOAT.fullmatch(field) or not math.isfinite(number := float(field)):
         raise RemoteProtocolError(f"the peer sent {field[:40]!r} where a number belongs")
     return number

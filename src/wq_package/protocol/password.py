@@ -16,6 +16,7 @@ from collections.abc import Generator
 
 from wq_package.errors import AuthenticationError, LocalProtocolError
 from wq_package.protocol.buffer import ReceiveBuffer
+from wq_package.protocol.to_manager import STATUS_QUERIES
 
 NONCE_MARKER = b"wqp1."
 """How the nonces of this package begin."""
@@ -56,7 +57,7 @@ class PasswordDialogue:
         """
         line = yield from buffer.read_line()
         if line.split() != OPENING.split():
-            raise self._make_missing_error()
+            raise self._make_missing_error(line)
         self.is_answered = True
         peer_nonce = yield from buffer.read_line()
         if hmac.compare_digest(peer_nonce, self._nonce) or not _NONCE.fullmatch(peer_nonce):
@@ -84,9 +85,13 @@ class PasswordDialogue:
         other = Role.WORKER if self._role is Role.MANAGER else Role.MANAGER
         return self._prove(other, self._nonce, peer_nonce)
 
-    def _make_missing_error(self) -> AuthenticationError:
+    def _make_missing_error(self, line: bytes) -> AuthenticationError:
+        peer = self._peer
+        if self._role is Role.MANAGER and not line.startswith(b"workqueue"):
+            is_query = line.decode("latin-1") in STATUS_QUERIES or line.startswith(b"GET ")
+            peer = "tool that asks for the status" if is_query else "peer"
         return AuthenticationError(
-            f"the {self._peer} does not use a password, and this {self._role.value} has one",
+            f"the {peer} does not use a password, and this {self._role.value} has one",
             hint="give both sides the same password file (`-P FILE` for `work_queue_worker`), or neither",
         )
 

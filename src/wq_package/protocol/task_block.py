@@ -155,7 +155,9 @@ def read_task(buffer: ReceiveBuffer, rest: bytes) -> Generator[None, None, m.Tas
     """
     draft = _Draft(parse_integer(split_fields(rest, 1)[0]))
     while True:
-        line = yield from buffer.read_line()
+        line = buffer.take_line()
+        if line is None:
+            line = yield from buffer.read_line()
         word, _, rest = line.lstrip().partition(b" ")
         if word == b"end":
             return draft.finish()

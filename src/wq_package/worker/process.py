@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import array
 import asyncio
-import json
 import logging
+import marshal
 import os
 import signal
 import socket
@@ -123,7 +123,7 @@ class Spawner:
             "watch": program.is_watched,
             "limit": int((program.memory_limit_mb or 0) * 1024),
         }
-        self._send(json.dumps(message).encode(), program.sockets)
+        self._send(marshal.dumps(message), program.sockets)
         return self._last
 
     def protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
@@ -134,12 +134,12 @@ class Spawner:
     def _ask_to_protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
         self._last += 1
         self._callbacks[self._last] = on_end
-        self._send(json.dumps({"protect": self._last, "folders": folders}).encode(), ())
+        self._send(marshal.dumps({"protect": self._last, "folders": folders}), ())
 
     def kill(self, number: int, sign: int = signal.SIGKILL) -> None:
         """Send a signal to a program's process group; a program that has ended is left alone."""
         if number in self._callbacks:
-            self._send(json.dumps({"kill": number, "signal": int(sign)}).encode(), ())
+            self._send(marshal.dumps({"kill": number, "signal": int(sign)}), ())
 
     def close(self) -> None:
         """End every program and the helper."""
@@ -155,7 +155,7 @@ class Spawner:
         if len(packet) > _INLINE_LIMIT:
             place = self._folder / f"message.{self._last}"
             place.write_bytes(packet)
-            packet = json.dumps({"file": str(place)}).encode()
+            packet = marshal.dumps({"file": str(place)})
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sockets))] if sockets else []
         try:
             self._socket.sendmsg([packet], ancillary)

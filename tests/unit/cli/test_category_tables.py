@@ -38,8 +38,8 @@ def test_report__measured_category__tells_label_use_waste_and_retries() -> None:
 
     for words in (
         "category c: labels adaptive, 33 tasks measured",
-        "label: 1 cores, 64 MB of memory, 10 MB of disk",
-        "then:  1 cores, 333 MB of memory",
+        "label: 1 core, 64 MB of memory, 10 MB of disk",
+        "then:  1 core, 333 MB of memory",
         "tries that needed more: 2, of these tried with all there is: 1",
         "25%",
         "unknown",

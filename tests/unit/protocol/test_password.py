@@ -108,6 +108,19 @@ def test_manager__worker_without_password__names_the_option() -> None:
     assert "-P" in str(raised.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        (b"queue_status", "tool that asks for the status"),
+        (b"GET / HTTP/1.1", "tool that asks for the status"),
+        (b"nonsense", "peer"),
+    ],
+)
+def test_manager__somebody_else_without_password__is_not_called_a_worker(line: bytes, who: str) -> None:
+    with pytest.raises(AuthenticationError, match=f"^the {who} does not use a password"):
+        say(make_manager(), line)
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_peer__asks_for_a_password_that_we_do_not_have__is_a_clear_error(role: Role) -> None:
     with pytest.raises(AuthenticationError, match="asks for a password"):

@@ -37,6 +37,9 @@ class ProcessTable:
         self._own = os.getpid()
         self._files: dict[int, dict[int, tuple[int, int]]] = {}  # program → process → `stat` and `statm`
         self._owners: dict[int, int] = {}
+        self._unread: dict[
+            int, int
+        ] = {}  # program → its first process; most end before anybody looks at them
         self._changed: set[int] = set()  # programs that have got processes since they were read
         self._seen: set[str] = set()
         self._last = b""
@@ -44,10 +47,12 @@ class ProcessTable:
     def add(self, program: int, pid: int) -> None:
         """Follow a program from its first process on, which leads its process group."""
         self._files[program] = {}
-        self._follow(program, pid)
+        self._owners[pid] = program
+        self._unread[program] = pid
 
     def remove(self, program: int) -> None:
         """Forget a program."""
+        self._owners.pop(self._unread.pop(program, 0), None)
         for pid in list(self._files[program]):
             self._drop(program, pid)
         del self._files[program]
@@ -60,6 +65,9 @@ class ProcessTable:
 
     def discover(self) -> None:
         """Look for processes that have come."""
+        for program, pid in self._unread.items():
+            self._follow(program, pid)
+        self._unread.clear()
         last = _read("/proc/loadavg").rsplit(b" ", 1)[-1]
         if last == self._last:  # the system has numbered nothing since
             return

@@ -6,7 +6,8 @@ worker by just long enough to kill every process group that it started: when the
 
 The worker runs `__main__.py` with no `wq_package` on the path, so the modules import each other relatively.
 
-One packet is one message. From the worker: JSON, with file descriptors beside it:
+One packet is one message. From the worker, which runs the same Python: what `marshal` makes of this, with file descriptors
+beside it:
 
     {"start": id, "argv": […], "cwd": "…", "set": {…}, "unset": […], "environ": {…} or null, "output": path or null,
      "mark": "NAME=VALUE", "cpus": […] or null, "watch": bool, "limit": KiB, 0 for none}

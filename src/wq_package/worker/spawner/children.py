@@ -9,6 +9,7 @@ import contextlib
 import os
 
 PR_SET_CHILD_SUBREAPER = 36
+_PIECE = 1 << 16
 
 
 def signal_group(pid: int, sign: int) -> None:
@@ -23,13 +24,21 @@ def send_signal(pid: int, sign: int) -> None:
         os.kill(pid, sign)
 
 
-def list_children() -> list[int]:
-    """List our child processes, as far as the system tells."""
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb", 0) as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+class ChildList:
+    """Our child processes, as far as the system tells."""
+
+    def __init__(self) -> None:
+        self._file = -1
+        with contextlib.suppress(OSError):
+            self._file = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> list[int]:
+        """List them as they are now."""
+        text = b""
+        with contextlib.suppress(OSError):
+            while piece := os.pread(self._file, _PIECE, len(text)):  # whole numbers, as many as fit a page
+                text += piece
+        return [int(word) for word in text.split()]
 
 
 def read_environ(pid: int) -> bytes:

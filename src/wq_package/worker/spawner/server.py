@@ -8,7 +8,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
-import json
+import marshal
 import os
 import select
 import signal
@@ -20,11 +20,11 @@ from ..measure.watch import Watch  # noqa: TID252 - `wq_package` cannot be impor
 from . import ENDED, PACKET_LIMIT  # noqa: TID252 - the same
 from .cgroups import Cgroups, enter, kill_group  # noqa: TID252 - the same
 from .children import (  # noqa: TID252 - the same
+    ChildList,
     adopt_orphans,
     find_own_peak,
     forget_own_peak,
     is_group_there,
-    list_children,
     read_environ,
     send_signal,
     signal_group,
@@ -53,6 +53,7 @@ class Spawner:
         self.view_errno = view_errno
         self.watch = Watch(self._find_owner)
         self.cgroups = Cgroups(is_wanted=uses_cgroups)
+        self.children = ChildList()
         self.programs: dict[int, Program] = {}  # by process id, which is also that of the group
         self.pids: dict[int, int] = {}  # by our caller's id
         self.ending: set[int] = set()
@@ -94,14 +95,14 @@ class Spawner:
             return True
         packet, descriptors = _receive(self.control, self.room)
         if packet:
-            self._obey(json.loads(packet), descriptors)
+            self._obey(marshal.loads(packet), descriptors)
         return bool(packet)
 
     def _obey(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "file" in message:
             place = message["file"]
             with open(place, "rb") as file:
-                message = json.load(file)
+                message = marshal.load(file)
             os.unlink(place)
             forget_own_peak()
         try:
@@ -223,7 +224,9 @@ class Spawner:
 
     def _hunt(self, mark: bytes) -> bool:
         """Kill what was handed to us and has a mark; return whether there was any."""
-        found = [pid for pid in list_children() if pid not in self.programs and mark in read_environ(pid)]
+        found = [
+            pid for pid in self.children.read() if pid not in self.programs and mark in read_environ(pid)
+        ]
         for pid in found:
             send_signal(pid, signal.SIGKILL)
         return bool(found)
@@ -231,7 +234,9 @@ class Spawner:
     def _end_all(self) -> None:
         for pid in self.programs:
             signal_group(pid, signal.SIGKILL)
-        while children := list_children():  # the children of those that are killed are handed to us in turn
+        while (
+            children := self.children.read()
+        ):  # the children of those that are killed are handed to us in turn
             for pid in children:
                 send_signal(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
