@@ -49,6 +49,11 @@ def helper(x: float) -> float:
     return math.sqrt(x) + CONSTANT
 
 
+@functools.cache
+def remembered(x: float) -> float:
+    return helper(x)
+
+
 def where() -> str:
     """The prefix that a call runs in: an environment of ours, never this one."""
     return sys.prefix
@@ -269,6 +274,15 @@ def mean_of(table: Any) -> float:
 
 def test_module_level_imports_constants_and_annotations() -> None:
     assert annotated(1).result().tolist() == [1, 5]
+
+
+@python_app
+def uses_cached(x: float) -> float:
+    return remembered(x) + remembered(x)
+
+
+def test_module_level_helper_with_a_cache() -> None:
+    assert uses_cached(4).result() == 14
 
 
 def test_imports_inside_the_body() -> None:

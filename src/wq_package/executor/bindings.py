@@ -7,13 +7,14 @@ app has to be packed again then. Keeps no object of the user's alive that can be
 from __future__ import annotations
 
 import dis
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["Bindings", "list_functions", "note_bindings"]
+__all__ = ["Bindings", "list_functions", "note_bindings", "unwrap_cached"]
 
 _ABSENT = object()
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -62,13 +63,18 @@ def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
         function = waiting.pop()
         if id(function) not in found:
             found[id(function)] = function
-            values = (function.__globals__[name] for name in _list_names(function))
+            values = (unwrap_cached(function.__globals__[name]) for name in _list_names(function))
             waiting.extend(
                 value
                 for value in values
                 if isinstance(value, FunctionType) and value.__globals__ is function.__globals__
             )
     return tuple(found.values())
+
+
+def unwrap_cached(value: object) -> object:
+    """Give the function behind `lru_cache`, and anything else as it is."""
+    return value.__wrapped__ if isinstance(value, functools._lru_cache_wrapper) else value
 
 
 def _list_names(function: FunctionType) -> list[str]:

@@ -162,6 +162,23 @@ def _stands_in_own_module(root: FunctionType) -> bool:
     return isinstance(getattr(sys.modules.get(root.__module__), root.__name__, None), AppBase)
 
 
+def _travels_by_value(function: Any) -> bool:
+    """Tell whether a function that cloudpickle takes for an object goes with what it is, like those beside it."""
+    module = function.__module__
+    by_value = {"__main__", None} | cloudpickle.list_registry_pickle_by_value()
+    return module in by_value or "<locals>" in function.__qualname__
+
+
+class _MakesCache:
+    """Pickles as `lru_cache(maxsize, typed)`."""
+
+    def __init__(self, maxsize: int | None, typed: bool) -> None:  # noqa: FBT001 - as in `functools`
+        self.arguments = (maxsize, typed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.lru_cache, self.arguments
+
+
 class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not typed
     """Notes which modules the pickle will import when it is loaded."""
 
@@ -170,6 +187,8 @@ class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpick
         self.modules: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, functools._lru_cache_wrapper) and _travels_by_value(obj):
+            return operator.call, (_MakesCache(**obj.cache_parameters()), obj.__wrapped__)
         reduced = super().reducer_override(obj)
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import functools
 import gc
+import subprocess
+import sys
 import weakref
 from types import FunctionType
 from typing import Any
@@ -9,8 +12,10 @@ import pytest
 
 from wq_package.executor.app_book import AppBook
 from wq_package.executor.bindings import list_functions, note_bindings
+from wq_package.executor.shipments import pack_value
 
 SOURCE = """
+import functools
 import math
 FACTOR = 3
 UNUSED = 1
@@ -19,6 +24,7 @@ TABLE = [1]
 class Shape:
     pass
 
+@functools.cache
 def root(x):
     return math.sqrt(x)
 
@@ -71,6 +77,19 @@ def test_have_changed__cell_is_run__tells_whether_the_app_sees_it(
     exec(cell, module)
     gc.collect()
     assert bindings.have_changed() is changed
+
+
+def test_pack_value__cached_function_of_the_program__goes_with_what_it_is(module: dict[str, Any]) -> None:
+    payload, modules = pack_value((module["helper"], functools.lru_cache(7, typed=True)(lambda x: -x)))
+    program = (
+        "import pickle, sys; helper, nested = pickle.load(sys.stdin.buffer); print(helper(4), nested(4))\n"
+    )
+    program += "print(nested.cache_parameters(), nested.cache_info().currsize)"
+    done = subprocess.run([sys.executable, "-c", program], input=payload, capture_output=True, check=False)
+    assert done.stdout.decode().splitlines() == ["[3.0] -4", "{'maxsize': 7, 'typed': True} 1"], (
+        done.stderr.decode()
+    )
+    assert modules == frozenset()
 
 
 def test_note_bindings__what_goes_away__is_not_kept(module: dict[str, Any]) -> None:
