@@ -303,28 +303,34 @@ def _slow_links(count: int, megabits: int) -> Iterator[list[str]]:
     """A bridge with a limited rate for this machine, and a namespace behind a limited link for each worker."""
     bridge, names = f"wqs{os.getpid()}", [f"wqs{os.getpid()}-{number}" for number in range(count)]
     try:
-        _ip("link", "add", bridge, "type", "bridge")
-        _ip("addr", "add", f"{_NETWORK}.0.1/16", "dev", bridge)
-        _ip("link", "set", bridge, "up")
+        _ip(
+            [
+                f"link add {bridge} type bridge",
+                f"addr add {_NETWORK}.0.1/16 dev {bridge}",
+                f"link set {bridge} up",
+            ]
+        )
         _limit(bridge, megabits)
+        _ip([line for name in names for line in _list_outer(name, bridge)])
         for number, name in enumerate(names):
-            _make_namespace(name, bridge, number, megabits)
+            _ip(_list_inner(name, number), "-n", name)
+            _limit(f"{name}i", megabits, name)
         yield names
     finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, stderr=subprocess.DEVNULL)
-        subprocess.run(["ip", "link", "delete", bridge], check=False, stderr=subprocess.DEVNULL)
+        _ip([*(f"netns delete {name}" for name in names), f"link delete {bridge}"], "-force")
 
 
-def _make_namespace(name: str, bridge: str, number: int, megabits: int) -> None:
-    inside = f"{name}i"
-    _ip("netns", "add", name)
-    _ip("link", "add", name, "type", "veth", "peer", "name", inside, "netns", name)
-    _ip("link", "set", name, "master", bridge, "up")
-    _ip("-n", name, "addr", "add", f"{_NETWORK}.{1 + number // 200}.{1 + number % 200}/16", "dev", inside)
-    _ip("-n", name, "link", "set", inside, "up")
-    _ip("-n", name, "link", "set", "lo", "up")
-    _limit(inside, megabits, name)
+def _list_outer(name: str, bridge: str) -> list[str]:
+    return [
+        f"netns add {name}",
+        f"link add {name} type veth peer name {name}i netns {name}",
+        f"link set {name} master {bridge} up",
+    ]
+
+
+def _list_inner(name: str, number: int) -> list[str]:
+    address = f"{_NETWORK}.{1 + number // 200}.{1 + number % 200}/16"
+    return [f"addr add {address} dev {name}i", f"link set {name}i up", "link set lo up"]
 
 
 def _limit(device: str, megabits: int, namespace: str = "") -> None:
@@ -334,8 +340,14 @@ def _limit(device: str, megabits: int, namespace: str = "") -> None:
     subprocess.run(["tc", *where, "qdisc", "add", "dev", device, *rule], check=True)
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
+def _ip(lines: Sequence[str], *options: str) -> None:
+    """Carry out many commands with one program: starting one for each takes longer than the transfers."""
+    subprocess.run(
+        ["ip", *options, "-batch", "-"],
+        input="\n".join(lines) + "\n",
+        text=True,
+        check="-force" not in options,
+    )
 
 
 def _time_links(
