@@ -27,7 +27,7 @@ boxes = st.one_of(
         {
             "cores": st.sampled_from([0.0, 0.5, 1.0, 2.0, 4.0, 5.0]),
             "memory_mb": st.sampled_from([None, 10, 60]),
-            "disk_mb": st.sampled_from([None, 10]),
+            "disk_mb": st.sampled_from([None, 10, 60]),
             "gpus": st.sampled_from([None, 0, 1]),
         }
     ),
@@ -59,6 +59,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.coming: list[str] = []
         self.claims: set[str] = set()  # layers that are ours to fetch
         self.awaited: list[str] = []  # layers that other workers fetch
+        self.resting: set[str] = set()
         self.is_answered = True
         self.is_announced = False
         if self.speaks_dialect:
@@ -75,6 +76,8 @@ class WorkerMachine(RuleBasedStateMachine):
                 assert action.serial not in self.running
                 assert {file.key for file in action.inputs} <= self.live_keys, "an input is gone"
                 self.running[action.serial] = action
+                if isinstance(action, act.StartCall):
+                    assert action.call.environment not in self.resting, "nobody has looked after it"
             case act.KillRun() | act.KillCall():
                 assert action.serial in self.running
                 self.killed.add(action.serial)
@@ -85,12 +88,20 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.wanted_back.append(action.serial)
             case act.ExamineEnvironment():
                 self.examining.append(action.offer.digest)
+                self.resting.discard(action.offer.digest)
+            case act.RestEnvironment():
+                assert not self.is_used(action.environment)
+                self.resting.add(action.environment)
             case act.ComposeEnvironment():
                 self.composing.append(action.offer.digest)
             case act.ReleaseLayer():
                 self.claims.remove(action.digest)
             case _:
                 self.check(action)
+
+    def is_used(self, environment: str) -> bool:
+        starts = [start for start in self.running.values() if isinstance(start, act.StartCall)]
+        return any(start.call.environment == environment for start in starts)
 
     def check(self, action: act.Action) -> None:
         match action:
@@ -201,6 +212,16 @@ class WorkerMachine(RuleBasedStateMachine):
 
     # -- the world -----------------------------------------------------------------------------------------------------
 
+    @rule(disk_mb=st.sampled_from([5, 40, 100, 150]))
+    def change_disk(self, disk_mb: int) -> None:
+        # What tasks hold counts as theirs, whatever is free.
+        self.feed(ev.DiskChanged(max(disk_mb, self.state.used.disk_mb)))
+
+    @rule(name=st.sampled_from(("e", "f")))
+    def end_interpreters(self, name: str) -> None:
+        if not self.is_used(name):
+            self.feed(ev.EnvironmentIdle(name))
+
     @precondition(lambda self: self.running)
     @rule(data=st.data(), usec=durations, leaves=st.booleans())
     def end_one(self, data: st.DataObject, usec: int, leaves: bool) -> None:
@@ -281,7 +302,7 @@ class WorkerMachine(RuleBasedStateMachine):
         used = self.state.used
         assert -0.001 <= used.cores <= CAPACITY.cores + 0.001
         assert 0 <= used.memory_mb <= CAPACITY.memory_mb
-        assert 0 <= used.disk_mb <= CAPACITY.disk_mb
+        assert 0 <= used.disk_mb <= self.state.capacity.disk_mb
         assert 0 <= used.gpus <= CAPACITY.gpus
         assert self.state.running == len(self.running)
 
