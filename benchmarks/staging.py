@@ -227,7 +227,7 @@ def _crowd(folder: Path, count: int, *, is_shared: bool = False) -> Iterator[Blo
             for number in range(count):
                 store = folder / ("store" if is_shared else f"store{number}")
                 processes.append(_start_worker("127.0.0.1", manager.port, store, folder))
-            _wait_for_workers(manager, count)
+            _wait_for_workers(manager, processes)
             os.sync()
             yield manager
     finally:
@@ -236,15 +236,17 @@ def _crowd(folder: Path, count: int, *, is_shared: bool = False) -> Iterator[Blo
 
 
 def _start_worker(host: str, port: int, store: Path, folder: Path, *prefix: str) -> subprocess.Popen[bytes]:
-    command = [*prefix, _WQ_PACKAGE, "worker", host, str(port), "--single-shot", "--cores", "1"]
+    # Not `--single-shot`: of many that begin at once on a busy machine, some are too slow to greet, and try again.
+    command = [*prefix, _WQ_PACKAGE, "worker", host, str(port), "--cores", "1"]
     command += ["--connect-timeout", "300", "--store", str(store), "--workdir", str(folder / "work")]
     if prefix:
         command += ["--password-file", str(folder / "password")]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
-def _wait_for_workers(manager: BlockingManager, count: int) -> None:
-    while manager.statistics().workers_connected < count:
+def _wait_for_workers(manager: BlockingManager, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    while manager.statistics().workers_connected < len(processes):
+        assert all(process.poll() is None for process in processes), "a worker has ended"
         time.sleep(0.02)
 
 
@@ -365,7 +367,7 @@ def _time_links(
                 processes.append(
                     _start_worker(f"{_NETWORK}.0.1", manager.port, place / f"store{number}", place, *prefix)
                 )
-            _wait_for_workers(manager, len(namespaces))
+            _wait_for_workers(manager, processes)
             return _time_until_all_have_it(manager, environment, len(namespaces), place)
     finally:
         _end(processes)

@@ -5,6 +5,7 @@ from wq_package.manager.state.transfers import (
     MANAGER,
     MANAGER_UPLOADS,
     MOST_FAILURES,
+    MOST_HELD,
     MOST_WANTED,
     PEER_UPLOADS,
     PeerPlace,
@@ -184,15 +185,15 @@ def test_want__twice__comes_once() -> None:
     assert assign(book) == []
 
 
-def test_note_stored__layers_that_nobody_wanted__fill_no_memory() -> None:
+def test_note_stored__absurdly_many_layers__do_not_fill_the_memory() -> None:
     book = make_book(1, 2)
-    for number in range(1000):
+    for number in range(MOST_HELD + 1000):
         book.note_stored(1, f"made up {number}", is_served=True)
-    assert book.count_held() == 0
-    hold(book, 1, "a")
-    assert book.count_held() == 1
+    assert book.count_held() == MOST_HELD
+    book.note_stored(2, "a", is_served=True)
+    assert book.count_held() == MOST_HELD + 1
     book.remove_peer(1)
-    assert book.count_held() == 0
+    assert book.count_held() == 1
 
 
 def test_want__absurdly_many_layers__is_refused_until_some_have_come() -> None:

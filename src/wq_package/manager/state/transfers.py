@@ -28,6 +28,8 @@ LONGEST_FETCH = 600.0
 """Seconds after which a worker that says nothing of a layer it was to fetch gets it from elsewhere."""
 MOST_WANTED = 10_000
 """Layers that one worker may want at once: far more than any environment has."""
+MOST_HELD = 10_000
+"""Layers that one worker is remembered to have: more would only fill the memory, whether they exist or not."""
 MOST_FAILURES = 3
 """So many workers that cannot fetch from a source, or sources that a worker cannot reach, and none that could: no more."""
 
@@ -66,6 +68,7 @@ class _Want:
 class _Peer:
     place: PeerPlace
     wanted: int = 0
+    held: int = 0
     is_liar: bool = False
     has_served: bool = False
     has_fetched: bool = False
@@ -146,13 +149,18 @@ class TransferBook:
     def note_stored(self, target: int, digest: str, *, is_served: bool) -> None:
         """Note that a worker has a layer, and perhaps passes it on."""
         want = self._wants.get((target, digest))
-        # What nobody ever wanted is made up, and would only fill the memory.
-        is_known = want is not None or digest in self._waiting or digest in self._holders
         if want is not None:
             self._note_success(target, want.source)
             self._drop(target, digest)
-        if is_served and is_known and target in self._peers:
-            self._holders.setdefault(digest, set()).add(target)
+        if is_served and target in self._peers:
+            self._add_holder(target, digest)
+
+    def _add_holder(self, target: int, digest: str) -> None:
+        peer, holders = self._peers[target], self._holders.get(digest, set())
+        if target in holders or peer.held >= MOST_HELD:
+            return
+        peer.held += 1
+        self._holders.setdefault(digest, set()).add(target)
 
     def _note_success(self, target: int, source: int | None) -> None:
         if source in self._peers and target in self._peers:
