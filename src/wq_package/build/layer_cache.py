@@ -139,15 +139,7 @@ class LayerCache:
         states = [(str(path), _stat(path)) for path in watched]
         temporary = self.root / "tmp" / f"{_make_name()}.layer"
         try:
-            with temporary.open("xb") as file:
-                fcntl.flock(
-                    file, fcntl.LOCK_SH
-                )  # while it is held, no other build takes the file for abandoned
-                stored = write(file)
-            path = self._name(stored.digest, stored.compression)
-            self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
-            temporary.replace(path)
-            self._stamp(path)
+            stored, path = self._write_layer(temporary, write)
             made = CachedLayer(stored, path, requires, watched, artefact or UNKNOWN)
             self._write_record(key, made, states)
         except OSError as error:
@@ -159,6 +151,18 @@ class LayerCache:
             with suppress(OSError):
                 temporary.unlink()
         return made
+
+    def _write_layer(
+        self, temporary: Path, write: Callable[[BinaryIO], StoredLayer]
+    ) -> tuple[StoredLayer, Path]:
+        with temporary.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # while it is held, no other build takes the file for abandoned
+            stored = write(file)
+        path = self._name(stored.digest, stored.compression)
+        self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
+        temporary.replace(path)
+        self._stamp(path)
+        return stored, path
 
     def link(self, key: str, layer: CachedLayer) -> None:
         """Let another key lead to a layer that is already there."""
