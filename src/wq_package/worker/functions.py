@@ -220,11 +220,7 @@ class InterpreterPool:
     def _take(self, host: Host, packet: bytes) -> None:
         kind = packet[0]
         if kind == KIND_ANSWER:
-            event = parse_answer(packet, host.folder)
-            if host.key.is_forked:
-                host.answered[event.serial] = event
-            else:
-                self._finish(host, event)
+            self._finish(host, parse_answer(packet, host.folder))
         elif kind == KIND_READY:
             host.is_ready = True
             host.since = time.monotonic()
@@ -232,7 +228,7 @@ class InterpreterPool:
             if not host.ready.done():
                 host.ready.set_result(json.loads(packet[1:])["error"])
         else:
-            self._finish(host, parse_reaped(packet, host.answered))
+            self._finish(host, parse_reaped(packet, host.folder))
 
     def _finish(self, host: Host, event: CallEnded) -> None:
         if host.in_flight.pop(event.serial, None) is None:
@@ -292,10 +288,8 @@ class InterpreterPool:
         code = ResultCode.INTERPRETER_LOST if host.is_ready else ResultCode.ENVIRONMENT_FAILED
         message = f"the call's interpreter {describe_end(end)}" if host.is_ready else host.explain_start(end)
         for serial in begun:
-            answer = host.answered.pop(serial, None)  # a fork that answered before the zygote died
-            self._end(
-                answer or CallEnded(serial, code, exit_code=end.exit_code, signal=end.signal, message=message)
-            )
+            ended = CallEnded(serial, code, exit_code=end.exit_code, signal=end.signal, message=message)
+            self._end(ended)
         can_run = not self._is_closed and host.key.environment in self._interpreters
         for serial, packet in unread:
             if can_run:

@@ -35,11 +35,11 @@ def parse_answer(packet: bytes, folder: str) -> CallEnded:
     )
 
 
-def parse_reaped(packet: bytes, answered: dict[int, CallEnded]) -> CallEnded:
+def parse_reaped(packet: bytes, folder: str) -> CallEnded:
     """Put together what a forked call answered and what its processes used."""
-    _, serial, status, cpu, memory, cores, *rest = REAPED.unpack(packet)
+    _, serial, status, cpu, memory, cores, *rest = REAPED.unpack_from(packet)
     read, written, processes, limit, excess = rest
-    event = answered.pop(serial, None)
+    event = parse_answer(packet[REAPED.size :], folder) if len(packet) > REAPED.size else None
     held = max(memory / 1024, event.usage.memory_mb if event is not None else 0.0)
     usage = Usage(cpu, held, -1.0, cores / 1000, read / 1024, written / 1024, processes)
     used = max(held, excess / 1024)

@@ -24,7 +24,6 @@ from pathlib import Path
 
 from wq_package import archive
 from wq_package.archive.scripts.warm.packets import CALL, KIND_CALL, PACKET_LIMIT
-from wq_package.worker.events import CallEnded
 from wq_package.worker.host_answers import describe_end
 from wq_package.worker.process import Program, ProgramEnd, Spawner
 
@@ -83,7 +82,6 @@ class Host:
         self.key = key
         self.folder = folder
         self.in_flight: dict[int, bytes] = {}  # packets by serial, oldest first
-        self.answered: dict[int, CallEnded] = {}  # fork mode: answers of children that are not reaped yet
         self.backlog: deque[bytes] = deque()
         self.is_ready = False
         self.is_closing = False

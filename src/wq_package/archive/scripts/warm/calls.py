@@ -87,16 +87,19 @@ class Host:
 
     def answer(self, outcome: tuple[int, bool, bytes, int, int, int]) -> None:
         """Send an answer with what the call printed since the last one."""
+        self.answers.send(self.pack_answer(outcome))
+
+    def pack_answer(self, outcome: tuple[int, bool, bytes, int, int, int]) -> bytes:
+        """Make the packet of an answer with what the call printed since the last one."""
         serial, is_returned, answer, spent, cpu, memory = outcome
         output_size = flush_output()
         header = (KIND_ANSWER, serial, is_returned)
         tail = (spent, cpu, memory, output_size, len(answer))
         if output_size + len(answer) <= INLINE_LIMIT:
             output = take_output(output_size) if output_size else b""
-            self.answers.send(ANSWER.pack(*header, 0, *tail) + output + answer)
-            return
+            return ANSWER.pack(*header, 0, *tail) + output + answer
         self._spool(serial, output_size, answer)
-        self.answers.send(ANSWER.pack(*header, 1, *tail))
+        return ANSWER.pack(*header, 1, *tail)
 
     def _spool(self, serial: int, output_size: int, answer: bytes) -> None:
         with open(f"{self.spool}/{serial}", "wb") as file:

@@ -7,7 +7,8 @@ One packet is one message:
              + what was printed + pickled answer; in a file of the spool folder named by the serial if they are large
     ready    <B kind> + JSON {"error": "…"}; error is empty if every import succeeded
     reaped   <B kind> <Q serial> <i wait status> <q CPU µs> <q KiB> <q 0.001 cores> <q KiB read> <q KiB written>
-             <q processes> <q KiB limit> <q KiB held when killed for it, or 0>    (fork mode: the call's process is gone)
+             <q processes> <q KiB limit> <q KiB held when killed for it, or 0> + its answer packet, if it has answered
+             (fork mode: the call's process is gone)
 """
 
 from __future__ import annotations

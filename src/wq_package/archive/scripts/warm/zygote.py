@@ -28,6 +28,7 @@ from .system import adopt_orphans, die_with_parent, find_birth, kill_group, list
 LOOK_SECONDS = 0.05
 WATCH_SECONDS = 0.02
 """A call that is gone sooner is not worth watching: its process tells all about it in the end."""
+SPARES = 4
 _PLACES = 4096
 
 
@@ -47,11 +48,22 @@ class Fork:
         self.used: list[Any] = []  # by each of its processes that nobody but us has waited for
 
 
+class Spare:
+    """A child that waits for a call."""
+
+    __slots__ = ("end", "place")
+
+    def __init__(self, end: Any, place: int) -> None:
+        self.end = end
+        self.place = place
+
+
 class Zygote:
     """Runs each call in a fork of this process.
 
-    One child is forked ahead of the next call, and waits for it: the call need not wait for the fork. After a fork, every
-    page of memory that either side touches costs a page fault, which is nearly all that a call costs: hence the plain code.
+    Some children are forked ahead of the next calls, and wait for them: a call need not wait for its fork. After a fork, every
+    page of memory that either side touches costs a page fault, which is nearly all that a call costs: hence the plain code, and
+    several forks in a row, after which this side has to pay but once.
     """
 
     def __init__(self, host: Host, hooks: ForkHooks) -> None:
@@ -63,8 +75,8 @@ class Zygote:
         # What each child held when its call began: pages of files come to a fork only as it uses them.
         self.bases = memoryview(mmap.mmap(-1, _PLACES * 4)).cast("i")
         self.place = 0
-        self.spare = 0
-        self.spare_end: Any = None
+        self.spares: dict[int, Spare] = {}  # by process id
+        self.unlearnt: set[bytes] = set()  # functions that cannot be loaded here
         self.next_look = 0.0
         self.has_looked = True
         adopt_orphans()
@@ -97,7 +109,7 @@ class Zygote:
                     else:
                         is_open = self._take_packet()
         finally:
-            self._drop_spare()
+            self._drop_spares()
             for pid in list(self.running):
                 kill_group(pid)
 
@@ -138,50 +150,54 @@ class Zygote:
         _, serial, digest, extra_size = CALL.unpack_from(packet)
         fork = Fork(serial, digest, _find_limit(packet) if extra_size else 0)
         try:
-            pid = self._give(packet)
-            fork.end = self.spare_end
+            pid, spare = self._give(packet)
         except OSError as error:
-            self.host.answer((serial, False, self.host.runner.encode_error(error), 0, 0, 0))
-            self.host.answers.send(REAPED.pack(KIND_REAPED, serial, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+            answer = (serial, False, self.host.runner.encode_error(error), 0, 0, 0)
+            end = REAPED.pack(KIND_REAPED, serial, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+            self.host.answers.send(end + self.host.pack_answer(answer))
             return
-        fork.place = self.place
+        fork.end, fork.place = spare.end, spare.place
         self.running[pid] = fork
         self.young.add(pid)
-        try:
-            self._fork_spare()
-        except OSError:  # then the next call forks for itself
-            return
-
-    def _give(self, packet: bytes) -> int:
-        """Give a call to the child that waits, or to a new one; return its process id."""
-        if self.spare:
+        if not self.spares:
             try:
-                return self._send(packet)
-            except OSError:  # it was killed while it waited
-                self.spare = 0
-        self._fork_spare()
-        return self._send(packet)
+                for _ in range(SPARES):
+                    self._fork_spare()
+            except OSError:  # then the next call forks for itself
+                return
 
-    def _send(self, packet: bytes) -> int:
-        self.spare_end.send(packet)
-        pid, self.spare = self.spare, 0
-        return pid
+    def _give(self, packet: bytes) -> tuple[int, Spare]:
+        """Give a call to the child that has waited longest, or to a new one."""
+        while self.spares:
+            pid, spare = next(iter(self.spares.items()))
+            del self.spares[pid]
+            try:
+                spare.end.send(packet)
+            except OSError:  # it was killed while it waited
+                spare.end.close()
+                continue
+            return pid, spare
+        self._fork_spare()
+        pid, spare = self.spares.popitem()
+        spare.end.send(packet)
+        return pid, spare
 
     def _fork_spare(self) -> None:
         # The one of `socket` wraps its ends in Python.
-        self.spare_end, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        end, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.place = (self.place + 1) % _PLACES
         self.bases[self.place] = 0
         try:
             pid = self.hooks.fork()
         except OSError:
-            self.spare_end.close()
+            end.close()
             theirs.close()
             raise
         if pid == 0:
+            end.close()
             self._run_child(theirs)
         theirs.close()
-        self.spare = pid
+        self.spares[pid] = Spare(end, self.place)
         try:
             os.setpgid(pid, pid)  # the child does the same; whoever is first
         except OSError:
@@ -194,7 +210,8 @@ class Zygote:
             die_with_parent()
             signal.set_wakeup_fd(-1)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-            self.spare_end.close()
+            for other in self.spares.values():
+                other.end.close()
             os.close(self.host.calls.fileno())
             os.close(self.woken)
             redirect_output(self.host.spool)
@@ -209,12 +226,12 @@ class Zygote:
         finally:
             os._exit(status)
 
-    def _drop_spare(self) -> None:
-        """End the child that waits; it is reaped like any other."""
-        if self.spare:
-            self.spare_end.close()
-            kill_group(self.spare)
-            self.spare = 0
+    def _drop_spares(self) -> None:
+        """End the children that wait; they are reaped like any other."""
+        for pid, spare in self.spares.items():
+            spare.end.close()
+            kill_group(pid)
+        self.spares.clear()
 
     def _kill(self, serial: int) -> None:
         for pid, fork in self.running.items():
@@ -233,9 +250,9 @@ class Zygote:
             owner = self.running.get(found.si_pid) or self._find_owner(found.si_pid)
             kill_group(found.si_pid)  # what the call left behind; the id is still ours until we wait for it
             pid, status, used = os.wait4(found.si_pid, 0)
-            if pid == self.spare:
-                self.spare = 0
-                self.spare_end.close()
+            spare = self.spares.pop(pid, None)
+            if spare is not None:
+                spare.end.close()
             if owner is not None:
                 owner.used.append(used)
             fork = self.running.pop(pid, None)
@@ -253,18 +270,16 @@ class Zygote:
         except OSError:
             return None
 
-    def _pass_answer(self, fork: Fork) -> None:
-        """Hand on what the call answered before it ended, if it did."""
+    def _take_answer(self, fork: Fork) -> bytes:
+        """Take what the call answered before it ended, if it did."""
         try:
-            answer = fork.end.recv(PACKET_LIMIT, socket.MSG_DONTWAIT)
+            answer: bytes = fork.end.recv(PACKET_LIMIT, socket.MSG_DONTWAIT)
         except OSError:  # something that it left behind has the socket, too
             answer = b""
         fork.end.close()
-        if answer:
-            self.host.answers.send(answer)
+        return answer
 
     def _report(self, fork: Fork, status: int) -> None:
-        self._pass_answer(fork)
         cpu = sum(used.ru_utime + used.ru_stime for used in fork.used)
         peak = max(used.ru_maxrss for used in fork.used)
         base = self.bases[fork.place] or peak
@@ -274,10 +289,11 @@ class Zygote:
             memory, cores, processes, excess = gauge.memory, gauge.cores, gauge.processes, gauge.excess
         blocks = (sum(used.ru_inblock for used in fork.used), sum(used.ru_oublock for used in fork.used))
         found = (int(cpu * 1e6), memory, int(cores * 1000), blocks[0] // 2, blocks[1] // 2, processes)
-        self.host.answers.send(REAPED.pack(KIND_REAPED, fork.serial, status, *found, fork.limit, excess))
-        if status == 0 and fork.digest not in self.host.known:
+        end = REAPED.pack(KIND_REAPED, fork.serial, status, *found, fork.limit, excess)
+        self.host.answers.send(end + self._take_answer(fork))
+        if status == 0 and fork.digest not in self.host.known and fork.digest not in self.unlearnt:
             self._learn(fork.digest)
-            self._drop_spare()  # it has not learnt it
+            self._drop_spares()  # they have not learnt it
 
     def _kill_daemons(self) -> None:
         """Kill what calls have left behind elsewhere; not after every call, for looking takes its time."""
@@ -285,7 +301,7 @@ class Zygote:
         self.next_look = time.monotonic() + LOOK_SECONDS
         oldest = min((fork.began for fork in self.running.values()), default=float("inf"))
         for pid in list_children():
-            if pid != self.spare and pid not in self.running and find_birth(pid) < oldest:
+            if pid not in self.spares and pid not in self.running and find_birth(pid) < oldest:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -295,6 +311,7 @@ class Zygote:
             self.host.load(digest)
         except BaseException:  # noqa: BLE001 - then each child loads it, and tells why it cannot
             self.host.known.pop(digest, None)
+            self.unlearnt.add(digest)
         gc.freeze()  # what a function brought, too, children need not copy
 
 
