@@ -1,9 +1,10 @@
 """What a Parsl task costs: no-op apps through our executor and through Parsl's own, side by side.
 
-    python benchmarks/tasks.py [--rounds 5] [--tasks 2000] [--latency 300] [--only ours,htex]
+    python benchmarks/tasks.py [--rounds 5] [--tasks 2000] [--latency 300] [--only "ours, pack;htex"] [--with work_queue]
 
 Each measurement is a process of its own; executors take turns, round after round, so that a busy machine is busy for all of
 them. Printed are medians, and ratios to Parsl's HighThroughputExecutor. Two workers with one core each, everywhere.
+Parsl's `WorkQueueExecutor` (see `work_queue_peer.py`) takes 0.3 s for a task and 3 s with `pack=True`: it gets few of them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import parsl
+import work_queue_peer
 from parsl import Config, python_app
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.executors.base import ParslExecutor
@@ -29,6 +31,7 @@ from parsl.providers import LocalProvider
 from wq_package.executor import WQPackageExecutor
 
 WORKERS = 2
+WARM_UP = 200
 
 
 @python_app
@@ -57,11 +60,16 @@ EXECUTORS: dict[str, Callable[[], ParslExecutor]] = {
     "ours, no pack": lambda: make_ours(pack=False),
     "htex": make_htex,
     "threads": lambda: ThreadPoolExecutor(max_threads=WORKERS),
+    "work queue": lambda: work_queue_peer.make_executor(WORKERS, pack=False),
+    "work queue, pack": lambda: work_queue_peer.make_executor(WORKERS, pack=True),
 }
+FEW_TASKS = {"work queue": 20, "work queue, pack": 4}
+FEW_SINGLES = {"work queue": 5, "work queue, pack": 2}
 
 
 def measure(name: str, tasks: int, singles: int) -> dict[str, float]:
     """Measure one executor: first task, tasks a second, one at a time."""
+    tasks, singles = min(tasks, FEW_TASKS.get(name, tasks)), min(singles, FEW_SINGLES.get(name, singles))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as run_dir:
         # Parsl's own default logging, as users have it.
@@ -69,7 +77,7 @@ def measure(name: str, tasks: int, singles: int) -> dict[str, float]:
         with parsl.load(config):
             noop(0).result()
             first = time.perf_counter() - began
-            for future in [noop(x) for x in range(200)]:
+            for future in [noop(x) for x in range(min(WARM_UP, tasks // 3))]:
                 future.result()
             rate = measure_rate(tasks)
             latency = measure_latency(singles)
@@ -95,15 +103,14 @@ def measure_latency(singles: int) -> float:
     return statistics.median(times)
 
 
-def run_child(name: str, options: argparse.Namespace) -> dict[str, float]:
+def run_child(name: str, options: argparse.Namespace, variables: Mapping[str, str]) -> dict[str, float]:
     """Measure in a fresh process."""
     command = [sys.executable, __file__, "--measure", name]
     command += ["--tasks", str(options.tasks), "--latency", str(options.latency)]
     # Parsl's HighThroughputExecutor finds its own programs by the path.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PATH": path}
-    )
+    environ = {**os.environ, "PATH": path, **(variables if name in FEW_TASKS else {})}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environ)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -115,10 +122,14 @@ def main() -> None:
         print(json.dumps(measure(options.measure, options.tasks, options.latency)))
         return
     names = [name for name in EXECUTORS if not options.only or name in options.only.split(";")]
+    if "work_queue" not in options.peers:
+        names = [name for name in names if name not in FEW_TASKS]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for number in range(options.rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            found[name].append(run_child(name, options))
+    with tempfile.TemporaryDirectory() as folder:
+        variables = work_queue_peer.prepare(Path(folder)) if set(FEW_TASKS) & set(names) else {}
+        for number in range(options.rounds):
+            for name in names if number % 2 == 0 else reversed(names):
+                found[name].append(run_child(name, options, variables))
     print_table(found)
 
 
@@ -147,6 +158,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--latency", type=int, default=300, help="tasks sent one at a time")
     parser.add_argument("--only", default="", help="names of executors, separated by `;`")
+    parser.add_argument(
+        "--with",
+        dest="peers",
+        action="append",
+        default=[],
+        choices=["work_queue"],
+        help="add Parsl's Work Queue",
+    )
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
 

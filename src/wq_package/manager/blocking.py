@@ -25,6 +25,9 @@ from wq_package.task import Task, TaskResult
 _logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
+MANY_TASKS = 64
+"""With more under way, workers have something to do, and new tasks need not wake the loop one by one."""
+NAP_SECONDS = 0.001
 
 _T = TypeVar("_T")
 OnDone = Callable[[TaskResult], None]
@@ -232,8 +235,12 @@ class BlockingManager:
             self._loop.call_soon_threadsafe(self._take_inbox)
 
     def _take_inbox(self) -> None:
-        self._is_woken = False  # before looking: what is put there from now on wakes us again
         inbox, manager = self._inbox, self._manager
+        if inbox and len(self._callbacks) > MANY_TASKS and not self._is_stopping:
+            assert self._loop is not None
+            self._loop.call_later(NAP_SECONDS, self._take_inbox)
+        else:
+            self._is_woken = False  # before looking: what is put there from now on wakes us again
         while inbox:
             item = inbox.popleft()
             if isinstance(item, int):

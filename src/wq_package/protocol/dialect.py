@@ -8,8 +8,11 @@ few microseconds. What comes from the peer is checked field by field: JSON from 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
+import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,11 @@ from wq_package.protocol.fields import MAX_NUMBER
 
 MAX_HEADER = 16 * 2**20
 """Largest JSON list that is gathered: the index of an archive of some thousand layers fits many times."""
+
+_CALLS_KEPT = 512
+_SHORT_CALL = 2048
+"""Longer ones are not remembered, for they would fill the memory."""
+_NUMBER = re.compile(rb"\[[1-9][0-9]{0,18}")
 
 _Check = Callable[[Any], Any]
 _dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -188,13 +196,21 @@ def _flatten(value: Any) -> Any:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Layout:
     word: bytes
-    names: tuple[str, ...]
+    get_values: Callable[[Any], tuple[Any, ...]]
     defaults: tuple[Any, ...]
 
 
 def _lay_out(word: bytes, kind: type) -> _Layout:
     fields = dataclasses.fields(kind)
-    return _Layout(word, tuple(field.name for field in fields), tuple(field.default for field in fields))
+    return _Layout(
+        word, _make_getter([field.name for field in fields]), tuple(field.default for field in fields)
+    )
+
+
+def _make_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda value: tuple(getattr(value, name) for name in names)
 
 
 _LAYOUTS = {kind: _lay_out(word, kind) for word, (kind, _) in _KINDS.items()}
@@ -211,17 +227,30 @@ def encode_dialect(message: m.Message) -> bytes:
         LocalProtocolError: a field cannot travel, or there is too much.
     """
     layout = _LAYOUTS[type(message)]
-    values = [getattr(message, name) for name in layout.names]
-    defaults = layout.defaults
-    while values and values[-1] == defaults[len(values) - 1]:
-        values.pop()
+    values = layout.get_values(message)
     try:
-        header = _dump([_flatten(value) if type(value) is tuple else value for value in values]).encode()
+        if type(message) is m.CallTask:
+            header = b"[%d,%b" % (values[0], _encode_call(values[1:]))
+        else:
+            header = _encode_values(values, layout.defaults)
     except (TypeError, ValueError) as error:
         raise LocalProtocolError(f"`{type(message).__name__}` cannot be sent: {error}") from error
     if len(header) > MAX_HEADER:
         raise LocalProtocolError(f"`{type(message).__name__}` is larger than {MAX_HEADER} bytes")
     return b"wqp %b %d\n%b" % (layout.word, len(header), header)
+
+
+def _encode_values(values: tuple[Any, ...], defaults: tuple[Any, ...]) -> bytes:
+    count = len(values)
+    while count and values[count - 1] == defaults[count - 1]:
+        count -= 1
+    return _dump([_flatten(value) if type(value) is tuple else value for value in values[:count]]).encode()
+
+
+@functools.lru_cache(_CALLS_KEPT)
+def _encode_call(values: tuple[Any, ...]) -> bytes:
+    """Encode all of a call but its number: the same for many of an app's."""
+    return _encode_values((0, *values), _LAYOUTS[m.CallTask].defaults).removeprefix(b"[0,")
 
 
 def decode_dialect(word: bytes, header: bytes) -> Any:
@@ -230,11 +259,26 @@ def decode_dialect(word: bytes, header: bytes) -> Any:
     Raises:
         RemoteProtocolError: it is malformed.
     """
-    kind, checks = _KINDS[word]
+    kind = _KINDS[word][0]
     try:
-        values = _load(header.decode())
-        if type(values) is not list or not _REQUIRED[word] <= len(values) <= len(checks):
-            raise _BadFieldError
-        return kind(*[check(value) for check, value in zip(checks, values, strict=False)])
+        if kind is m.CallTask and len(header) <= _SHORT_CALL:
+            number, _, rest = header.partition(b",")
+            if _NUMBER.fullmatch(number):
+                return m.CallTask(_integer(int(number[1:])), *_decode_call(rest))
+        return kind(*_decode_values(word, header))
     except (ValueError, RecursionError, _BadFieldError) as error:
         raise RemoteProtocolError(f"the peer sent a malformed `{kind.__name__}`") from error
+
+
+def _decode_values(word: bytes, header: bytes) -> list[Any]:
+    checks = _KINDS[word][1]
+    values = _load(header.decode())
+    if type(values) is not list or not _REQUIRED[word] <= len(values) <= len(checks):
+        raise _BadFieldError
+    return [check(value) for check, value in zip(checks, values, strict=False)]
+
+
+@functools.lru_cache(_CALLS_KEPT)
+def _decode_call(rest: bytes) -> tuple[Any, ...]:
+    """Decode all of a call but its number: the same for many of an app's."""
+    return tuple(_decode_values(b"call", b"[0," + rest)[1:])
