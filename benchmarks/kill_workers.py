@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cloudpickle
@@ -31,19 +31,23 @@ _TASKS = 6
 _HOST = b"archive/scripts/host.py"
 
 
-def _read_environment(seconds: float) -> str:
-    """Read every file of the environment; run in it."""
+def _read_environment(seconds: float, marks: str) -> str:
+    """Read every file of the environment; run in it. Mark the begin and the end in a file."""
     import hashlib
     import os
     import pathlib
     import time
 
+    with pathlib.Path(marks).open("a") as file:
+        file.write("begin\n")
     prefix = pathlib.Path(os.environ["WQ_PACKAGE_PREFIX"])
     digest = hashlib.sha256()
     for path in sorted(prefix.rglob("*")):
         if path.is_file() and ".wq-package" not in path.parts:
             digest.update(path.relative_to(prefix).as_posix().encode() + path.read_bytes())
     time.sleep(seconds)
+    with pathlib.Path(marks).open("a") as file:
+        file.write("end\n")
     return digest.hexdigest()
 
 
@@ -54,10 +58,12 @@ class _Chaos:
     folder: Path
     chance: random.Random
     manager: BlockingManager
+    max_retries: int | None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base: list[tuple[StoredLayer, Path]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     expected: dict[int, str] = field(default_factory=dict)
+    marks: dict[int, Path] = field(default_factory=dict)
     results: dict[int, list[TaskResult]] = field(default_factory=dict)
     phases: Counter[str] = field(default_factory=Counter)
     hosts_killed: int = 0
@@ -91,9 +97,12 @@ class _Chaos:
         expected = _compute_digest(self.files | files)
         for position in range(_TASKS):
             mode = CallMode.FORK if position % 3 == 2 else CallMode.IN_PLACE
-            call = _make_call(mode, self.chance.uniform(0, 0.1))
-            task = Task(call=call, environment=environment, resources=Resources(0.5, 1, 1), max_retries=None)
-            self.expected[self.manager.submit(task)] = expected
+            marks = self.folder / "marks" / f"{number}.{position}"
+            call = _make_call(mode, self.chance.uniform(0, 0.1), str(marks))
+            resources = Resources(0.5, 1, 1)
+            task = Task(call=call, environment=environment, resources=resources, max_retries=self.max_retries)
+            task_id = self.manager.submit(task)
+            self.expected[task_id], self.marks[task_id] = expected, marks
 
     def _make_layer(self, name: str, files: dict[str, bytes]) -> tuple[StoredLayer, Path]:
         path = self.folder / f"{name}.layer"
@@ -168,7 +177,7 @@ class _Chaos:
     def find_faults(self) -> list[str]:
         """Tell what is wrong in the end."""
         faults = []
-        lost = 0
+        lost = given_up = 0
         for task_id, expected in self.expected.items():
             results = self.results.get(task_id, [])
             if len(results) != 1:
@@ -177,20 +186,48 @@ class _Chaos:
             (result,) = results
             if result.code is ResultCode.INTERPRETER_LOST:
                 lost += 1
+            elif result.code is ResultCode.MAX_RETRIES and self.max_retries == 0:
+                given_up += 1
             elif not result.is_success:
                 faults.append(f"task {task_id}: {result.code.value}: {result.message}")
             elif pickle.loads(result.value) != (True, expected):
                 faults.append(f"task {task_id} saw another environment than its own")
         if lost > self.hosts_killed * 4:
             faults.append(f"{lost} calls were lost with {self.hosts_killed} interpreters")
-        print(f"{len(self.expected)} tasks, {lost} of them lost with their interpreter")
+        print(
+            f"{len(self.expected)} tasks, {lost} of them lost with their interpreter, {given_up} with their worker"
+        )
+        return faults + self._find_repeated()
+
+    def _find_repeated(self) -> list[str]:
+        """Count what ran to its end more than once; tell what began again that must not."""
+        faults, repeated = [], 0
+        for task_id, path in self.marks.items():
+            words = path.read_text().split() if path.exists() else []
+            repeated += words.count("end") > 1
+            if self.max_retries == 0 and words.count("begin") > 1:
+                faults.append(f"task {task_id} must begin but once, and began {words.count('begin')} times")
+        print(
+            f"{repeated} tasks ran to their end again, because their worker was killed before it could say so"
+        )
         return faults
 
 
 def kill_workers(folder: Path, kills: int, chance: random.Random) -> list[str]:
-    """Kill so often; return what was wrong."""
-    with BlockingManager(ManagerOptions(password=None)) as manager:
-        chaos = _Chaos(folder, chance, manager)
+    """Kill so often, half of it with tasks that must not begin twice; return what was wrong."""
+    (folder / "again").mkdir()
+    (folder / "once").mkdir()
+    faults = _kill_workers(folder / "again", kills - kills // 2, chance, None)
+    return faults + _kill_workers(folder / "once", kills // 2, chance, 0)
+
+
+def _kill_workers(folder: Path, kills: int, chance: random.Random, max_retries: int | None) -> list[str]:
+    (folder / "marks").mkdir()
+    options = ManagerOptions(password=None)
+    if max_retries == 0:  # what waits at a worker may begin there unknown to the manager
+        options = replace(options, look_ahead=0)
+    with BlockingManager(options) as manager:
+        chaos = _Chaos(folder, chance, manager, max_retries)
         try:
             number = 0
             for _ in range(kills):
@@ -233,8 +270,8 @@ def _compute_digest(files: dict[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _make_call(mode: CallMode, seconds: float) -> Call:
+def _make_call(mode: CallMode, seconds: float, marks: str) -> Call:
     function: Callable[..., object] = _read_environment
     function.__module__ = "__main__"
     body = cloudpickle.dumps(function)
-    return Call(Function(hashlib.sha256(body).hexdigest(), body), pickle.dumps(((seconds,), {})), mode)
+    return Call(Function(hashlib.sha256(body).hexdigest(), body), pickle.dumps(((seconds, marks), {})), mode)

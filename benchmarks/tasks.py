@@ -145,7 +145,7 @@ def print_table(found: dict[str, list[dict[str, float]]]) -> None:
         rate = f"{row['rate'] / base['rate']:.2f}" if base else ""
         latency = f"{row['latency'] / base['latency']:.2f}" if base else ""
         print(
-            f"{name:18} {row['first']:9.2f} s {row['rate']:9.0f} {rate:>8} {row['latency'] * 1e3:7.2f} ms {latency:>8}"
+            f"{name:18} {row['first']:9.2f} s {row['rate']:9.{0 if row['rate'] >= 10 else 2}f} {rate:>8} {row['latency'] * 1e3:7.2f} ms {latency:>8}"
         )
 
 

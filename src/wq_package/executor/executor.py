@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         autolabel_window: how many measured tasks it takes until that is trusted.
         autocategory: each app is a category of its own.
         max_retries: how often a task is tried again after losing its worker, apart from Parsl's own retries; `None` for
-            ever.
+            ever. With 0, a task that has begun on a worker that is killed does not run again, and none is sent to a worker ahead of
+            its turn.
         init_command: shell command to run before each worker starts.
         worker_options: further options of the worker.
         worker_executable: what starts a worker; by default this Python with this package.
@@ -185,11 +187,12 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         self._folder.mkdir(parents=True, exist_ok=True)
         catalogs = self._listening.find_catalogs(os.environ)
         self._password_file = self._prepare_password()
-        self._manager = BlockingManager(
-            self._listening.make_options(
-                self._password_file.read_bytes(), catalogs, self._labelling, self._greet
-            )
+        options = self._listening.make_options(
+            self._password_file.read_bytes(), catalogs, self._labelling, self._greet
         )
+        if self.max_retries == 0:  # what waits at a worker may begin there unknown to us
+            options = replace(options, look_ahead=0)
+        self._manager = BlockingManager(options)
         self._manager.start()
         self._packer = self._make_packer()
         self._router = TaskRouter(self._make_routing(), self._packer, self._delivery, self._manager)

@@ -767,6 +767,16 @@ def test_loss__tasks_that_only_waited_at_the_worker__are_not_to_blame() -> None:
     assert find_dispatched(connect(state, 2)) == [3, 4, 5]
 
 
+def test_loss__nothing_is_sent_ahead_and_no_retries__all_that_the_worker_had_is_given_up() -> None:
+    state = make_state(look_ahead=0)
+    submit(state, *[make_call(max_retries=0)] * 5)
+    connect(state, 1, cores=1)
+    assert find_dispatched(state.handle(answer_call(1, 1, usec=100))) == [2]
+    results = find_results(state.handle(e.WorkerGone(1, "killed")))
+    assert {task_id: result.code for task_id, result in results.items()} == {2: ResultCode.MAX_RETRIES}
+    assert find_dispatched(connect(state, 2, cores=1)) == [3]
+
+
 @pytest.mark.parametrize("key", ["vacating", "idle-disconnecting"])
 def test_loss__worker_said_that_it_leaves__no_task_is_to_blame(key: str) -> None:
     state = make_state()
