@@ -214,7 +214,7 @@ class InterpreterPool:
                 asyncio.get_running_loop().remove_reader(host.answers)
                 return
             self._take(host, packet)
-            if host.is_gone or not (host.in_flight or host.key.is_forked):
+            if host.is_gone or not host.in_flight:
                 return  # nothing more can come: spare a system call
 
     def _take(self, host: Host, packet: bytes) -> None:
