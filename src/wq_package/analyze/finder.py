@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -154,8 +153,3 @@ def _has_code(folder: str, cache: FolderCache, depth: int) -> bool:
     return depth > 0 and any(
         _has_code(f"{folder}/{key[:-1]}", cache, depth - 1) for key in listing if key != "__pycache__/"
     )
-
-
-def is_frozen(name: str) -> bool:
-    """Whether a module is built into the interpreter, so that no file can shadow it."""
-    return name in sys.builtin_module_names

@@ -47,11 +47,6 @@ class Indexes:
     certificates: str = ""
     proxy: str = ""
 
-    @property
-    def names_places(self) -> bool:
-        """Whether it says where to look, or where not."""
-        return bool(self.url or self.extra_urls or self.find_links or self.no_index)
-
 
 def parse_pip_config(texts: Iterable[str]) -> dict[str, str]:
     """Read pip's settings from the texts of its files; a later one has the last word."""

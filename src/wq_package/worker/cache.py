@@ -123,11 +123,6 @@ class EntryReceiver:
     _file: BinaryIO | None = None
 
     @property
-    def is_inside(self) -> bool:
-        """Whether a folder is being put."""
-        return bool(self._folders)
-
-    @property
     def is_writing(self) -> bool:
         """Whether the body of a file is expected."""
         return self._file is not None

@@ -137,11 +137,6 @@ class InterpreterPool:
         """Whether an environment has a host."""
         return any(hosts and key.environment == environment for key, hosts in self._hosts.items())
 
-    @property
-    def host_count(self) -> int:
-        """How many hosts there are."""
-        return sum(map(len, self._hosts.values()))
-
     def close(self) -> None:
         """End every host."""
         self._is_closed = True
