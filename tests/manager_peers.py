@@ -9,7 +9,7 @@ from wq_package.manager.state import ManagerState
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
-from wq_package.task import Call, Environment, Function, Resources, Task, TaskResult
+from wq_package.task import Call, Environment, Function, Resources, ResultCode, Task, TaskResult
 
 FUNCTION = Function("f" * 64, b"function")
 SMALL = Resources(1, 10, 10)
@@ -101,6 +101,8 @@ class SimulatedWorker:
         self.cache: set[str] = set()
         self.ready: set[str] = set()
         self.completions: Counter[int] = Counter()
+        self.needs: dict[int, int] = {}
+        """How many MB of memory calls need, if they are measured."""
 
     def greet(self) -> list[e.Event]:
         total = self.total
@@ -197,14 +199,25 @@ class SimulatedWorker:
         self.completions[task_id] += 1
         is_call = isinstance(self.given[task_id].message, m.CallTask)
         if is_call:
-            action = self.given.pop(task_id)
-            missing = tuple(file.sandbox_name for file in action.message.outputs)
-            events: list[e.Event] = [answer_call(self.number, task_id, usec=usec, missing=missing)]
+            events: list[e.Event] = [self._end_call(self.given.pop(task_id), usec)]
         else:
             self.ended.append(task_id)
             events = [e.Received(self.number, m.AvailableResults())]
         self._start()
         return events
+
+    def _end_call(self, action: a.Dispatch, usec: int) -> e.Received:
+        message = action.message
+        assert isinstance(message, m.CallTask)
+        task_id, need, given = message.task_id, self.needs.get(message.task_id), message.memory_mb or 0
+        if need is not None and message.is_enforced and need > given:
+            code = ResultCode.RESOURCE_EXHAUSTION.value
+            return e.Received(
+                self.number, m.CallResult(task_id, code, 0, 0, 0, usec, memory_mb=given + 1, disk_mb=1)
+            )
+        missing = tuple(file.sandbox_name for file in message.outputs)
+        measured = {} if need is None else {"memory_mb": need, "disk_mb": 1, "cpu_usec": usec}
+        return answer_call(self.number, task_id, usec=usec, missing=missing, **measured)
 
     def _answer_results(self) -> Iterator[e.Event]:
         for task_id in self.ended:

@@ -12,6 +12,8 @@ from manager_peers import SimulatedWorker, make_call
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
+from wq_package.protocol import messages as m
+from wq_package.resources import CategoryOptions, LabelMode
 from wq_package.task import Environment, InputFile, OutputFile, Resources, ResultCode, Task
 
 ENVIRONMENTS = (None, None, Environment("1" * 64, "one.tar.gz"), Environment("2" * 64, "two.tar.zst"))
@@ -26,13 +28,24 @@ INPUTS = (
 class QueueAmongWorkers:
     """A state machine, simulated workers, and everything between them that is still on its way."""
 
-    def __init__(self, chance: random.Random, *, look_ahead: int, fast_abort: float | None = None) -> None:
+    def __init__(
+        self,
+        chance: random.Random,
+        *,
+        look_ahead: int,
+        fast_abort: float | None = None,
+        mode: LabelMode = LabelMode.FIXED,
+    ) -> None:
         self.chance = chance
         self.look_ahead = look_ahead
+        self.mode = mode
+        self.needs: dict[int, int] = {}
+        self.exhausted: dict[int, list[int]] = {}
         self.state = ManagerState(
             StateOptions(
                 look_ahead=look_ahead,
                 fast_abort_multiplier=fast_abort,
+                default_category=CategoryOptions(mode, window=3),
                 launcher=b"launch",
                 run_call=b"run",
             )
@@ -62,7 +75,21 @@ class QueueAmongWorkers:
         self.check()
 
     def handle(self, *events: e.Event) -> None:
+        for event in events:
+            if isinstance(event, e.Received) and isinstance(event.message, m.CallResult):
+                self.note_exhaustion(event.worker, event.message)
         self.carry_out(self.state.handle(*events))
+
+    def note_exhaustion(self, number: int, message: m.CallResult) -> None:
+        """Note how much a task had that needed more, unless the machine does not wait for it there any more."""
+        worker, record = self.state.workers.get(number), self.state.tasks.get(message.task_id)
+        if (
+            message.status == ResultCode.RESOURCE_EXHAUSTION.value
+            and worker
+            and record
+            and record.worker is worker
+        ):
+            self.exhausted.setdefault(message.task_id, []).append(record.box[1])
 
     def carry_out(self, actions: list[a.Action]) -> None:
         for action in actions:
@@ -83,6 +110,7 @@ class QueueAmongWorkers:
     def add_worker(self, total: Resources, *, dialect: bool) -> None:
         self.numbers += 1
         worker = self.workers[self.numbers] = SimulatedWorker(self.numbers, total, dialect=dialect)
+        worker.needs = self.needs
         self.pending[self.numbers] = []
         self.handle(*worker.greet())
 
@@ -90,7 +118,7 @@ class QueueAmongWorkers:
         chance = self.chance
         box = Resources(
             chance.choice([None, 0.5, 1, 2, 4]),
-            chance.choice([None, 100, 900]),
+            chance.choice([None, 100, 900]) if self.mode is LabelMode.FIXED else None,
             chance.choice([None, 100]),
             chance.choice([None, None, 1]),
         )
@@ -99,6 +127,8 @@ class QueueAmongWorkers:
         priority = chance.choice([0.0, 1.0])
         for _ in range(chance.randint(1, 5)):
             self.submitted += 1
+            if self.mode is not LabelMode.FIXED:
+                self.needs[self.submitted] = chance.choice([10, 10, 300, 900])
             task = Task(
                 command="true" if kind == "command" else None,
                 call=None if kind == "command" else make_call().call,
@@ -198,3 +228,26 @@ def test_manager_state__workers_come_and_go__every_task_ends_exactly_once(
     ended = {ResultCode.SUCCESS, ResultCode.OUTPUT_MISSING}
     assert all(code in ended or task_id in queue.cancelled for task_id, code in queue.codes.items())
     assert all(not any(worker.used) for worker in queue.state.workers.values())
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    mode=st.sampled_from([mode for mode in LabelMode if mode is not LabelMode.FIXED]),
+    steps=st.integers(1, 300),
+)
+def test_manager_state__labels_among_losses__retries_with_more_until_each_task_ends(
+    seed: int, mode: LabelMode, steps: int
+) -> None:
+    queue = QueueAmongWorkers(random.Random(seed), look_ahead=0, mode=mode)
+    for _ in range(steps):
+        queue.step()
+    queue.finish()
+    queue.check()
+    assert len(queue.results) == queue.submitted
+    ended = {ResultCode.SUCCESS, ResultCode.OUTPUT_MISSING}  # every need fits every worker
+    assert all(code in ended or task_id in queue.cancelled for task_id, code in queue.codes.items())
+    for task_id, sizes in queue.exhausted.items():
+        assert sizes == sorted(set(sizes)), f"task {task_id} was tried again with no more than before"
+        assert sizes[-1] < queue.needs[task_id]
+    assert all(worker.kept_for is None for worker in queue.state.workers.values())
