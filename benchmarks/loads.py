@@ -97,5 +97,7 @@ def read_load(path: Path) -> Load:
         for each in tries
         if each.end is TryEnd.DONE and each.used_memory is not None
     )
-    most = max((need.memory_mb for need in needs), default=1)
-    return Load(path.name, needs, Need(0, 1, math.ceil(1.5 * most), 1000))
+    if not needs:
+        raise SystemExit(f"{path}: no task of its last run ended and was measured")
+    memory, disk = max(need.memory_mb for need in needs), max(need.disk_mb for need in needs)
+    return Load(path.name, needs, Need(0, 1, math.ceil(1.5 * memory), math.ceil(1.5 * disk)))

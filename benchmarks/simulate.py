@@ -74,9 +74,9 @@ def main() -> None:
 def run_shapes(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Run each shape with each strategy; give times relative to the oracle's."""
     strategies = [name for name in args.strategies.split(",") if name != "oracle"]
-    print(
-        f"{args.tasks} tasks, {args.workers} workers of {args.cores} cores and {args.memory} MB (HEP: {HEP_POOL})"
-    )
+    tasks = f"the tasks of {args.log}" if args.log else f"{args.tasks} tasks"
+    pool = f"{args.workers} workers of {args.cores} cores and {args.memory} MB"
+    print(f"{tasks}, {pool}" + ("" if args.log else f" (HEP: {HEP_POOL})"))
     print(
         f"{'load':12} {'strategy':15} {'time':>10} {'x oracle':>9} {'efficiency':>10} {'retries':>8} {'CPU':>7}"
     )
