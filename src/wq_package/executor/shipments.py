@@ -189,6 +189,8 @@ class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpick
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, functools._lru_cache_wrapper) and _travels_by_value(obj):
             return operator.call, (_MakesCache(**obj.cache_parameters()), obj.__wrapped__)
+        if isinstance(obj, functools.cached_property):  # it has a lock before Python 3.12
+            return functools.cached_property, (obj.func,), {"attrname": obj.attrname}
         reduced = super().reducer_override(obj)
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)

@@ -22,7 +22,12 @@ UNUSED = 1
 TABLE = [1]
 
 class Shape:
-    pass
+    def __init__(self, size):
+        self.size = size
+
+    @functools.cached_property
+    def area(self):
+        return self.size ** 2
 
 @functools.cache
 def root(x):
@@ -90,6 +95,13 @@ def test_pack_value__cached_function_of_the_program__goes_with_what_it_is(module
         done.stderr.decode()
     )
     assert modules == frozenset()
+
+
+def test_pack_value__class_with_a_cached_property__works_there(module: dict[str, Any]) -> None:
+    payload, _ = pack_value(module["Shape"](3))
+    program = "import pickle, sys; shape = pickle.load(sys.stdin.buffer); print(shape.area, vars(shape))"
+    done = subprocess.run([sys.executable, "-c", program], input=payload, capture_output=True, check=False)
+    assert done.stdout.decode() == "9 {'size': 3, 'area': 9}\n", done.stderr.decode()
 
 
 def test_note_bindings__what_goes_away__is_not_kept(module: dict[str, Any]) -> None:
