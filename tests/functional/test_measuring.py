@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import pytest
 
 from worker_peers import FakeManager, make_environment, pair
 from wq_package.protocol import messages as m
+from wq_package.worker.measure.processes import kill_followed
 
 HOLD = """
 import mmap, os, sys, time
@@ -212,6 +214,24 @@ def write_to_inherited(megabytes: int, seconds: float) -> int:
     ballast.AREA[: megabytes << 20 : 1 << 12] = b"x" * (megabytes << 8)
     time.sleep(seconds)
     return megabytes
+
+
+def test_kill_followed__process_of_the_same_number_only__is_killed() -> None:
+    gone, other = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
+    followed = [os.open(f"/proc/{process.pid}/stat", os.O_RDONLY) for process in (gone, other)]
+    try:
+        gone.kill()
+        gone.wait()
+        kill_followed(other.pid, followed[0])  # as if the other had got the number of the one that is gone
+        other.terminate()
+        assert other.wait() == -signal.SIGTERM
+        with subprocess.Popen(["sleep", "600"]) as third:
+            followed.append(os.open(f"/proc/{third.pid}/stat", os.O_RDONLY))
+            kill_followed(third.pid, followed[2])
+        assert third.returncode == -signal.SIGKILL
+    finally:
+        for file in followed:
+            os.close(file)
 
 
 def get_variable(name: str) -> str | None:

@@ -61,7 +61,7 @@ class ProcessTable:
     def kill_others(self, program: int) -> None:
         """Kill the processes of a program that were seen, beside the first; never one that has got the number of one of them."""
         for pid, (stat, _) in list(self._files.get(program, {}).items())[1:]:
-            _kill_read(pid, stat)
+            kill_followed(pid, stat)
 
     def discover(self) -> None:
         """Look for processes that have come."""
@@ -161,7 +161,7 @@ class ProcessTable:
         self._owners.pop(pid, None)
 
 
-def _kill_read(pid: int, stat: int) -> None:
+def kill_followed(pid: int, stat: int) -> None:
     """Kill the process that an open `stat` belongs to.
 
     If that can still be read after a descriptor of the process was opened, then both are of the same process.
