@@ -38,6 +38,10 @@ __all__ = ["render_page"]
 MOST_RECTANGLES = 4000
 """Up to so many tries are drawn one by one."""
 MOST_CATEGORIES = 12
+ABOVE = (
+    " A label may lie above the most that a task used which ended: where memory is not scarce there is some to spare,"
+    " and tries that needed more count as well, also those whose tasks were cancelled or never ended."
+)
 MOST_POINTS = 300
 _BAD = "#c0392b"
 
@@ -242,7 +246,7 @@ def _show_label(change: LabelChange | None) -> str:
     if change is None or not change.steps:
         return "none"
     cores, memory = change.steps[0]
-    return f"{show_number(cores)} cores, {_show_megabytes(memory)}"
+    return f"{show_number(cores)} core{'' if cores == 1 else 's'}, {_show_megabytes(memory)}"
 
 
 def _render_category(run: Run, figures: CategoryFigures) -> str:
@@ -270,8 +274,10 @@ def _render_category(run: Run, figures: CategoryFigures) -> str:
         f'<span><i style="background:{COLOURS[0]}"></i>used, median; the area from least to most</span>'
         "<span><i class=dash></i>label</span></p>"
     )
+    is_above = any(value > max(figures.memories) for _, value in label.points)
     return (
-        f"<section><h2>Memory of {_escape(figures.name)}</h2><p>MB used and given, by when tasks ended.</p>{keys}{over_time}"
+        f"<section><h2>Memory of {_escape(figures.name)}</h2><p>MB used and given, by when tasks ended."
+        f"{ABOVE if is_above else ''}</p>{keys}{over_time}"
         f"<h3>How many tasks used how much</h3>{histogram}</section>"
     )
 

@@ -179,3 +179,15 @@ def test_render_page__names_that_are_no_text__are_shown_as_far_as_they_are() -> 
     run = Run("p\udc80q", 1.0, 2.0)
     run.workers[1] = WorkerSpan(1, "host\ud800", 1.0, None, 1.0, 1.0)
     assert "p?q" in render_page(run).encode().decode()
+
+
+@pytest.mark.parametrize(("memory", "is_above"), [(100.0, False), (2000.0, True)])
+def test_page__label_above_all_that_was_used__says_why(memory: float, is_above: bool) -> None:
+    run = make_run(100)
+    run.labels = [LabelChange(1001.0, "c0", "max", ((1.0, memory),))]
+
+    page = render_page(run)
+
+    check(page)
+    assert ("A label may lie above" in page) == is_above
+    assert "1 core, " in page
