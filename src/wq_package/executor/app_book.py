@@ -63,9 +63,10 @@ class AppBook:
 
     def _pack(self, app: ResolvedApp) -> _Packed:
         roots = find_roots(app.function)
+        bindings = note_bindings(list_functions(roots))  # first: what is bound anew meanwhile is noticed then
         shipment = pack_function(app, roots, self._find_edition(app.kind))
         self._roots.setdefault(shipment.key.places, roots)
-        return _Packed(shipment, note_bindings(list_functions(roots)))
+        return _Packed(shipment, bindings)
 
     def _find_edition(self, kind: AppKind) -> int:
         """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""

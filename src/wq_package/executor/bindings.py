@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
@@ -21,38 +21,64 @@ _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Binding:
-    """One name of a function's module, and what gives the value that it had."""
+class _Names:
+    """The names of one module that functions of it use, each once.
 
-    function: weakref.ref[FunctionType]
-    name: str
-    held: Callable[[], Any]
+    Attributes:
+        functions: those that use them.
+        referred: what was bound to names and can be referred to weakly.
+        kept: what was bound to the others: numbers, texts, lists, or nothing at all.
+    """
+
+    functions: tuple[weakref.ref[FunctionType], ...]
+    referred: tuple[tuple[str, weakref.ref[Any]], ...]
+    kept: tuple[tuple[str, Any], ...]
+
+    def have_changed(self) -> bool:
+        function = next((found for each in self.functions if (found := each()) is not None), None)
+        if function is None:  # nobody can call it
+            return False
+        get = function.__globals__.get
+        for name, reference in self.referred:  # no generators: this is done for each task
+            value = get(name)
+            if value is None or value is not reference():  # what went away refers to `None`
+                return True
+        for name, held in self.kept:  # noqa: SIM110
+            if get(name, _ABSENT) is not held:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
     """What the names that an app uses meant."""
 
-    noted: tuple[_Binding, ...] = ()
+    noted: tuple[_Names, ...] = ()
 
     def have_changed(self) -> bool:
         """Tell whether a name is bound to another object now; what changes inside an object is not noticed."""
-        for binding in self.noted:
-            function = binding.function()
-            if function is not None and function.__globals__.get(binding.name, _ABSENT) is not binding.held():
-                return True
-        return False
+        return any(names.have_changed() for names in self.noted)
 
 
 def note_bindings(functions: Iterable[FunctionType]) -> Bindings:
-    """Note what the names mean that functions use."""
-    return Bindings(
-        tuple(
-            _Binding(weakref.ref(function), name, _hold(function.__globals__[name]))
-            for function in functions
-            for name in _list_names(function)
-        )
-    )
+    """Note what the names mean that functions use, and which of them mean nothing yet."""
+    modules: dict[int, list[FunctionType]] = {}
+    for function in functions:
+        modules.setdefault(id(function.__globals__), []).append(function)
+    return Bindings(tuple(map(_note_names, modules.values())))
+
+
+def _note_names(functions: list[FunctionType]) -> _Names:
+    namespace = functions[0].__globals__
+    referred: list[tuple[str, weakref.ref[Any]]] = []
+    kept: list[tuple[str, Any]] = []
+    for name in sorted({name for function in functions for name in _iter_names(function.__code__)}):
+        value = namespace.get(name, _ABSENT)
+        try:
+            referred.append((name, weakref.ref(value)))
+        except TypeError:
+            kept.append((name, value))
+    return _Names(tuple(map(weakref.ref, functions)), tuple(referred), tuple(kept))
 
 
 def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
@@ -63,7 +89,8 @@ def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
         function = waiting.pop()
         if id(function) not in found:
             found[id(function)] = function
-            values = (unwrap_cached(function.__globals__[name]) for name in _list_names(function))
+            names = sorted(set(_iter_names(function.__code__)))
+            values = [unwrap_cached(function.__globals__.get(name)) for name in names]
             waiting.extend(
                 value
                 for value in values
@@ -77,11 +104,6 @@ def unwrap_cached(value: object) -> object:
     return value.__wrapped__ if isinstance(value, functools._lru_cache_wrapper) else value
 
 
-def _list_names(function: FunctionType) -> list[str]:
-    """List the names of its module that a function uses, as far as they are bound."""
-    return sorted({name for name in _iter_names(function.__code__) if name in function.__globals__})
-
-
 def _iter_names(code: CodeType) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
         if instruction.opname in _GLOBAL:
@@ -89,10 +111,3 @@ def _iter_names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _iter_names(constant)
-
-
-def _hold(value: object) -> Callable[[], Any]:
-    try:
-        return weakref.ref(value)
-    except TypeError:  # numbers, texts, lists
-        return lambda: value

@@ -13,12 +13,12 @@ import functools
 import hashlib
 import io
 import operator
+import os
 import pickle
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -135,7 +135,7 @@ def stamp_own_files() -> int:
         path = getattr(module, "__file__", None)
         if path is not None and is_users(name, path):
             with contextlib.suppress(OSError):
-                stamps.append((path, Path(path).stat().st_mtime_ns))
+                stamps.append((path, os.stat(path).st_mtime_ns))  # noqa: PTH116 - half as long as with `Path`
     return hash(tuple(stamps))
 
 

@@ -37,7 +37,7 @@ def helper(x):
     return [root(y) * FACTOR for y in TABLE]
 
 def app(x):
-    return lambda: helper(x), Shape
+    return lambda: helper(sorted(x)), Shape, LATER
 """
 
 
@@ -73,6 +73,10 @@ def test_list_functions__through_names__finds_what_is_called(module: dict[str, A
         ("class Shape: pass", True),
         ("import cmath as math", True),
         ("del helper", True),
+        ("Shape = None", True),
+        ("def sorted(x): return x", True),
+        ("LATER = 1", True),
+        ("LATER = None", True),
     ],
 )
 def test_have_changed__cell_is_run__tells_whether_the_app_sees_it(
