@@ -17,9 +17,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from wq_package.errors import InvalidSpecError
 from wq_package.spec.data_source import describe_data, read_data, read_variables
@@ -169,9 +169,11 @@ def _load_yaml(text: str, path: str) -> dict[object, object]:
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the faster one, where there is a choice
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:  # noqa: FBT001, FBT002 - as PyYAML has it
-            _check_keys([key.value for key, _ in node.value if key.tag.endswith(":str")], path)
-            return cast("dict[object, object]", super().construct_mapping(node, deep))
+        def get_single_node(self) -> Any:
+            node = super().get_single_node()
+            for keys in _iter_keys(node):  # before `<<` joins mappings, which may override keys
+                _check_keys(keys, path)
+            return node
 
     try:
         document = yaml.load(text, Loader=Loader)
@@ -181,6 +183,20 @@ def _load_yaml(text: str, path: str) -> dict[object, object]:
         issue = "the file is empty" if document is None else "the top level has to be a mapping"
         raise InvalidSpecError(path, (issue,), hint="a spec has at least the key `dependencies`")
     return document
+
+
+def _iter_keys(root: Any) -> Iterator[list[str]]:
+    """Go through the mappings of a YAML tree, and name the keys of each that are text."""
+    waiting = [root] if root is not None else []
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node.value, str) or id(node) in seen:  # aliases may make circles
+            continue
+        seen.add(id(node))
+        pairs = [part for part in node.value if isinstance(part, tuple)]
+        yield [key.value for key, _ in pairs if key.tag.endswith(":str") and isinstance(key.value, str)]
+        waiting += [part for pair in pairs for part in pair] if pairs else node.value
 
 
 def _check_keys(keys: Sequence[str], path: str) -> None:

@@ -64,6 +64,7 @@ def test_data__as_poncho_documents_it__is_understood() -> None:
         ("wq-package: {git: {A: {remote: 'https://[bad/x'}}}", "`git.A`: `remote` has to be"),
         ("wq-package: {http: {A: {url: 'https://x'}, A: {url: 'https://y'}}}", "`A` stands twice"),
         ("dependencies: []\ndependencies: [numpy]\n", "`dependencies` stands twice"),
+        ("? !!str [a]\n: 1\n", "expected a scalar node"),
         (
             "wq-package: {http: {A: {url: 'http://x', type: zip}}}",
             "`http.A`: `type` has to be `file` or `tar`",

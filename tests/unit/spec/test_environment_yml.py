@@ -174,3 +174,15 @@ def test_parse__python_of_one_build_or_channel__is_a_conda_package(text: str) ->
     assert spec.python == "3.11.7"
     assert [each.text for each in spec.conda] == [text]
     assert yaml.safe_load(render_environment_yml(spec))["dependencies"] == [text]
+
+
+def test_parse__key_that_overrides_a_joined_one__is_not_there_twice() -> None:
+    text = (
+        "wq-package: {git: {A: &a {<<: {remote: 'https://x/old', ref: v1}, remote: 'https://x/new'}}}\n"
+        "variables: {<<: *a, ref: v2}\n"
+    )
+
+    spec = parse_environment_yml(text, "env.yml")
+
+    assert [source.url for source in spec.data] == ["https://x/new"]
+    assert dict(spec.variables) == {"remote": "https://x/new", "ref": "v2"}
