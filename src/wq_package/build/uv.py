@@ -227,6 +227,7 @@ def _run(command: tuple[str, ...], access: Access) -> None:
 
 def explain_failure(command: tuple[str, ...], exit_code: int, output: str) -> BuildError:
     """Turn what uv printed into an error of one sentence with a hint."""
+    output = hide_credentials(output)
     _LOG.info("%s ended with %d:\n%s", hide_credentials(" ".join(command)), exit_code, output)
     words = _find_reason(output)
     if os.strerror(errno.ENOSPC) in output:

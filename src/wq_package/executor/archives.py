@@ -36,14 +36,14 @@ from wq_package.build import (
 )
 from wq_package.build.extension import extend_archive, list_absent
 from wq_package.build.lock_text import parse_lock
-from wq_package.errors import ArchiveError, BuildError
+from wq_package.errors import ArchiveError, BuildError, hide_credentials
 from wq_package.executor.drift import compare_versions, find_own_versions
 from wq_package.executor.given import Given, GivenKind, find_given
 from wq_package.executor.packed import Built, PackedLayer, digest_sources, digest_spec
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.files import digest_local_source, load_spec
 
-__all__ = ["ArchiveBuilder", "check_versions", "read_archive"]
+__all__ = ["ArchiveBuilder", "check_versions", "list_contents", "read_archive"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,6 @@ _LOADER = "cloudpickle"
 """What loads an app's function in its environment."""
 _OWN = LayerKind.LOCAL.value
 """Layers of the user's own code, whose versions say what is in them and not which release it is."""
-
-
 _ENDINGS = {Compression.ZSTD: ".tar.zst", Compression.GZIP: ".tar.gz"}
 
 
@@ -78,7 +76,7 @@ class ArchiveBuilder:
             logger.warning("building `%s` again: %s", path, error)
         self._folder.mkdir(parents=True, exist_ok=True)
         logger.info(
-            "building an environment, because none is kept that has just this: %s", _list_contents(spec)
+            "building an environment, because none is kept that has just this: %s", list_contents(spec)
         )
         built = build_environment(spec, path, self._options)
         return _describe(built.path, built.index, built.layers_built, built.layers_reused)
@@ -238,10 +236,11 @@ def _add_loader(spec: EnvironmentSpec) -> EnvironmentSpec:
     return replace(spec, wheels=(*spec.wheels, WheelRequirement(_LOADER)))
 
 
-def _list_contents(spec: EnvironmentSpec) -> str:
+def list_contents(spec: EnvironmentSpec) -> str:
+    """Say in a line what is in an environment, for logs."""
     names = sorted([*(each.text for each in spec.conda), *(each.text for each in spec.wheels)])
     names += [f"your module {source.import_name}" for source in sorted(spec.local)]
-    return ", ".join([f"Python {spec.python or platform.python_version()}", *names])
+    return hide_credentials(", ".join([f"Python {spec.python or platform.python_version()}", *names]))
 
 
 def _name_archive(spec: EnvironmentSpec) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from wq_package.build.uv import explain_failure
@@ -53,3 +55,19 @@ def test_explain_failure__no_room__is_a_full_disk() -> None:
 
     assert isinstance(error, DiskFullError)
     assert error.hint
+
+
+def test_explain_failure__url_with_a_password__is_told_and_logged_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="wq_package"):
+        error = explain_failure(
+            ("uv", "--index-url", "https://me:secret@h/simple"),
+            2,
+            "error: failed\n  cause: writing https://me:secret@h/six.whl: No space left on device (os error 28)",
+        )
+
+    assert "https://h/six.whl" in str(error)
+    assert "secret" not in str(error)
+    assert "https://h/simple" in caplog.text
+    assert "secret" not in caplog.text

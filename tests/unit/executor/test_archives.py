@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from wq_package.errors import BuildError
-from wq_package.executor.archives import check_versions
+from wq_package.executor.archives import check_versions, list_contents
 from wq_package.executor.drift import find_own_versions
 from wq_package.executor.packed import Built, PackedLayer
+from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, LocalSource, WheelRequirement
 
 
 def make_built(**versions: str) -> Built:
@@ -43,3 +44,13 @@ def test_check_versions__loader_and_modules_of_the_users_own__are_not_compared(
     with caplog.at_level(logging.WARNING):
         check_versions("env", Built(Path("env"), "digest", layers))
     assert caplog.text == ""
+
+
+def test_list_contents__address_with_a_password__is_told_without() -> None:
+    spec = EnvironmentSpec(
+        python="3.11.7",
+        conda=(CondaRequirement("gcc"),),
+        wheels=(WheelRequirement("six @ https://me:secret@example.org/six.whl"),),
+        local=(LocalSource("mine", "/x/mine.py", ""),),
+    )
+    assert list_contents(spec) == "Python 3.11.7, gcc, six @ https://example.org/six.whl, your module mine"
