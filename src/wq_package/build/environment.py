@@ -84,7 +84,10 @@ def _freed_meanwhile(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        threading.Thread(target=os.close, args=(before,), daemon=True).start()
+        try:
+            threading.Thread(target=os.close, args=(before,), daemon=True).start()
+        except RuntimeError:  # no more threads may be had
+            os.close(before)
 
 
 def lock_environment(

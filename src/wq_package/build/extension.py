@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wq_package.archive.layer import ArchiveIndex, IndexedLayer, LayerKind, StoredLayer
+from wq_package.archive.layer import ArchiveIndex, IndexedLayer, LayerHeader, LayerKind, StoredLayer
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
@@ -25,9 +25,9 @@ from wq_package.build.lock_text import parse_lock, render_lock
 from wq_package.build.options import BuildOptions, BuiltEnvironment, SilentReporter
 from wq_package.build.recipes import Recipe, make_local_recipe
 from wq_package.errors import BuildError
-from wq_package.spec.environment import LocalSource
+from wq_package.spec.environment import LocalSource, canonicalize_name
 
-__all__ = ["extend_archive", "list_absent"]
+__all__ = ["extend_archive", "list_absent", "list_kept"]
 
 
 def list_absent(index: ArchiveIndex, sources: Iterable[LocalSource]) -> tuple[LocalSource, ...]:
@@ -39,6 +39,22 @@ def list_absent(index: ArchiveIndex, sources: Iterable[LocalSource]) -> tuple[Lo
         for name in layer.header.imports
     }
     return tuple(source for source in sources if source.import_name not in names)
+
+
+def list_kept(index: ArchiveIndex, new: Iterable[LayerHeader]) -> tuple[IndexedLayer, ...]:
+    """List the layers of an archive that stay when others join it: not local source, or its metadata, of another day."""
+    names = {_find_subject(header) for header in new}
+    return tuple(
+        layer
+        for layer in index.layers
+        if layer.header.kind is not LayerKind.LOCAL or _find_subject(layer.header) not in names
+    )
+
+
+def _find_subject(header: LayerHeader) -> str:
+    """Tell what a layer is of; metadata have a version in their name."""
+    distribution, _, rest = header.name.partition("-")
+    return f"{canonicalize_name(distribution)}-" if rest.endswith(".dist-info") else header.name
 
 
 def extend_archive(
@@ -102,10 +118,7 @@ def _iter_layers(
     index: ArchiveIndex, base: Path, made: Iterable[CachedLayer]
 ) -> Iterator[tuple[StoredLayer | IndexedLayer, Path]]:
     new = sorted(made, key=lambda layer: layer.stored.header.name)
-    names = {layer.stored.header.name for layer in new}
-    for layer in index.layers:
-        if layer.header.kind is not LayerKind.LOCAL or layer.header.name not in names:
-            yield layer, base
+    yield from ((layer, base) for layer in list_kept(index, (layer.stored.header for layer in new)))
     yield from ((layer.stored, layer.path) for layer in new)
 
 

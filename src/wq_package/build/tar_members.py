@@ -31,7 +31,11 @@ def iter_harmless(members: Iterable[tarfile.TarInfo]) -> Iterator[tarfile.TarInf
         reason = _find_fault(member, path, links, files)
         if reason:
             raise tarfile.ExtractError(f"`{member.name}` {reason}")
-        (links if member.issym() else files).add(path)
+        if member.issym():
+            links.add(path)
+            files.discard(path)
+        elif not member.isdir():
+            files.add(path)
         member.mode = member.mode & _SAFE_MODE | (0o700 if member.isdir() else 0o600)
         member.uid = member.gid = 0
         member.uname = member.gname = ""

@@ -50,6 +50,8 @@ def test_iter_harmless__absolute_name__is_taken_as_below_the_folder() -> None:
         [_make("link", tarfile.SYMTYPE, "a"), _make("link", tarfile.DIRTYPE)],
         [_make("up", tarfile.SYMTYPE, "a"), _make("b", tarfile.LNKTYPE, "up/passwd")],
         [_make("up", tarfile.SYMTYPE, "a"), _make("b", tarfile.LNKTYPE, "up")],
+        [_make("a/b"), _make("a/b", tarfile.SYMTYPE, "../c"), _make("b", tarfile.LNKTYPE, "a/b")],
+        [_make("a", tarfile.DIRTYPE), _make("b", tarfile.LNKTYPE, "a")],
     ],
 )
 def test_iter_harmless__leads_out_or_is_no_file__is_refused(members: list[tarfile.TarInfo]) -> None:
