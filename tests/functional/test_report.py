@@ -91,8 +91,11 @@ def test_report__run_with_a_real_worker__is_shown_by_a_browser(tmp_path: Path) -
 
 def test_report__no_log__says_so_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "other.log").write_text("hello\n")
+    (tmp_path / "device.log").symlink_to("/dev/zero")
 
-    for name, words in (("missing.log", "cannot be read"), ("other.log", "no transaction log")):
+    for name, words in (
+        ("missing.log", "cannot be read"), ("other.log", "no transaction log"), ("device.log", "is no file"),
+    ):  # fmt: skip
         done = report(tmp_path / name, tmp_path / "report.html")
         assert done.returncode == 6
         assert words in done.stderr

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,9 @@ from wq_package_cli.output import Printer
 if TYPE_CHECKING:
     from wq_package.report import Run
     from wq_package_cli.main import Subparsers
+
+_LONGEST_LINE = 2**24
+"""What has no end of a line for so long is no log, and would fill the memory."""
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -46,7 +52,13 @@ def _read(path: Path) -> Run:
 
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
-            return read_run(lines)
+            mode = os.fstat(lines.fileno()).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+                raise QueueError(
+                    f"`{path}` is no file",
+                    hint="give the file that the manager's option `transaction_log` has named",
+                )
+            return read_run(iter(partial(lines.readline, _LONGEST_LINE), ""))
     except OSError as error:
         raise QueueError(
             f"transaction log `{path}` cannot be read: {error.strerror}",

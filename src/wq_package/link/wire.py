@@ -97,6 +97,10 @@ class Wire(asyncio.BufferedProtocol):
         piece = self._read_buffer[:nbytes]
         if self.body_sink is not None and self.is_awaited:
             piece = self._divert(piece, self.body_sink)
+            if self.error is not None:  # what follows must not be taken for a body that is complete
+                self.is_awaited = False
+                _wake(self._readers)
+                return
         self.connection.receive_data(piece)
         self._take_events()
         if self.events:

@@ -276,12 +276,22 @@ class Session:
             if entry.is_folder:
                 self.link.send(m.Dir(base))
                 inside.append(entry.name)
-            else:
-                with _open_unchanged(entry.path, entry.size, 0) as file:
-                    await self._put_file(file, base, entry.mode)
+            elif problem := await self._put_entry(entry, base):
+                break
             if self.link.buffered > SMALL:
                 await self.link.drain()
         self.link.send(*[m.End()] * (len(inside) + 1))
+        if problem:
+            self.link.send(m.Unlink(staged.cache_name))  # nobody may take what was sent for the whole
+        return problem
+
+    async def _put_entry(self, entry: e.FolderEntry, name: str) -> str:
+        try:
+            file = _open_unchanged(entry.path, entry.size, 0)
+        except OSError as error:  # it has gone since all of them were looked at
+            return f"input file `{entry.path}` cannot be read: {error.strerror or error}"
+        with file:
+            await self._put_file(file, name, entry.mode)
         return ""
 
     # -- environments -------------------------------------------------------------------------------------------------

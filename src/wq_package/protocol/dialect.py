@@ -213,6 +213,8 @@ def _make_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda value: tuple(getattr(value, name) for name in names)
 
 
+_encoded: dict[tuple[Any, ...], bytes] = {}
+"""What calls were encoded to; not those that came to more than `_SHORT_CALL`."""
 _LAYOUTS = {kind: _lay_out(word, kind) for word, (kind, _) in _KINDS.items()}
 _REQUIRED = {
     word: sum(field.default is dataclasses.MISSING for field in dataclasses.fields(kind))
@@ -230,7 +232,7 @@ def encode_dialect(message: m.Message) -> bytes:
     values = layout.get_values(message)
     try:
         if type(message) is m.CallTask:
-            header = b"[%d,%b" % (values[0], _encode_call(values[1:]))
+            header = b"[%d,%b" % (values[0], _recall_call(values[1:]))
         else:
             header = _encode_values(values, layout.defaults)
     except (TypeError, ValueError) as error:
@@ -247,10 +249,16 @@ def _encode_values(values: tuple[Any, ...], defaults: tuple[Any, ...]) -> bytes:
     return _dump([_flatten(value) if type(value) is tuple else value for value in values[:count]]).encode()
 
 
-@functools.lru_cache(_CALLS_KEPT)
-def _encode_call(values: tuple[Any, ...]) -> bytes:
+def _recall_call(values: tuple[Any, ...]) -> bytes:
     """Encode all of a call but its number: the same for many of an app's."""
-    return _encode_values((0, *values), _LAYOUTS[m.CallTask].defaults).removeprefix(b"[0,")
+    header = _encoded.get(values)
+    if header is None:
+        header = _encode_values((0, *values), _LAYOUTS[m.CallTask].defaults).removeprefix(b"[0,")
+        if len(header) <= _SHORT_CALL:
+            if len(_encoded) >= _CALLS_KEPT:
+                _encoded.clear()
+            _encoded[values] = header
+    return header
 
 
 def decode_dialect(word: bytes, header: bytes) -> Any:

@@ -103,7 +103,7 @@ class CallRoom:
         try:
             await asyncio.get_running_loop().run_in_executor(worker.threads, make)
         except OSError as error:
-            message = f"the worker could not make the call's sandbox: {error.strerror}"
+            message = f"the worker could not make the call's sandbox: {error.strerror or error}"
             self.end(ev.CallEnded(action.serial, ResultCode.UNKNOWN, 1, message=message))
             return
         self._watch_disk(action, sandbox)

@@ -269,7 +269,7 @@ class RunRoom:
         """End a task that could not be run; what is said goes where its output would."""
         self._forget(run)
         code = ResultCode.DISK_FULL if error.errno in _ENOSPC else ResultCode.UNKNOWN
-        message = f"the worker could not run the task: {error.strerror}\n"
+        message = f"the worker could not run the task: {error.strerror or error}\n"
         _log.warning("task %d: %s", run.action.task.task_id, message.strip())
         try:
             with open(run.output, "w") as file:

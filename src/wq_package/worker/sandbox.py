@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from wq_package.worker.cache import EntryStore, open_file
 __all__ = ["Collected", "collect_outputs", "make_sandbox", "measure_tree"]
 
 _FICLONE = 0x40049409
+_ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 def make_sandbox(folder: str, inputs: Iterable[tuple[str, str, bool]], folders: Iterable[str]) -> None:
@@ -172,10 +174,17 @@ def _has_content(path: str) -> bool:
 
 
 def _copy_item(source: str, place: str) -> None:
-    if os.path.isdir(source):
-        shutil.copytree(source, place, ignore_dangling_symlinks=True)
-    else:
+    if not os.path.isdir(source):
         copy_file(source, place)
+        return
+    try:
+        shutil.copytree(source, place, ignore_dangling_symlinks=True)
+    except shutil.Error as error:  # a list of paths and texts
+        path, _, text = error.args[0][0]
+        found = _ERROR_NUMBER.match(text)
+        number = int(found[1]) if found else errno.EIO
+        reason = os.strerror(number) if found else text
+        raise OSError(number, f"`{os.path.relpath(path, source)}` cannot be copied: {reason}") from error
 
 
 def _follow_links_within(sandbox: str, folder: str) -> None:

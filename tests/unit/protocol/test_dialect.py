@@ -16,6 +16,24 @@ def test_encode__trailing_defaults__are_left_out() -> None:
     assert dialect.encode_dialect(m.CallTask(7, "", "f0", 3)) == b'wqp call 13\n[7,"","f0",3]'
 
 
+def test_encode__call_again__differs_by_its_number_only() -> None:
+    def encode(task_id: int, variable: str) -> bytes:
+        return dialect.encode_dialect(m.CallTask(task_id, "", "f0", 3, variables=(("A", variable),)))
+
+    for variable in ("x", "y", "z" * 5000):
+        assert encode(123, variable) == encode(456, variable).replace(b"[456,", b"[123,")
+        assert f'[["A","{variable}"]]]'.encode() in encode(7, variable)
+
+
+def test_encode__many_calls_and_long_ones__few_are_remembered() -> None:
+    for number in range(2000):
+        dialect.encode_dialect(m.CallTask(1, "", "f0", number))
+    dialect.encode_dialect(m.CallTask(1, "", "f0", 3, variables=(("A", "x" * 5000),)))
+
+    assert len(dialect._encoded) <= 512
+    assert max(map(len, dialect._encoded.values())) < 5000
+
+
 def test_encode__call_result__is_a_line_and_a_list() -> None:
     result = m.CallResult(7, "success", 0, 10, 4, 1200, message="caf\u00e9")
     header = b'[7,"success",0,10,4,1200,0,-1,-1.0,-1.0,[],"caf\\u00e9"]'

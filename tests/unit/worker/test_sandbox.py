@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -108,6 +109,22 @@ def test_collect_outputs__links_into_the_sandbox__are_replaced_by_what_they_lead
     assert (places["2"] / "in").readlink() == Path("own")
     assert collected.missing == ("dangling",)
     assert places["1"].read_text() == "real"
+
+
+def test_collect_outputs__folder_with_a_file_that_cannot_be_copied__says_which(
+    tmp_path: Path, store: EntryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = tmp_path / "box"
+    (box / "a").mkdir(parents=True)
+    monkeypatch.chdir(box / "a")  # the name of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("odd")
+
+    with pytest.raises(OSError, match="cannot be copied") as caught:
+        collect_outputs(str(box), [output("a", "one"), output("a", "two")], store)
+
+    assert caught.value.errno
+    assert caught.value.strerror.startswith("`odd` cannot be copied: No such device")
 
 
 def test_entry_receiver__file_and_nested_folder__are_entries_when_complete(store: EntryStore) -> None:
