@@ -96,11 +96,10 @@ class Wire(asyncio.BufferedProtocol):
             return
         piece = self._read_buffer[:nbytes]
         if self.body_sink is not None and self.is_awaited:
-            piece = self._divert(piece, self.body_sink)
-            if self.error is not None:  # what follows must not be taken for a body that is complete
-                self.is_awaited = False
-                _wake(self._readers)
+            rest = self._divert(piece, self.body_sink)
+            if rest is None:
                 return
+            piece = rest
         self.connection.receive_data(piece)
         self._take_events()
         if self.events:
@@ -253,8 +252,8 @@ class Wire(asyncio.BufferedProtocol):
             self.is_awaited = False
             _wake(self._readers)
 
-    def _divert(self, piece: memoryview, sink: BodySink) -> memoryview:
-        """Give what belongs to a body to who asked for it, and return the rest."""
+    def _divert(self, piece: memoryview, sink: BodySink) -> memoryview | None:
+        """Give what belongs to a body to who asked for it, and return the rest; nothing if it was refused."""
         count = self.connection.skip_body(len(piece))
         if count:
             if self.is_traced:
@@ -263,6 +262,9 @@ class Wire(asyncio.BufferedProtocol):
                 sink(piece[:count])
             except Exception as error:  # noqa: BLE001 - it is raised where the events would have been received
                 self.fail(error)
+                self.is_awaited = False
+                _wake(self._readers)
+                return None  # what follows must not be taken for a body that is complete
         return piece[count:]
 
     def _hand_over(self, events: list[m.Event]) -> None:

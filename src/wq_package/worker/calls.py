@@ -44,6 +44,7 @@ class CallRoom:
         self._handle = handle
         self._keep = keep
         self._starts: dict[int, act.StartCall] = {}  # those that have files
+        self._preparing: set[int] = set()  # those whose sandbox is being made
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, action: act.StartCall) -> None:
@@ -51,6 +52,7 @@ class CallRoom:
         call = action.call
         if action.inputs or call.outputs:
             self._starts[action.serial] = action
+            self._preparing.add(action.serial)
             self._spawn(self._start_in_sandbox(action))
             return
         extra: dict[str, object] | None = None
@@ -85,6 +87,13 @@ class CallRoom:
             provided["limit"] = call.memory_mb * 1024
         return provided
 
+    def kill(self, serial: int) -> None:
+        """End a call; its end is reported as usual."""
+        if serial in self._preparing:
+            self._preparing.discard(serial)  # it is not given to an interpreter
+        else:
+            self._worker.calls.kill(serial)
+
     def give_back(self, serial: int) -> None:
         """Take a call back from its interpreter, if it has not begun."""
         action = self._starts.get(serial)
@@ -103,9 +112,14 @@ class CallRoom:
         try:
             await asyncio.get_running_loop().run_in_executor(worker.threads, make)
         except OSError as error:
+            self._preparing.discard(action.serial)
             message = f"the worker could not make the call's sandbox: {error.strerror or error}"
             self.end(ev.CallEnded(action.serial, ResultCode.UNKNOWN, 1, message=message))
             return
+        if action.serial not in self._preparing:
+            self.end(ev.CallEnded(action.serial, ResultCode.CANCELLED))
+            return
+        self._preparing.discard(action.serial)
         self._watch_disk(action, sandbox)
         extra: dict[str, object] = {"variables": dict(action.call.variables), "sandbox": sandbox}
         if action.path:

@@ -252,7 +252,7 @@ class Session:
             case act.KillRun():
                 worker.runs.kill(action.serial)
             case act.KillCall():
-                worker.calls.kill(action.serial)
+                self._calls.kill(action.serial)
             case act.ReturnCall():
                 self._calls.give_back(action.serial)
             case act.PushResult():
@@ -392,7 +392,7 @@ class Session:
         for serial in self._state.list_runs():
             self._worker.runs.kill(serial)
         for serial in self._state.list_calls():
-            self._worker.calls.kill(serial)
+            self._calls.kill(serial)
         await self._calls.close()
         await self._staging.close()
         for key in self._keys:

@@ -124,7 +124,7 @@ def test_collect_outputs__folder_with_a_file_that_cannot_be_copied__says_which(
         collect_outputs(str(box), [output("a", "one"), output("a", "two")], store)
 
     assert caught.value.errno
-    assert caught.value.strerror.startswith("`odd` cannot be copied: No such device")
+    assert str(caught.value.strerror).startswith("`odd` cannot be copied: No such device")
 
 
 def test_entry_receiver__file_and_nested_folder__are_entries_when_complete(store: EntryStore) -> None:
