@@ -47,26 +47,28 @@ class AppBook:
         """
         app = resolve_app(func)
         if app.kind is AppKind.WHOLE:  # a new object for each task
-            return self._pack(app).shipment
+            return self._pack(app, find_roots(app.function))
         try:
             known = self._shipments.setdefault(app.function, {})
         except TypeError:  # neither hashable nor weakly referable
-            return self._pack(app).shipment
+            return self._pack(app, find_roots(app.function))
         packed = known.get((app.kind, app.walltime))
         if packed is None or packed.bindings.have_changed():
-            packed = known[app.kind, app.walltime] = self._pack(app)
+            roots = find_roots(app.function)
+            bindings = note_bindings(
+                list_functions(roots)
+            )  # first: what is bound anew meanwhile is noticed then
+            packed = known[app.kind, app.walltime] = _Packed(self._pack(app, roots), bindings)
         return packed.shipment
 
     def get_roots(self, shipment: Shipment) -> tuple[FunctionType, ...]:
         """Get the user's functions in what was packed."""
         return self._roots[shipment.key.places]
 
-    def _pack(self, app: ResolvedApp) -> _Packed:
-        roots = find_roots(app.function)
-        bindings = note_bindings(list_functions(roots))  # first: what is bound anew meanwhile is noticed then
+    def _pack(self, app: ResolvedApp, roots: tuple[FunctionType, ...]) -> Shipment:
         shipment = pack_function(app, roots, self._find_edition(app.kind))
         self._roots.setdefault(shipment.key.places, roots)
-        return _Packed(shipment, bindings)
+        return shipment
 
     def _find_edition(self, kind: AppKind) -> int:
         """Tell the state of the user's files; what is packed for each call anew looks at them once a second."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["Bindings", "list_functions", "note_bindings", "unwrap_cached"]
+__all__ = ["Bindings", "iter_functions", "list_functions", "note_bindings", "unwrap_cached"]
 
 _ABSENT = object()
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -72,7 +72,7 @@ def _note_names(functions: list[FunctionType]) -> _Names:
     namespace = functions[0].__globals__
     referred: list[tuple[str, weakref.ref[Any]]] = []
     kept: list[tuple[str, Any]] = []
-    for name in sorted({name for function in functions for name in _iter_names(function.__code__)}):
+    for name in sorted({name for function in functions for name in _list_names(function.__code__)}):
         value = namespace.get(name, _ABSENT)
         try:
             referred.append((name, weakref.ref(value)))
@@ -82,26 +82,51 @@ def _note_names(functions: list[FunctionType]) -> _Names:
 
 
 def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
-    """List functions, and those of the same module that they call by a name of it, and so on."""
+    """List functions, and those of the same module that they use by a name of it, methods of classes too, and so on."""
     found: dict[int, FunctionType] = {}
     waiting = list(roots)
     while waiting:
         function = waiting.pop()
         if id(function) not in found:
             found[id(function)] = function
-            names = sorted(set(_iter_names(function.__code__)))
-            values = [unwrap_cached(function.__globals__.get(name)) for name in names]
-            waiting.extend(
-                value
-                for value in values
-                if isinstance(value, FunctionType) and value.__globals__ is function.__globals__
-            )
+            namespace = function.__globals__
+            for name in _list_names(function.__code__):
+                waiting.extend(iter_functions(namespace.get(name), namespace))
     return tuple(found.values())
+
+
+def iter_functions(value: object, namespace: dict[str, Any]) -> Iterator[FunctionType]:
+    """Go through the functions of a module that a value is, or has as a class of that module or as an object of one."""
+    value = unwrap_cached(value)
+    parts: list[object] = [value]
+    for kind in (value if isinstance(value, type) else type(value)).__mro__:
+        if kind.__module__ == namespace.get("__name__"):
+            parts += [part for member in vars(kind).values() for part in _list_parts(member)]
+    for part in parts:
+        if isinstance(part, FunctionType) and part.__globals__ is namespace:
+            yield part
+
+
+def _list_parts(member: object) -> tuple[object, ...]:
+    match member:
+        case property():
+            return member.fget, member.fset, member.fdel
+        case functools.cached_property():
+            return (member.func,)
+        case staticmethod() | classmethod():
+            return (unwrap_cached(member.__func__),)
+        case _:
+            return (unwrap_cached(member),)
 
 
 def unwrap_cached(value: object) -> object:
     """Give the function behind `lru_cache`, and anything else as it is."""
     return value.__wrapped__ if isinstance(value, functools._lru_cache_wrapper) else value
+
+
+@functools.lru_cache(maxsize=4096)
+def _list_names(code: CodeType) -> tuple[str, ...]:
+    return tuple(sorted(set(_iter_names(code))))
 
 
 def _iter_names(code: CodeType) -> Iterator[str]:

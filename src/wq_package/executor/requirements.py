@@ -18,7 +18,7 @@ from typing import Protocol
 from wq_package.analyze import Analysis, AnalyzeOptions, analyze_app, analyze_imports
 from wq_package.analyze.analysis import ImportKind, Origin, Severity
 from wq_package.errors import AppNotFoundError
-from wq_package.executor.bindings import unwrap_cached
+from wq_package.executor.bindings import iter_functions
 from wq_package.executor.functions import is_users
 from wq_package.executor.shipments import AppKey
 from wq_package.spec.environment import EnvironmentSpec
@@ -182,11 +182,11 @@ def _collect(function: FunctionType, names: set[str], seen: set[int]) -> None:
     for code in _iter_codes(function.__code__):
         names.update(_iter_import_names(code, package))
         for name in code.co_names:
-            value = unwrap_cached(function.__globals__.get(name))
+            value = function.__globals__.get(name)
             if isinstance(value, ModuleType):
                 names.add(value.__name__)
-            elif isinstance(value, FunctionType) and value.__globals__ is function.__globals__:
-                _collect(value, names, seen)
+            for called in iter_functions(value, function.__globals__):
+                _collect(called, names, seen)
 
 
 def _iter_codes(code: CodeType) -> Iterable[CodeType]:

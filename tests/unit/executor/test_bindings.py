@@ -20,6 +20,7 @@ import math
 FACTOR = 3
 UNUSED = 1
 TABLE = [1]
+POWER = 2
 
 class Shape:
     def __init__(self, size):
@@ -27,7 +28,7 @@ class Shape:
 
     @functools.cached_property
     def area(self):
-        return self.size ** 2
+        return self.size ** POWER
 
 @functools.cache
 def root(x):
@@ -57,7 +58,7 @@ def get_function(module: dict[str, Any], name: str) -> FunctionType:
 
 def test_list_functions__through_names__finds_what_is_called(module: dict[str, Any]) -> None:
     found = list_functions([get_function(module, "app")])
-    assert [function.__name__ for function in found] == ["app", "helper", "root"]
+    assert sorted(function.__name__ for function in found) == ["__init__", "app", "area", "helper", "root"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def test_list_functions__through_names__finds_what_is_called(module: dict[str, A
         ("import cmath as math", True),
         ("del helper", True),
         ("Shape = None", True),
+        ("POWER = 3", True),
         ("def sorted(x): return x", True),
         ("LATER = 1", True),
         ("LATER = None", True),
@@ -130,3 +132,10 @@ def test_app_book__name_is_bound_anew__packs_again_and_only_then(module: dict[st
     third = book.find_shipment(module["app"])
     assert third.key.places != first.key.places
     assert book.get_roots(third) == (module["app"],)
+
+
+def test_app_book__class_is_written_anew__has_an_environment_of_its_own(module: dict[str, Any]) -> None:
+    book = AppBook()
+    first = book.find_shipment(module["app"])
+    exec("class Shape:\n    def area(self):\n        import numpy\n", module)
+    assert book.find_shipment(module["app"]).key.places != first.key.places

@@ -40,6 +40,27 @@ def test_list_imports__modules_among_the_globals__are_found_through_helpers() ->
     assert list_imports(make_function(source, np=np, sys=sys)) == ("numpy",)
 
 
+def test_list_imports__class_of_the_program__is_looked_through() -> None:
+    source = """
+import functools
+class Base:
+    def first(self): import a
+class Model(Base):
+    def __init__(self): import b
+    @property
+    def second(self): import c
+    @staticmethod
+    def third(): import d
+    @functools.cached_property
+    def fourth(self): import e
+class Unused:
+    def fifth(self): import x
+model = Model.__new__(Model)
+def f(): return model.first()
+"""
+    assert list_imports(make_function(source)) == ("a", "b", "c", "d", "e")
+
+
 def test_merge_specs__keeps_everything_once() -> None:
     one = EnvironmentSpec(python="3.11.7", wheels=(WheelRequirement("a==1"), WheelRequirement("b==1")))
     other = EnvironmentSpec(
