@@ -67,8 +67,9 @@ def test_compile__for_another_version__that_python_takes_it(interpreter: Interpr
 def test_build__python_that_nobody_has__one_sentence(
     spec: EnvironmentSpec, cache: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(BackendNotFoundError, match=r"`Python 3\.99` was not found"):
+    with pytest.raises(BackendNotFoundError, match=r"`Python 3\.99` was not found") as caught:
         build_environment(spec, tmp_path / "env.tar.zst", BuildOptions(cache=cache, python="3.99"))
+    assert caught.value.__context__ is None  # a traceback tells of nothing else
     assert not (tmp_path / "env.tar.zst").exists()
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,18 +76,21 @@ def _freed_meanwhile(output: Path) -> Iterator[None]:
 
     That takes nearly as long as writing it, and holds up whatever else happens on its disk.
     """
-    try:
+    before = -1
+    with suppress(OSError):
         before = os.open(output, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        yield
-        return
     try:
         yield
     finally:
-        try:
-            threading.Thread(target=os.close, args=(before,), daemon=True).start()
-        except RuntimeError:  # no more threads may be had
-            os.close(before)
+        if before >= 0:
+            _close_meanwhile(before)
+
+
+def _close_meanwhile(file: int) -> None:
+    try:
+        threading.Thread(target=os.close, args=(file,), daemon=True).start()
+    except RuntimeError:  # no more threads may be had
+        os.close(file)
 
 
 def lock_environment(
