@@ -1,7 +1,7 @@
 """Notices when a name that an app uses means something else than when the app was packed (logic module).
 
 Functions travel with the values of the names that they use. In a notebook or at a prompt these are bound anew all the time: the
-app has to be packed again then. Keeps no object of the user's alive that can be referred to weakly.
+app has to be packed again then. Keeps no object of the user's alive that can be referred to weakly, but for code.
 """
 
 from __future__ import annotations
