@@ -7,6 +7,7 @@ from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import events as e
 from wq_package.manager.state.records import WorkerRecord
 from wq_package.manager.state.room import RoomIndex
+from wq_package.resources import CategoryOptions, LabelMode
 from wq_package.task import Call, Resources, Task
 
 
@@ -67,4 +68,16 @@ def test_placement__many_workers__finds_the_ones_that_have_room() -> None:
     assert len(submit(101, 200, 1, 2000, 10)) == 100
     assert submit(301, 1, 1, 100, 10) == []
     assert all(worker.used[0] == 4000 for worker in state.workers.values())
+    state.check()
+
+
+def test_placement__nothing_is_known_and_the_maximum_is_above_every_worker__parts_find_room() -> None:
+    category = CategoryOptions(LabelMode.ADAPTIVE, maximum=Resources(8, 8000))
+    state = ManagerState(StateOptions(default_category=category, look_ahead=0))
+    for number in range(1, 101):
+        connect(state, number, cores=4, memory=4000, disk=4000)
+
+    tasks = [e.Submitted(number, Task(call=Call(FUNCTION, b""))) for number in range(1, 401)]
+
+    assert len(find_dispatched(state.handle(*tasks))) == 60 * 4 + 20 * 2
     state.check()

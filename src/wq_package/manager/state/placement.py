@@ -261,7 +261,9 @@ class Placement:
         candidates = self.workers if lane.key in self._grown else self._freed
         if times > 1 or len(candidates) < MANY_WORKERS:
             return candidates.values()
-        return (worker for worker in self._room.iter_roomy(lane.declared) if worker.number in candidates)
+        # A part of a worker may be smaller than what the category may use at most, which counts as declared.
+        least = lane.resources if lane.is_probing else lane.declared
+        return (worker for worker in self._room.iter_roomy(least) if worker.number in candidates)
 
     def _may_run(self, lane: Lane, worker: WorkerRecord) -> bool:
         if worker.kept_for is not None and is_kept_from(worker, lane):
