@@ -46,6 +46,7 @@ class CallRoom:
         self._starts: dict[int, act.StartCall] = {}  # those that have files
         self._preparing: set[int] = set()  # those whose sandbox is being made
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def start(self, action: act.StartCall) -> None:
         """Give a call to an interpreter."""
@@ -110,7 +111,7 @@ class CallRoom:
         folders = {os.path.dirname(file.sandbox_name) for file in action.call.outputs} - {""}
         make = partial(worker.runs.make_sandbox, sandbox, action.inputs, sorted(folders))
         try:
-            await asyncio.get_running_loop().run_in_executor(worker.threads, make)
+            await asyncio.get_running_loop().run_in_executor(worker.threads, self._make, make, sandbox)
         except OSError as error:
             self._preparing.discard(action.serial)
             message = f"the worker could not make the call's sandbox: {error.strerror or error}"
@@ -125,6 +126,14 @@ class CallRoom:
         if action.path:
             extra["arguments"] = action.path
         self._give(action, extra)
+
+    def _make(self, make: Callable[[], None], sandbox: str) -> None:
+        """Make a sandbox in a thread; it is in vain if the session is over by then."""
+        try:
+            make()
+        finally:
+            if self._is_closed:
+                remove_tree(sandbox)
 
     def _watch_disk(self, action: act.StartCall, sandbox: str) -> None:
         limit = action.call.disk_mb or 0 if action.call.is_enforced else 0
@@ -156,7 +165,8 @@ class CallRoom:
         except OSError as error:
             found = Collected((), tuple(output.sandbox_name for output in action.call.outputs))
             _log.warning("the outputs of call %d are lost: %s", action.call.task_id, error)
-        worker.threads.submit(remove_tree, sandbox)
+        finally:
+            worker.threads.submit(remove_tree, sandbox)
         self._keep([key for _, key in found.stored])
         ended = ev.add_outputs(event, found.stored, found.missing)
         self._handle(ev.add_disk(ended, used, action.call.disk_mb if action.call.is_enforced else None))
@@ -167,7 +177,12 @@ class CallRoom:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what is under way, and leave no sandbox."""
+        self._is_closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for serial, action in self._starts.items():
+            if action.inputs or action.call.outputs:
+                self._worker.disks.end(serial)
+                self._worker.leave_behind(serial, f"{self._worker.workspace}/t.{serial}")

@@ -91,6 +91,7 @@ class Worker:
         self.devices = DevicePool(os.sched_getaffinity(0), find_gpu_names(int(self.capacity.gpus)))
         self.disks = DiskWatch(self.threads)
         self._provided: dict[int, Devices] = {}
+        self._left_behind: dict[int, str] = {}
         self.runs = RunRoom(
             str(workspace), self.spawner, self.entries, self.threads, self.devices, self.disks
         )
@@ -254,9 +255,18 @@ class Worker:
         if devices is not None:
             self.devices.give_back(devices)
 
+    def leave_behind(self, serial: int, sandbox: str) -> None:
+        """Remove the sandbox of a call whose manager has gone, once nothing works in it any more."""
+        if self.calls.has_call(serial):
+            self._left_behind[serial] = sandbox
+        else:
+            self.threads.submit(remove_tree, sandbox)
+
     def _end_call(self, event: ev.CallEnded) -> None:
         self.take_devices_back(event.serial)
-        if self.session is not None:
+        sandbox = self._left_behind.pop(event.serial, "") if self._left_behind else ""
+        if self.session is not None and not sandbox:
             self.session.end_call(event)
-        elif event.path:
-            self.threads.submit(remove_tree, event.path)
+            return
+        for path in filter(None, (sandbox, event.path)):
+            self.threads.submit(remove_tree, path)

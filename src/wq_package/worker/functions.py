@@ -117,6 +117,10 @@ class InterpreterPool:
         del self._places[serial]
         return True
 
+    def has_call(self, serial: int) -> bool:
+        """Whether a call was given to a host and has not ended."""
+        return serial in self._places
+
     def close_idle(self, older_than: float) -> None:
         """End hosts that have had nothing to do for some seconds."""
         limit = time.monotonic() - older_than

@@ -33,9 +33,10 @@ class Bench:
         self.is_making = threading.Event()
         self.given: list[Any] = []
         self.killed: list[int] = []
+        self.left_behind: list[str] = []
         self.told: list[ev.Event] = []
         self.is_told = asyncio.Event()
-        threads = ThreadPoolExecutor(2)
+        self.threads = threads = ThreadPoolExecutor(2)
         worker = SimpleNamespace(
             workspace=folder,
             threads=threads,
@@ -43,6 +44,7 @@ class Bench:
             calls=SimpleNamespace(start=self.give, kill=self.killed.append),
             disks=DiskWatch(threads),
             entries=EntryStore(folder / "cache"),
+            leave_behind=lambda serial, sandbox: self.left_behind.append(sandbox),
         )
         self.room = CallRoom(cast(Any, worker), self.tell, lambda keys: None)
 
@@ -89,5 +91,23 @@ def test_kill__call_was_given_to_an_interpreter__is_passed_on(tmp_path: Path) ->
 
         assert [call.serial for call in bench.given] == bench.killed == [7]
         await bench.room.close()
+        assert bench.left_behind == [str(tmp_path / "t.7")]
+
+    run(test)
+
+
+def test_close__while_the_sandbox_is_made__it_does_not_stay(tmp_path: Path) -> None:
+    async def test() -> None:
+        bench = Bench(tmp_path)
+        bench.room.start(START)
+        assert await asyncio.to_thread(bench.is_making.wait, PATIENCE)
+
+        await bench.room.close()
+        bench.may_make.set()
+        await asyncio.to_thread(bench.threads.shutdown)
+
+        assert bench.left_behind == [str(tmp_path / "t.7")]
+        assert not (tmp_path / "t.7").exists()
+        assert (bench.given, bench.told) == ([], [])
 
     run(test)
