@@ -20,7 +20,10 @@ from wq_package.task import Resources
 __all__ = ["Step", "make_steps"]
 
 GENEROSITY = 1.5
-"""How much more than the most that was seen is given where there is room, if nearly all tasks fit into the step."""
+"""How much more than the most that was seen is given where there is room, if nearly all tasks fit into the step.
+
+Of disk it is half of what there is room for, on a logarithmic scale, if that is more: it is seldom scarce, and varies most.
+"""
 HEADROOM = 1.02
 """The same, if many do not: then boxes of several sizes share the worker, and each is to be tight."""
 NEARLY_ALL = 0.97
@@ -100,13 +103,21 @@ def _make_step(
     has_nearly_all = within >= NEARLY_ALL * len(shares)
     amounts = []
     for kind, needed, padding, total in zip(_KINDS, most[within], PADDING, totals, strict=True):
-        extra = 1.0 if kind == "cores" else GENEROSITY if has_nearly_all else HEADROOM
-        room = min(max(needed * extra, needed + padding), total / slots)
+        room = _find_room(kind, needed, padding, total / slots, has_nearly_all=has_nearly_all)
         if share > shares[-1]:  # a step beyond all that was seen has no tasks to go by
             room = total * share
         amounts.append(_keep_within(options, kind, max(needed, math.floor(room))))
     price = 1 / count_slots(find_share(amounts, totals))
     return Step(Resources(*amounts), amounts[1], amounts[2], price)
+
+
+def _find_room(kind: str, needed: int, padding: int, there_is: float, *, has_nearly_all: bool) -> float:
+    """Find how much to give of what one of so many equal boxes may have."""
+    extra = 1.0 if kind == "cores" else GENEROSITY if has_nearly_all else HEADROOM
+    room = max(needed * extra, needed + padding)
+    if kind == "disk_mb" and has_nearly_all:
+        room = max(room, math.sqrt(needed * there_is))
+    return min(room, there_is)
 
 
 def _keep_within(options: CategoryOptions, kind: str, amount: int) -> int:

@@ -36,7 +36,9 @@ def test_ladder__cores_are_scarce__is_generous_with_the_rest() -> None:
     labels = _make_labels()
     _teach(labels, *[1000] * 40, cores=2)
 
-    assert labels.ladder[0] == Resources(2, 1500, 74)
+    assert labels.ladder[0] == Resources(
+        2, 1500, 282
+    )  # disk: the geometric mean of 10 and the 8000 MB for each of eight
 
 
 def test_ladder__memory_is_scarce__is_tight() -> None:
@@ -44,6 +46,21 @@ def test_ladder__memory_is_scarce__is_tight() -> None:
     _teach(labels, *[8000] * 40)
 
     assert labels.ladder[0].memory_mb == 8000
+
+
+def test_ladder__disk_is_not_scarce__has_room_for_a_task_that_writes_ten_times_as_much() -> None:
+    labels = _make_labels()
+    _teach(labels, *[8000] * 40, disk=100)
+
+    assert labels.ladder[0].memory_mb == 8000
+    assert 800 <= (labels.ladder[0].disk_mb or 0) <= 1000
+
+
+def test_ladder__disk_is_scarce__is_tight() -> None:
+    labels = _make_labels()
+    _teach(labels, *[100] * 40, disk=8000)
+
+    assert labels.ladder[0].disk_mb == 8000
 
 
 def test_ladder__two_kinds__steps_fit_each() -> None:
