@@ -4,7 +4,13 @@
     python benchmarks/simulate.py --hep                  # the runs of LFM's figure 6
     python benchmarks/simulate.py --tasks 1000000 --workers 1875 --shapes trimodal --strategies adaptive
     python benchmarks/simulate.py --log RUN.log          # a real run again, from its transaction log
+    python benchmarks/simulate.py --trace TASKS.csv      # tasks that others measured
     python benchmarks/simulate.py --plots docs/figures   # all figures of docs/reference-resources.md; needs matplotlib
+
+A trace is a table of `category,cores,memory,disk,wall_time` (MB and seconds; more columns do no harm), one task a line below the
+heading, in the order in which they are submitted. Those of Tovar et al. (TPDS 2018) are in the public repository
+`cooperative-computing-lab/efficient-resource-allocations`, folder `data`. A wall time of 0 means that a task was not timed: it
+takes what the others of its category take in the median.
 
 Nothing sleeps: see `simulation.py`, and `loads.py` for the shapes. Printed are times relative to the oracle's, the part of the
 memory that was given that was needed, and tries per task that needed more; medians over seeds.
@@ -13,13 +19,14 @@ memory that was given that was needed, and tries per task that needed more; medi
 from __future__ import annotations
 
 import argparse
+import csv
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from loads import HEP, SHAPES, Load, make_load, read_load
+from loads import HEP, SHAPES, Load, find_most, make_load, read_log, read_trace
 from simulation import STRATEGIES, Outcome, Pool, simulate
 
 HEP_POOL = Pool(20, 4, 4000, 8000)
@@ -43,12 +50,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=20)
     parser.add_argument("--cores", type=int, default=16)
     parser.add_argument("--memory", type=int, default=64_000, help="MB of each worker")
+    parser.add_argument("--disk", type=int, help="MB of each worker; as much as memory unless told")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--shapes", default=",".join((*SHAPES, HEP)))
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--peak", type=float, default=1.0, help="when in its time a task needs most (0 to 1)")
     parser.add_argument("--hep", action="store_true", help="run what LFM's figure 6 shows")
-    parser.add_argument("--log", type=Path, help="take the tasks from a transaction log")
+    measured = parser.add_mutually_exclusive_group()
+    measured.add_argument("--log", type=Path, help="take the tasks from a transaction log")
+    measured.add_argument("--trace", type=Path, help="take the tasks from a table of what they used")
     parser.add_argument("--plots", type=Path, help="draw the figures into this folder")
     return parser.parse_args()
 
@@ -74,15 +84,19 @@ def main() -> None:
 def run_shapes(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Run each shape with each strategy; give times relative to the oracle's."""
     strategies = [name for name in args.strategies.split(",") if name != "oracle"]
-    tasks = f"the tasks of {args.log}" if args.log else f"{args.tasks} tasks"
-    pool = f"{args.workers} workers of {args.cores} cores and {args.memory} MB"
-    print(f"{tasks}, {pool}" + ("" if args.log else f" (HEP: {HEP_POOL})"))
+    workers = Pool(args.workers, args.cores, args.memory, args.disk or args.memory)
+    measured = args.log or args.trace
+    print(f"{args.tasks} tasks (HEP: {HEP_POOL})" if not measured else f"the tasks of {measured}", end=", ")
+    print(
+        f"{workers.workers} workers of {workers.cores} cores, {workers.memory_mb} MB and {workers.disk_mb} MB of disk"
+    )
     print(
         f"{'load':12} {'strategy':15} {'time':>10} {'x oracle':>9} {'efficiency':>10} {'retries':>8} {'CPU':>7}"
     )
     results: dict[str, dict[str, list[float]]] = {}
     for name, loads in _iter_loads(args):
-        pool = HEP_POOL if name == HEP else Pool(args.workers, args.cores, args.memory, args.memory)
+        pool = HEP_POOL if name == HEP else workers
+        _check_fit(loads[0], pool)
         oracle = [_run(load, pool, "oracle", args.peak) for load in loads]
         _print_row(name, "oracle", oracle, oracle, len(loads[0].needs))
         results[name] = {"oracle": [1.0]}
@@ -96,12 +110,30 @@ def run_shapes(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
 
 
 def _iter_loads(args: argparse.Namespace) -> Iterable[tuple[str, list[Load]]]:
-    if args.log:
-        load = read_load(args.log)
+    if args.log or args.trace:
+        load = _read_measured(read_log, args.log) if args.log else _read_measured(read_trace, args.trace)
         yield load.name, [load]
         return
     for shape in args.shapes.split(","):
         yield shape, [make_load(shape, args.tasks, seed) for seed in range(1, args.seeds + 1)]
+
+
+def _read_measured(read: Callable[[Path], Load], path: Path) -> Load:
+    try:
+        return read(path)
+    except OSError as error:
+        raise SystemExit(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SystemExit(f"{path}: this is no table of text ({error})") from None
+
+
+def _check_fit(load: Load, pool: Pool) -> None:
+    for category, most in find_most(load.needs).items():
+        if most.memory_mb > pool.memory_mb or most.disk_mb > pool.disk_mb:
+            raise SystemExit(
+                f"{load.name}: tasks of category {category!r} need up to {most.memory_mb} MB and {most.disk_mb} MB of disk, "
+                "more than a worker has; give more with --memory and --disk"
+            )
 
 
 def _run(load: Load, pool: Pool, strategy: str, peak: float) -> tuple[Outcome, float]:

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from loads import Load, Need
+from loads import Load, Need, find_most
 
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
@@ -80,7 +80,7 @@ def simulate(
 class _Simulation:
     def __init__(self, load: Load, pool: Pool, strategy: str, peak: float, window: int | None) -> None:
         self._needs = load.needs
-        self._guess = load.guess
+        self._guesses = load.guesses
         self._strategy = strategy
         self._peak = peak
         options = CategoryOptions(STRATEGIES[strategy] or LabelMode.FIXED, window=window)
@@ -89,8 +89,8 @@ class _Simulation:
         self._pending: list[tuple[float, int, e.Received]] = []
         self._serial = 0
         self._submitted = 0
-        self._tasks: dict[Resources, Task] = {}
-        self._most = Resources(1, max(n.memory_mb for n in load.needs), max(n.disk_mb for n in load.needs))
+        self._tasks: dict[tuple[str, Resources], Task] = {}
+        self._most = find_most(load.needs)
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -106,7 +106,7 @@ class _Simulation:
                 self._refill(now)
         assert not state.tasks, f"{len(state.tasks)} tasks never ended"
         self._outcome.seconds = now
-        category = state.categories.records.get("default")
+        category = state.categories.records.get(self._needs[-1].category)
         self._outcome.last_label = category.label if category else None
         return self._outcome
 
@@ -144,21 +144,23 @@ class _Simulation:
     def _make_task(self, need: Need) -> Task:
         declared = Resources()
         if self._strategy == "guess":
-            guess, pool = self._guess, self._pool
+            guess, pool = self._guesses[need.category], self._pool
             declared = Resources(
                 guess.cores, min(guess.memory_mb, pool.memory_mb), min(guess.disk_mb, pool.disk_mb)
             )
         elif self._strategy == "maximum":
-            declared = self._most
+            most = self._most[need.category]
+            declared = Resources(most.cores, most.memory_mb, most.disk_mb)
         elif self._strategy == "oracle":
             declared = Resources(
                 need.cores,
                 _round_up(need.memory_mb, self._pool.memory_mb),
                 _round_up(need.disk_mb, self._pool.disk_mb, 20),
             )
-        task = self._tasks.get(declared)
+        key = (need.category, declared)
+        task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[declared] = Task(call=_CALL, resources=declared)
+            task = self._tasks[key] = Task(call=_CALL, resources=declared, category=need.category)
         return task
 
     def _carry_out(self, now: float, actions: list[a.Action]) -> None:

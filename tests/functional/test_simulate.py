@@ -1,4 +1,4 @@
-"""The simulator runs a transaction log again, with every strategy."""
+"""The simulator runs a transaction log or a trace of others again, with every strategy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from manager_programs import SECONDS
 
@@ -28,29 +30,24 @@ def write_log(path: Path, memories: list[int]) -> None:
     )
 
 
-def simulate(log: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        str(SIMULATE),
-        "--log",
-        str(log),
-        "--workers",
-        "1",
-        "--cores",
-        "4",
-        "--memory",
-        "1000",
-    ]
+def simulate(*options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SIMULATE), "--workers", "1", "--cores", "4", "--memory", "1000"]
+    command += [str(option) for option in options]
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def read_seconds(printed: str) -> dict[str, float]:
+    """Read how long each strategy took."""
+    return {line.split()[1]: float(line.split()[2]) for line in printed.splitlines()[2:]}
 
 
 def test_simulate__transaction_log__runs_its_tasks_with_every_strategy(tmp_path: Path) -> None:
     write_log(tmp_path / "run.log", [100] * 40)
 
-    done = simulate(tmp_path / "run.log")
+    done = simulate("--log", tmp_path / "run.log")
 
     assert done.returncode == 0, done.stderr
-    seconds = {line.split()[1]: float(line.split()[2]) for line in done.stdout.splitlines()[2:]}
+    seconds = read_seconds(done.stdout)
     assert seconds["oracle"] == seconds["maximum"] == 100
     assert seconds["unmanaged"] == 400
     assert 100 <= seconds["adaptive"] < 200
@@ -59,7 +56,50 @@ def test_simulate__transaction_log__runs_its_tasks_with_every_strategy(tmp_path:
 def test_simulate__nothing_measured__says_so(tmp_path: Path) -> None:
     write_log(tmp_path / "run.log", [])
 
-    done = simulate(tmp_path / "run.log")
+    done = simulate("--log", tmp_path / "run.log")
 
     assert done.returncode == 1
     assert done.stderr.endswith("no task of its last run ended and was measured\n")
+
+
+def test_simulate__trace__keeps_categories_and_times_the_untimed(tmp_path: Path) -> None:
+    tasks = [*["small,1,100,1,9,10"] * 20, *["small,1,90.5,1,0,0"] * 20, *["large,2,400,5,9,20"] * 4]
+    (tmp_path / "tasks.csv").write_text("\n".join(["category,cores,memory,disk,cpu_time,wall_time", *tasks]))
+
+    done = simulate("--trace", tmp_path / "tasks.csv")
+
+    assert done.returncode == 0, done.stderr
+    seconds = read_seconds(done.stdout)
+    assert seconds["oracle"] == seconds["maximum"] == 40 * 10 / 4 + 4 * 20 / 2
+    assert seconds["guess"] == 40 * 10 / 4 + 4 * 20  # 600 MB for each of the large
+    assert seconds["unmanaged"] == 40 * 10 + 4 * 20
+
+
+HEADING = "category,cores,memory,disk,wall_time\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("category,cores,memory,disk\na,1,2,3\n", "its first line names no column 'wall_time'"),
+        (HEADING + "a,1,2,3,4\na,1,many,3,4\n", "line 3: memory is 'many', not a number from 0 on"),
+        (HEADING + "a,1,2\n", "line 2: disk is '', not a number from 0 on"),
+        (HEADING + "a,1,2,3,4\nb,1,2,3,0\n", "no task of category 'b' has a wall_time above 0"),
+        (HEADING + "a,1,2000,3,4\n", "more than a worker has; give more with --memory and --disk"),
+    ],
+)
+def test_simulate__unusable_trace__says_why(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "tasks.csv").write_text(text)
+
+    done = simulate("--trace", tmp_path / "tasks.csv")
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"{said}\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_simulate__no_such_trace__says_so(tmp_path: Path) -> None:
+    done = simulate("--trace", tmp_path / "none.csv")
+
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'none.csv'}: No such file or directory\n"
