@@ -7,6 +7,7 @@ from wq_package.errors import QueueError
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
+from wq_package.manager.state.records import box_fits
 from wq_package.protocol import messages as m
 from wq_package.resources import CategoryOptions, LabelMode
 from wq_package.task import Call, Resources, ResultCode, Task
@@ -282,3 +283,8 @@ def test_lanes__very_many__idle_ones_follow_no_label_any_more(monkeypatch: pytes
 
     assert len(state.categories.records["default"].lanes) <= 2
     assert find_boxes(submit(state, 5, 1)) == {5: (1, 500, 10)}
+
+
+def test_box__larger_than_the_worker__is_not_sent_ahead_either() -> None:
+    assert not box_fits((2000, 10, 10, 0), [0, 0, 0, 0], (1000, 1000, 1000, 0), 17)
+    assert box_fits((1000, 10, 10, 0), [1000, 10, 10, 0], (1000, 1000, 1000, 0), 17)

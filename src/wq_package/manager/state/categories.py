@@ -6,6 +6,8 @@ Knows categories, boxes and results; nothing of queues, messages or clocks. The 
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TypeVar
 
 from wq_package.manager.state.options import StateOptions
@@ -84,6 +86,8 @@ class Categories:
         if usage is None:
             return False
         category = record.lane.category_record
+        # No task keeps more cores busy than any worker has: what is measured beyond is the grain of the clocks.
+        usage = replace(usage, cores=min(usage.cores, math.ceil(largest.cores or usage.cores)))
         category.measured += 1
         cores, memory, disk = category.uses
         box, seconds = record.box, usage.seconds

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import le
 
 from wq_package.manager.state.events import StagedInput
 from wq_package.protocol.messages import DIALECT_FEATURE
@@ -50,12 +51,13 @@ def decode_box(box: Box) -> Resources:
 
 
 def box_fits(box: Box, used: list[int], total: Box, times: int = 1) -> bool:
-    """Tell whether a box fits beside what is used into `times` this total."""
+    """Tell whether a box that fits into this total fits beside what is used into `times` of it."""
     return (
         used[0] + box[0] <= total[0] * times
         and used[1] + box[1] <= total[1] * times
         and used[2] + box[2] <= total[2] * times
         and used[3] + box[3] <= total[3] * times
+        and (times == 1 or all(map(le, box, total)))
     )
 
 
