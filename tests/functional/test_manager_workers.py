@@ -157,9 +157,22 @@ def test_failures__each__has_its_own_result(kind: str, programs: Programs, tmp_p
     assert not (tmp_path / "never").exists()
 
 
+def become_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def grow(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("more")
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_input__disappears_after_submission__that_task_fails_alone(
-    kind: str, programs: Programs, tmp_path: Path
+@pytest.mark.parametrize(
+    ("change", "words"), [(Path.unlink, "No such file"), (become_pipe, "not a file"), (grow, "has changed")]
+)
+def test_input__changes_after_submission__that_task_fails_alone(
+    kind: str, change: Callable[[Path], None], words: str, programs: Programs, tmp_path: Path
 ) -> None:
     path = tmp_path / "input"
     path.write_text("here")
@@ -169,11 +182,12 @@ def test_input__disappears_after_submission__that_task_fails_alone(
         async with run_manager() as manager:
             first = manager.submit(task)
             await wait_until(lambda: manager.statistics().tasks_waiting == 1)
-            path.unlink()
+            change(path)
             other = manager.submit(Task(command="echo fine", resources=SMALL))
             programs.start(kind, manager.port)
             results = {result.task_id: result for result in [await wait_result(manager) for _ in range(2)]}
             assert results[first].code is ResultCode.INPUT_MISSING
+            assert words in results[first].message
             assert results[other].output == b"fine\n"
             assert manager.statistics().workers_lost == 0
 

@@ -354,6 +354,28 @@ def test_send_file__shorter_than_announced__closes_the_link(
 
 
 @pytest.mark.parametrize("kind", ["real", "in memory"])
+def test_send_file__shorter_than_announced_and_filled_up__stays_in_step(
+    tmp_path: Path, content: bytes, kind: str
+) -> None:
+    more = 3 * 2**20
+
+    async def test() -> None:
+        async with pair() as (manager, worker):
+            with open_real(tmp_path, content) if kind == "real" else NoDescriptor(content) as file:
+                size = len(content) + more
+                manager.send(m.Put("a", size, 0o644))
+                sending = asyncio.create_task(manager.send_file(file, 0, size, is_filled_up=True))
+                events = await receive_until(worker, m.EndOfBody)
+                with pytest.raises(QueueError, match=f"ended after {len(content)} of the {size} bytes"):
+                    await sending
+            assert events[1] == m.Data(content + bytes(more))
+            manager.send(m.Check())
+            assert await receive_until(worker, m.Check) == [m.Check()]
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["real", "in memory"])
 def test_send_file__peer_goes__is_a_clear_error(tmp_path: Path, kind: str) -> None:
     async def test() -> None:
         content = bytes(64 * 2**20)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import io
 import os
 import socket
@@ -23,8 +22,6 @@ SYSTEM_PIECE = 1024 * 1024
 """Copied by the system in one turn of the loop."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that a peer has, when we close, to take what was sent."""
-
-_CANNOT_SEND = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Link:
@@ -101,27 +98,34 @@ class Link:
         self._wire.connection.send_body(data)
         self._wire.plan_flush()
 
-    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+    async def send_file(self, file: BinaryIO, offset: int, count: int, *, is_filled_up: bool = False) -> None:
         """Send a part of a file as the body, without reading it into this process where the system can.
+
+        A file that ends early or cannot be read closes the link. For who can tell the peer afterwards that the body is
+        worth nothing, it `is_filled_up` with zeros instead, and the link stays.
 
         Raises:
             LocalProtocolError: it is more than announced.
-            QueueError: the connection was lost, or the file ended early. The link is closed.
+            QueueError: the connection was lost, or the file ended early or could not be read.
         """
         self._wire.connection.expect_passthrough(count)
         self._wire.flush()
         try:
             sent = await self._copy_file(file, offset, count)
+            if sent != count and is_filled_up:
+                await self._fill_up(count - sent)
         except OSError as error:
             self.close()
             raise QueueError(
                 f"the connection to {self.peer_address} was lost while a file was sent"
             ) from error
-        if sent != count:
+        if sent == count:
+            return
+        if not is_filled_up:
             self.close()
-            raise QueueError(
-                f"a file ended after {sent} of the {count} bytes to send", hint="do not alter inputs"
-            )
+        raise QueueError(
+            f"a file ended after {sent} of the {count} bytes to send", hint="do not alter inputs"
+        )
 
     async def drain(self) -> None:
         """Write out what is queued; wait while the peer is too slow to take it. Returns at once if it is gone."""
@@ -247,10 +251,10 @@ class Link:
                 except BlockingIOError:
                     await self._wire.wait_writable(target)
                     continue
-                except OSError as error:
-                    if error.errno in _CANNOT_SEND:
-                        break
+                except ConnectionError:
                     raise
+                except OSError:  # not this kind of file, or it cannot be read: the other way finds out
+                    break
                 if not step:
                     break
                 sent += step
@@ -262,17 +266,29 @@ class Link:
             piece = await asyncio.to_thread(_read_at, file, offset + sent, min(FILE_PIECE, count - sent))
             if not piece:
                 break
-            self._wire.transport.write(piece)
+            await self._write_piece(piece)
             sent += len(piece)
-            await self.drain()
         if self._wire.is_lost:
             raise ConnectionResetError
         return sent
 
+    async def _fill_up(self, count: int) -> None:
+        for start in range(0, count, FILE_PIECE):
+            await self._write_piece(bytes(min(FILE_PIECE, count - start)))
+            if self._wire.is_lost:
+                raise ConnectionResetError
+
+    async def _write_piece(self, piece: bytes) -> None:
+        self._wire.transport.write(piece)
+        await self.drain()
+
 
 def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+    """Read a piece of a file; nothing if it has ended, or cannot be read."""
     try:
         return os.pread(file.fileno(), count, offset)
-    except (OSError, AttributeError):
+    except (io.UnsupportedOperation, AttributeError):
         file.seek(offset)
         return file.read(count)
+    except OSError:
+        return b""

@@ -25,6 +25,7 @@ from wq_package.link import Link
 from wq_package.manager.archives import Archives
 from wq_package.manager.inbox import Inbox
 from wq_package.manager.outputs import OutputWriter
+from wq_package.manager.staging import open_input
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
@@ -243,24 +244,37 @@ class Session:
         except OSError as error:
             return f"input file `{staged.path}` cannot be read: {error.strerror or error}"
         with file:
-            await self._put_file(file, staged.cache_name, staged.mode)
-        return ""
+            is_whole = await self._put_file(file, staged.cache_name, staged.mode)
+        if is_whole:
+            return ""
+        self.link.send(m.Unlink(staged.cache_name))  # nobody may take what was sent for the file
+        return _say_changed(staged.path)
 
-    async def _put_file(self, file: BinaryIO, name: str, mode: int) -> None:
-        size = os.fstat(file.fileno()).st_size
-        self.link.send(m.Put(name, size, mode))
+    async def _put_file(self, file: BinaryIO, name: str, mode: int) -> bool:
+        """Send a file; tell whether it was what it is said to be until its last byte had gone."""
+        before = os.fstat(file.fileno())
+        size = before.st_size
         if size <= SMALL:
-            self._send_whole(file, size)
+            data = _read_small(file, size)
+            self.link.send(m.Put(name, size, mode))
+            self.link.send_body(data.ljust(size, b"\0"))
+            is_whole = len(data) == size
         else:
+            self.link.send(m.Put(name, size, mode))
             async with asyncio.timeout(self.inbox.find_time(size)):
-                await self.link.send_file(file, 0, size)
+                is_whole = await self._send_range(file, 0, size)
         self.bytes_sent += size
+        after = os.fstat(file.fileno())
+        return is_whole and (after.st_size, after.st_mtime_ns) == (size, before.st_mtime_ns)
 
-    def _send_whole(self, file: BinaryIO, size: int) -> None:
-        data = os.pread(file.fileno(), size, 0) if size else b""
-        if len(data) != size:
-            raise QueueError("an input file changed while it was sent")
-        self.link.send_body(data)
+    async def _send_range(self, file: BinaryIO, offset: int, size: int) -> bool:
+        try:
+            await self.link.send_file(file, offset, size, is_filled_up=True)
+        except QueueError:
+            if self.link.is_closed:
+                raise
+            return False
+        return True
 
     async def _put_folder(self, staged: e.StagedInput, entries: tuple[e.FolderEntry, ...]) -> str:
         problem = await asyncio.to_thread(_find_folder_problem, entries)
@@ -291,8 +305,8 @@ class Session:
         except OSError as error:  # it has gone since all of them were looked at
             return f"input file `{entry.path}` cannot be read: {error.strerror or error}"
         with file:
-            await self._put_file(file, name, entry.mode)
-        return ""
+            is_whole = await self._put_file(file, name, entry.mode)
+        return "" if is_whole else _say_changed(entry.path)
 
     # -- environments -------------------------------------------------------------------------------------------------
 
@@ -313,7 +327,8 @@ class Session:
         offset, size = archive.find_range(digest)
         self.link.send(m.Layer(digest, size))
         async with asyncio.timeout(self.inbox.find_time(size)):
-            await self.link.send_file(archive.file, offset, size)
+            if not await self._send_range(archive.file, offset, size):  # the worker sees that it is damaged
+                _logger.warning("layer %s was not sent whole: its archive has been cut", digest[:12])
         self.bytes_sent += size
         self._layer_bytes += size
         if len(action.digests) > 1:
@@ -324,12 +339,23 @@ class Session:
 
 
 def _open_unchanged(path: str, size: int, stamp: int) -> BinaryIO:
-    file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    file = open_input(path)
     found = os.fstat(file.fileno())
     if stamp and (found.st_size != size or found.st_mtime_ns != stamp):
         file.close()
         raise OSError(0, "it has changed since the task was submitted")
     return file
+
+
+def _read_small(file: BinaryIO, size: int) -> bytes:
+    try:
+        return os.pread(file.fileno(), size, 0) if size else b""
+    except OSError:  # a bad disk, or a server that has gone: as if it had nothing in it
+        return b""
+
+
+def _say_changed(path: str) -> str:
+    return f"input file `{path}` has changed, or could not be read to its end, while it was sent"
 
 
 def _find_folder_problem(entries: tuple[e.FolderEntry, ...]) -> str:

@@ -5,11 +5,13 @@ Runs in threads, never in the loop. A file's digest is remembered as long as its
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import threading
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from wq_package.errors import QueueError
@@ -142,5 +144,18 @@ def _find_mode(found: os.stat_result) -> int:
 
 
 def _read_digest(path: str) -> str:
-    with Path(path).open("rb") as file:
+    with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_input(path: str) -> FileIO:
+    """Open a file to read it, and never wait for one that has become a pipe.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is no regular file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a file", path)
+    return file

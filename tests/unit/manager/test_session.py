@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,13 @@ LOOPBACK = "127.0.0.1"
 PATIENCE = 120.0
 
 
-def test_put_folder__file_goes_while_it_is_sent__the_task_fails_and_the_worker_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
-    (tmp_path / "first").write_text("1")
-    with socket.socket(socket.AF_UNIX) as listener:  # has the looks of an empty file until it is opened
-        listener.bind("odd")
-    entries = (
-        e.FolderEntry("first", str(tmp_path / "first"), 1, 0o644),
-        e.FolderEntry("inner", str(tmp_path), 0, 0o755, is_folder=True),
-        e.FolderEntry("inner/odd", str(tmp_path / "odd"), 0, 0o644),
-        e.FolderEntry("last", str(tmp_path / "first"), 1, 0o644),
-    )
-    staged = e.StagedInput("folder-1", "in", str(tmp_path), entries=entries)
-    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+def send_to_worker(
+    dispatch: a.Dispatch, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[list[m.Event], list[e.Event]]:
+    """Send a task and then a question; give what the worker hears, and what is told of it.
+
+    The worker takes nothing more from its first message on until something was done meanwhile.
+    """
     posted: list[e.Event] = []
 
     async def test() -> list[m.Event]:
@@ -50,7 +44,8 @@ def test_put_folder__file_goes_while_it_is_sent__the_task_fails_and_the_worker_s
             session = Session(1, link, Archives(), posted.extend, PATIENCE)
             session.carry_out(dispatch)
             session.carry_out(a.Send(1, m.Check()))
-            events: list[m.Event] = []
+            events = await worker.receive()
+            meanwhile()
             while m.Check() not in events:
                 events += await worker.receive()
             assert not link.is_closed
@@ -59,11 +54,105 @@ def test_put_folder__file_goes_while_it_is_sent__the_task_fails_and_the_worker_s
         return events
 
     events = asyncio.run(asyncio.wait_for(test(), PATIENCE))
+    return events, posted
+
+
+def test_put_folder__file_goes_while_it_is_sent__the_task_fails_and_the_worker_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+    (tmp_path / "first").write_text("1")
+    with socket.socket(socket.AF_UNIX) as listener:  # has the looks of an empty file until it is opened
+        listener.bind("odd")
+    entries = (
+        e.FolderEntry("first", str(tmp_path / "first"), 1, 0o644),
+        e.FolderEntry("inner", str(tmp_path), 0, 0o755, is_folder=True),
+        e.FolderEntry("inner/odd", str(tmp_path / "odd"), 0, 0o644),
+        e.FolderEntry("last", str(tmp_path / "first"), 1, 0o644),
+    )
+    staged = e.StagedInput("folder-1", "in", str(tmp_path), entries=entries)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+    events, (failed,) = send_to_worker(dispatch)
 
     assert [event for event in events if not isinstance(event, m.Data | m.EndOfBody)] == [
         m.Dir("folder-1"), m.Put("first", 1, 0o644), m.Dir("inner"), m.End(), m.End(), m.Unlink("folder-1"), m.Check(),
     ]  # fmt: skip
-    (failed,) = posted
     assert isinstance(failed, e.DispatchFailed)
     assert (failed.task_id, failed.cache_name, failed.code) == (7, "folder-1", ResultCode.INPUT_MISSING)
     assert f"`{tmp_path / 'odd'}` cannot be read: " in failed.message
+
+
+LARGE = 64 * 2**20
+"""More than both ends hold while nobody receives."""
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 1000)
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"other")
+
+
+@pytest.mark.parametrize("change", [cut, lengthen, overwrite])
+@pytest.mark.parametrize("is_in_folder", [False, True])
+def test_put__file_changes_while_it_is_sent__the_task_fails_and_the_worker_stays(
+    change: Callable[[Path], None], is_in_folder: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "input"
+    path.touch()
+    os.truncate(path, LARGE)
+    staged = e.StagedInput("file-1", "in", str(path), size=LARGE)
+    if is_in_folder:
+        entries = (e.FolderEntry("input", str(path), LARGE, 0o644),)
+        staged = e.StagedInput("file-1", "in", str(tmp_path), entries=entries)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+
+    events, (failed,) = send_to_worker(dispatch, lambda: change(path))
+
+    assert sum(len(event.body) for event in events if isinstance(event, m.Data)) == LARGE
+    said = [event for event in events if not isinstance(event, m.Data | m.EndOfBody)]
+    assert said[-2:] == [m.Unlink("file-1"), m.Check()]
+    assert isinstance(failed, e.DispatchFailed)
+    assert (failed.task_id, failed.cache_name, failed.code) == (7, "file-1", ResultCode.INPUT_MISSING)
+    assert f"`{path}` has changed" in failed.message
+
+
+def test_put__file_that_is_shorter_than_the_system_says__the_task_fails_and_the_worker_stays() -> None:
+    path = Path("/sys/devices/system/cpu/online")  # said to be as large as a page
+    size = path.stat().st_size
+    staged = e.StagedInput("file-1", "in", str(path), size=size)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+
+    events, (failed,) = send_to_worker(dispatch)
+
+    assert [event for event in events if not isinstance(event, m.Data | m.EndOfBody)] == [
+        m.Put("file-1", size, 0o644), m.Unlink("file-1"), m.Check(),
+    ]  # fmt: skip
+    assert isinstance(failed, e.DispatchFailed)
+    assert "could not be read to its end" in failed.message
+
+
+@pytest.mark.parametrize("is_in_folder", [False, True])
+def test_put__file_has_become_a_pipe__the_task_fails_and_nobody_waits(
+    is_in_folder: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "input"
+    os.mkfifo(path)
+    staged = e.StagedInput("file-1", "in", str(path), size=1)
+    if is_in_folder:
+        entries = (e.FolderEntry("input", str(path), 0, 0o644),)
+        staged = e.StagedInput("file-1", "in", str(tmp_path), entries=entries)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+
+    events, (failed,) = send_to_worker(dispatch)
+
+    assert not [event for event in events if isinstance(event, m.Put)]
+    assert isinstance(failed, e.DispatchFailed)
+    assert f"`{path}` cannot be read: it is not a file" in failed.message

@@ -101,6 +101,8 @@ class TaskDesk:
                 self._ledger.end_transfer(worker)
         if record is None:
             return
+        if worker is not None:
+            self._ledger.unlink(worker, record)
         self._ledger.take_from_worker(record)
         if event.is_dependent:
             self._ledger.retry(record, event.code, event.message, is_suspect=False)
