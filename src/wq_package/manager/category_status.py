@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wq_package.manager.state.records import KINDS, CategoryRecord, UseOfKind, find_cell_end
+from wq_package.manager.state.records import CategoryRecord
+from wq_package.manager.state.uses import KINDS, UseOfKind, find_cell_end
 from wq_package.task import Resources
 
 

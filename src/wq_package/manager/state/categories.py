@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from wq_package.manager.state.options import StateOptions
-from wq_package.manager.state.records import KINDS, Box, CategoryRecord, Lane, TaskRecord, decode_box
+from wq_package.manager.state.records import Box, CategoryRecord, Lane, TaskRecord, decode_box
+from wq_package.manager.state.uses import KINDS
 from wq_package.resources import Usage, divide, enlarge, find_usage, make_labels
 from wq_package.task import Measurement, Resources
 
@@ -50,15 +51,14 @@ class Categories:
         """Let a new lane have what its tasks are given."""
         category = lane.category_record
         if category.labels is not None and lane.allotment is None:
-            category.lanes.append(lane)
+            category.lanes[lane.key] = lane
             lane.is_probing = category.labels.is_probing
         self._declare(lane, lane.allotment or category.label)
 
     @staticmethod
     def dismiss(lane: Lane) -> None:
         """Forget a lane."""
-        if lane in lane.category_record.lanes:
-            lane.category_record.lanes.remove(lane)
+        lane.category_record.lanes.pop(lane.key, None)
 
     @staticmethod
     def _declare(lane: Lane, allotment: Resources | None) -> None:
@@ -118,7 +118,7 @@ class Categories:
     def _relabel(self, category: CategoryRecord) -> bool:
         label = category.label
         changed = False
-        for lane in category.lanes:
+        for lane in category.lanes.values():
             before = lane.declared
             lane.is_probing = label is None and lane.is_probing
             self._declare(lane, label)

@@ -125,7 +125,7 @@ class EnvironmentDesk:
             Warn(f"an environment cannot be used on {worker.label}: {message.message}")
         )
         self._ledger.check_environments([environment])
-        for lane in environment.lanes:
+        for lane in environment.lanes.values():
             if lane.count:
                 self._ledger.placement.want_environment(lane)
 

@@ -118,6 +118,8 @@ def is_kept_from(worker: WorkerRecord, lane: Lane) -> bool:
 def find_patience(lane: Lane) -> float:
     """Find for how many seconds a worker is kept for a lane."""
     means = [
-        each.mean_seconds for each in (lane, *lane.category_record.lanes) if each.mean_seconds is not None
+        each.mean_seconds
+        for each in (lane, *lane.category_record.lanes.values())
+        if each.mean_seconds is not None
     ]
     return PATIENCE * max(means) if means else SECONDS

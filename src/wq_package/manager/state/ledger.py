@@ -115,6 +115,8 @@ class Ledger:
     def requeue(self, record: TaskRecord) -> None:
         """Put a task that was taken from its worker at the front of the queue."""
         record.forget_attempt()
+        # While it was away, its lane may have been forgotten, and opened again for others.
+        record.lane = self.placement.find_lane(record.task, record.lane.allotment)
         self.placement.add(record, at_front=True)
 
     def unlink(self, worker: WorkerRecord, record: TaskRecord) -> None:
@@ -157,7 +159,7 @@ class Ledger:
 
     def fail_environment(self, environment: EnvironmentRecord, message: str) -> None:
         """Fail every call that waits for an environment."""
-        for lane in environment.lanes:
+        for lane in environment.lanes.values():
             for record in lane.drain() if lane.is_call else ():
                 self.end(record, results.make_result(record, ResultCode.ENVIRONMENT_FAILED, message))
 

@@ -173,6 +173,7 @@ class ManagerState:
         for lane in self._ledger.placement.iter_waiting():
             self._check_lane(lane)
         self._environments.check_transfers()
+        self._tasks.forget_deadlines()
         self._ledger.placement.release_overdue()
         self._ledger.placement.reconsider()
         self._tries_all_lanes = True

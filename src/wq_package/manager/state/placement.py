@@ -69,6 +69,7 @@ class Placement:
         self._hungry: dict[LaneKey, Lane] = {}
         self._keeping = Keeping(self._find_box)
         self._room = RoomIndex()
+        self._most_lanes = LANES_KEPT
 
     # -- what changes -------------------------------------------------------------------------------------------------
 
@@ -86,23 +87,23 @@ class Placement:
         )
         lane = self.lanes.get(key)
         if lane is None:
-            if len(self.lanes) >= LANES_KEPT:
+            if len(self.lanes) >= self._most_lanes:
                 self._forget_idle_lanes()
             category = self._categories.find(task.category)
             lane = self.lanes[key] = Lane(key, self._find_environment(task), *key[1:], category)
             self._categories.enlist(lane)
             if lane.environment:
-                lane.environment.lanes.append(lane)
-        if environment is not None and lane.environment is not None:
-            lane.environment.environment = environment  # its archive may lie elsewhere by now
+                lane.environment.lanes[key] = lane
         return lane
 
     def _forget_idle_lanes(self) -> None:
+        """Forget the lanes without ready tasks; those that come back to the queue have their lane looked up again."""
         for key in [key for key, lane in self.lanes.items() if not lane.count]:
             lane = self.lanes.pop(key)
             self._categories.dismiss(lane)
             if lane.environment is not None:
-                lane.environment.lanes.remove(lane)
+                del lane.environment.lanes[key]
+        self._most_lanes = max(LANES_KEPT, 2 * len(self.lanes))  # not to look at all of them for each new one
 
     def _find_environment(self, task: Task) -> EnvironmentRecord | None:
         if task.environment is None:
@@ -329,26 +330,26 @@ class Placement:
         """Let as many workers prepare the environment as its waiting tasks can fill."""
         if len(environment.told) >= self._dialect_workers:
             return
-        expected = sum(
+        missing = environment.count_ready() - sum(
             self._count_slots(lane, self.workers[number])
             for number, stage in environment.told.items()
             if stage is EnvironmentStage.STAGING and number in self.workers
         )
-        for worker in self._iter_untold(lane, environment):
-            if expected >= environment.count_ready():
-                return
-            expected += self._count_slots(lane, worker)
+        for worker in self._list_untold(lane, environment) if missing > 0 else ():
             environment.told[worker.number] = EnvironmentStage.STAGING
             worker.environments[environment.environment.digest] = environment
             offer(worker, environment)
+            missing -= self._count_slots(lane, worker)
+            if missing <= 0:
+                return
 
-    def _iter_untold(self, lane: Lane, environment: EnvironmentRecord) -> Iterator[WorkerRecord]:
+    def _list_untold(self, lane: Lane, environment: EnvironmentRecord) -> list[WorkerRecord]:
         untold = [
             worker
             for worker in self.workers.values()
             if worker.is_dialect and worker.number not in environment.told and self.could_fit(lane, worker)
         ]
-        yield from sorted(untold, key=lambda worker: len(worker.tasks))
+        return sorted(untold, key=lambda worker: len(worker.tasks))
 
     def _count_slots(self, lane: Lane, worker: WorkerRecord) -> int:
         return count_boxes(self._find_box(lane, worker), worker.total)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from operator import le
 
 from wq_package.manager.state.events import StagedInput
+from wq_package.manager.state.uses import KINDS, UseOfKind
 from wq_package.protocol.messages import DIALECT_FEATURE
 from wq_package.resources import CategoryOptions, Labels
 from wq_package.task import Environment, Resources, Task, TaskResult
@@ -23,9 +24,6 @@ Box = tuple[int, int, int, int]
 """Thousandths of a core, MB of memory, MB of disk, gpus."""
 
 NO_BOX: Box = (0, 0, 0, 0)
-KINDS = ("cores", "memory_mb", "disk_mb")
-"""What is measured and labelled."""
-CELLS_PER_DOUBLING = 4
 KILLED_REMEMBERED = 4096
 """How many killed task ids are remembered per worker, so that their late results are not taken for lies."""
 
@@ -163,6 +161,8 @@ class Lane:
     order: list[float] = field(default_factory=list)
     """A heap of the negated priorities that have a queue."""
     count: int = 0
+    ended: int = 0
+    """How many in the queues are not ready any more."""
     boxes: dict[Box, Box] = field(default_factory=dict)
     """By the worker's total."""
     parts: dict[tuple[Box, int], Box] = field(default_factory=dict)
@@ -198,6 +198,7 @@ class Lane:
                 if queue[0].state is TaskState.READY:
                     return queue[0]
                 queue.popleft()
+                self.ended -= 1
             del self.queues[priority]
             heapq.heappop(self.order)
         return None
@@ -210,7 +211,9 @@ class Lane:
     def forget_one(self) -> None:
         """Note that one of the ready tasks has been cancelled; sweep when most of them have."""
         self.count -= 1
-        if sum(map(len, self.queues.values())) > 2 * self.count + 64:
+        self.ended += 1
+        if self.ended > self.count + 64:
+            self.ended = 0
             for queue in self.queues.values():
                 ready = [record for record in queue if record.state is TaskState.READY]
                 queue.clear()
@@ -228,43 +231,6 @@ class Lane:
         self.mean_seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
 
 
-@dataclass(slots=True)
-class UseOfKind:
-    """How much of one resource the tasks of a category used and were given.
-
-    Attributes:
-        cells: how many tasks used how much, in cells four to a doubling; see `find_cell_end`.
-        most: the most that one used.
-        used: amount times seconds, as if each had held its most all the time.
-        given: amount times seconds of the boxes of the tasks that ended.
-        lost: amount times seconds of the boxes of tries that were in vain.
-    """
-
-    cells: dict[int, int] = field(default_factory=dict)
-    most: float = 0.0
-    used: float = 0.0
-    given: float = 0.0
-    lost: float = 0.0
-
-    def note(self, used: float, given: float, seconds: float) -> None:
-        """Count a task that ended."""
-        cell = _find_cell(used)
-        self.cells[cell] = self.cells.get(cell, 0) + 1
-        if used > self.most:
-            self.most = used
-        self.used += used * seconds
-        self.given += given * seconds
-
-
-def _find_cell(amount: float) -> int:
-    return math.ceil(CELLS_PER_DOUBLING * math.log2(amount)) if amount > 1 else 0
-
-
-def find_cell_end(cell: int) -> float:
-    """Find the largest amount that is counted in a cell."""
-    return float(2 ** (cell / CELLS_PER_DOUBLING))
-
-
 @dataclass(slots=True, eq=False)
 class CategoryRecord:
     """A category's options, statistics and lanes."""
@@ -272,7 +238,7 @@ class CategoryRecord:
     name: str
     options: CategoryOptions
     labels: Labels | None
-    lanes: list[Lane] = field(default_factory=list)
+    lanes: dict[LaneKey, Lane] = field(default_factory=dict)
     """The lanes of first tries, which follow the label."""
     uses: tuple[UseOfKind, ...] = field(default_factory=lambda: tuple(UseOfKind() for _ in KINDS))
     measured: int = 0
@@ -300,14 +266,14 @@ class EnvironmentRecord:
     """An environment that tasks need, and the workers that have been told of it."""
 
     environment: Environment
-    lanes: list[Lane] = field(default_factory=list)
+    lanes: dict[LaneKey, Lane] = field(default_factory=dict)
     failure: str = ""
     told: dict[int, EnvironmentStage] = field(default_factory=dict)
     """Worker number → how far it is."""
 
     def count_ready(self) -> int:
         """Count the tasks that wait for it."""
-        return sum(lane.count for lane in self.lanes)
+        return sum(lane.count for lane in self.lanes.values())
 
 
 @dataclass(slots=True, eq=False)

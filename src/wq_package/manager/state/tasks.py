@@ -17,6 +17,9 @@ from wq_package.manager.state.records import (
 )
 from wq_package.task import ResultCode, TaskResult
 
+DEADLINES_KEPT = 1000
+"""How many deadlines of ended tasks are not worth a look."""
+
 
 class TaskDesk:
     """Submissions, cancellations, dispatches and deadlines."""
@@ -35,11 +38,14 @@ class TaskDesk:
         if task.outputs or task.wall_time is not None or event.inputs:
             record.run = RunRecord()
         environment = record.lane.environment
-        if environment is not None and self._is_refused_by_all(record, environment):
-            self._ledger.end(
-                record, results.make_result(record, ResultCode.ENVIRONMENT_FAILED, environment.failure)
-            )
-            return
+        if environment is not None:
+            assert task.environment is not None
+            environment.environment = task.environment  # its archive may lie elsewhere by now
+            if self._is_refused_by_all(record, environment):
+                self._ledger.end(
+                    record, results.make_result(record, ResultCode.ENVIRONMENT_FAILED, environment.failure)
+                )
+                return
         self._ledger.placement.add(record)
 
     def _is_refused_by_all(self, record: TaskRecord, environment: EnvironmentRecord) -> bool:
@@ -130,3 +136,9 @@ class TaskDesk:
             record = ledger.tasks.get(task_id)
             if record is not None and record.state is not TaskState.FETCHING:
                 ledger.stop(record, ResultCode.END_TIME, "the task had not ended at its end time")
+
+    def forget_deadlines(self) -> None:
+        """Forget the deadlines of ended tasks, if they are many."""
+        for deadlines in (self._ledger.walls, self._ledger.ends):
+            if len(deadlines) > 2 * len(self._ledger.tasks) + DEADLINES_KEPT:
+                deadlines.keep(self._ledger.tasks)
