@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wq_package_cli.build_arguments import SPEC_HELP, add_build_arguments, parse_build_options
 from wq_package_cli.exit_codes import ExitCode
-from wq_package_cli.index_arguments import add_index_arguments, parse_indexes
 from wq_package_cli.output import Printer
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     )
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "spec",
-        metavar="SPEC",
-        nargs="?",
-        help="environment.yml, requirements.txt, pylock.toml, poncho's JSON or a script",
-    )
+    what.add_argument("spec", metavar="SPEC", nargs="?", help=SPEC_HELP)
     what.add_argument(
         "--prefix", metavar="DIR", help="pack this virtual environment, or conda environment, as it is"
     )
@@ -54,38 +49,15 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="the archive, `.tar.gz` or `.tar.zst`; by default the spec's name with `.tar.gz`",
     )
-    add(
-        "--python", metavar="VERSION", default="", help="the version of Python, instead of the spec's: `3.12`"
-    )
-    add(
-        "--platform",
-        metavar="NAME",
-        default="",
-        help="the machines that it is for: `aarch64`, `manylinux_2_28_x86_64`; by default like this one",
-    )
-    add("--interpreter", metavar="PYTHON", help="the Python to copy; by default one of the spec's version")
     add("--locked", metavar="LOCK", help="build exactly what this lock says, or nothing; resolve nothing")
-    add(
-        "--fresh",
-        action="store_true",
-        help="take every wheel from the index, whatever is installed or cached",
-    )
     add(
         "--keep-edits",
         action="store_true",
         help="pack installed distributions that were edited as they are, not as they were released",
     )
-    add("--offline", action="store_true", help="use only what is installed or cached")
-    add(
-        "--allow-pypi",
-        action="store_true",
-        help="take conda packages from the Python package index where their channel cannot be reached",
-    )
-    add("--no-bytecode", action="store_true", help="do not compile: smaller archive, slower first import")
-    add("--cache", metavar="DIR", help="where finished layers are kept")
     add("-q", "--quiet", action="store_true", help="draw no progress")
     add("--json", action="store_true", help="print what was built as JSON")
-    add_index_arguments(parser)
+    add_build_arguments(parser, no_bytecode="do not compile: smaller archive, slower first import")
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
@@ -101,23 +73,15 @@ def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
 
 
 def _parse(args: argparse.Namespace) -> _Request:
-    from wq_package.build import BuildOptions, find_compression, load_lock
+    from wq_package.build import find_compression, load_lock
 
     source = Path(args.prefix or args.spec)
     name = source.resolve().name or "env"
     default = f"{name}.tar.gz" if args.prefix else Path(name).with_suffix(".tar.gz")
     output = Path(args.output or default)
-    options = BuildOptions(
+    options = replace(
+        parse_build_options(args),
         compression=find_compression(output),
-        cache=Path(args.cache).absolute() if args.cache else None,
-        fresh=args.fresh,
-        bytecode=not args.no_bytecode,
-        python=args.python,
-        platform=args.platform,
-        interpreter=args.interpreter,
-        offline=args.offline,
-        allow_pypi=args.allow_pypi,
-        indexes=parse_indexes(args),
         lock=load_lock(Path(args.locked)) if args.locked else "",
         keep_edits=args.keep_edits,
     )
