@@ -159,7 +159,7 @@ def read_answer(result: TaskResult, app: str) -> tuple[Any, BaseException | None
         return None, _explain(result, app)
     try:
         returned, content = pickle.loads(result.value)
-    except Exception as error:  # noqa: BLE001 - whatever the objects in it raise
+    except BaseException as error:  # noqa: BLE001 - whatever the objects in it raise, `SystemExit` too
         unreadable = _make_unreadable(
             app, f"what app `{app}` returned cannot be unpickled here: {error}", result
         )
@@ -243,7 +243,7 @@ def _load_exception(bundle: dict[str, Any]) -> BaseException | None:
         return None
     try:
         error = pickle.loads(bundle["pickle"])
-    except Exception:  # noqa: BLE001 - an exception class may do anything; its type and text are in the bundle
+    except BaseException:  # noqa: BLE001 - an exception class may do anything; its type and text are in the bundle
         return None
     return error if isinstance(error, BaseException) else None
 

@@ -69,6 +69,8 @@ class PackingEntry:
 class Packer:
     """Analyses and builds with a few threads, once for each distinct app and once for each distinct spec.
 
+    What failed is tried again when it is asked for again: a network comes back, a missing package is installed.
+
     Args:
         merge: let an app have an environment that is made for another if everything that it needs is in there.
     """
@@ -89,13 +91,14 @@ class Packer:
         self._is_closed = False
 
     def find(self, key: AppKey) -> PackingEntry | None:
-        """Find the entry of an app that was asked for before."""
-        return self._entries.get(key)
+        """Find the entry of an app that was asked for before, unless it failed."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and entry.error is None else None
 
     def request(self, name: str, key: AppKey, roots: Sequence[FunctionType]) -> PackingEntry:
         """Find an app's entry, or start to make its environment; returns at once."""
         with self._lock:
-            entry = self._entries.get(key)
+            entry = self.find(key)
             if entry is not None:
                 return entry
             entry = self._entries[key] = PackingEntry(name, key.given)
@@ -229,6 +232,7 @@ class Packer:
             try:
                 future.set_result(build())
             except BaseException as error:  # noqa: BLE001 - handed on to all who wait for it
+                del self._builds[name]
                 future.set_exception(error)
         return future.result()
 

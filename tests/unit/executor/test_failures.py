@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_read_answer__unreadable_value__says_so() -> None:
     assert "cannot be unpickled here" in str(raised)
     assert "node7" in str(raised)
     assert raised.__cause__ is not None
+
+
+class _Leaves:
+    """Ends whatever unpickles it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return sys.exit, ("bye",)
+
+
+def test_read_answer__value_that_exits_when_it_is_unpickled__says_so() -> None:
+    _, raised = read_answer(TaskResult(1, ResultCode.SUCCESS, value=pickle.dumps((True, _Leaves()))), "f")
+    assert isinstance(raised, UnreadableAnswerError)
+    assert isinstance(raised.__cause__, SystemExit)
+
+
+def test_read_answer__exception_that_exits_when_it_is_unpickled__gives_type_and_text() -> None:
+    _, raised = read_answer(make_raised(pickle.dumps(_Leaves())), "f")
+    assert str(raised) == "app `f` raised `own.Error`: no"
 
 
 @pytest.mark.parametrize(

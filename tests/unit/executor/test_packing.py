@@ -184,14 +184,27 @@ def test_request__problems_and_suggestions__are_told_once_for_an_app(
     assert packer.list_packed()[0].suggestions == ("perhaps `openpyxl`",)
 
 
-def test_request__failed_build__tells_all_who_wait_and_who_come_later(
-    packer: Packer, builder: FakeBuilder
-) -> None:
+def test_request__failed_build__tells_all_who_wait(packer: Packer, builder: FakeBuilder) -> None:
+    builder.go["a"] = threading.Event()
     builder.error = BuildError("no such wheel", hint="check the version")
-    answers = [ask(packer, KEYS["one"]), ask(packer, KEYS["one"])]
-    for answer in (*answers, ask(packer, KEYS["one"])):
-        assert answer.exception(10) is builder.error
+    answers = [ask(packer, KEYS[name]) for name in ("one", "one", "two")]
+    builder.go["a"].set()
+    for answer in answers:
+        assert answer.exception(60) is builder.error
     assert packer.list_packed() == ()
+
+
+def test_request__failed_before__is_tried_again(
+    packer: Packer, analyzer: FakeAnalyzer, builder: FakeBuilder
+) -> None:
+    builder.error = BuildError("the index cannot be reached")
+    assert ask(packer, KEYS["one"]).exception(60) is builder.error
+    assert packer.find(KEYS["one"]) is None
+    builder.error, analyzer.error = None, SourceSyntaxError("app.py", 3, "invalid syntax")
+    assert ask(packer, KEYS["one"]).exception(60) is analyzer.error
+    analyzer.error = None
+    assert ask(packer, KEYS["one"]).result(60).digest == "digest of a"
+    assert builder.built == ["a", "a"]
 
 
 def test_request__after_close__never_starts(analyzer: FakeAnalyzer, builder: FakeBuilder) -> None:
