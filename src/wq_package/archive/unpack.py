@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from wq_package.archive.member_paths import show
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.relocation import relocate
 from wq_package.archive.tar_segment import Piece, SegmentError, SegmentParser, TarMember
+from wq_package.archive.unfinished import claim, name_unfinished, remove_abandoned
 from wq_package.errors import ArchiveError, CorruptArchiveError, DiskFullError, UnsafeMemberError
 
 _FIXED_NS = FIXED_MTIME * 10**9
@@ -134,13 +134,16 @@ def _open_new_folder(destination: Path) -> Iterator[Path]:
         raise ArchiveError(
             f"`{destination}` is there already", hint="name a folder that does not exist or is empty"
         )
-    temporary = destination.parent / f".{destination.name[:100]}.{secrets.token_hex(8)}.tmp"
+    remove_abandoned(destination)
+    temporary = name_unfinished(destination)
     try:
         temporary.mkdir()
+        lock = os.open(temporary, _DIRECTORY)
     except OSError as error:
         hint = "name a new folder in one that is there and that you may write to"
         raise ArchiveError(f"`{destination}` cannot be made ({error.strerror})", hint=hint) from error
     try:
+        claim(lock)
         yield temporary
         temporary.rename(destination)
     except BaseException as error:
@@ -148,6 +151,8 @@ def _open_new_folder(destination: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise DiskFullError(f"`{destination}` cannot be written ({error.strerror})") from error
         raise
+    finally:
+        os.close(lock)
 
 
 def _is_empty_folder(path: Path) -> bool:

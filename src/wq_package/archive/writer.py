@@ -38,6 +38,7 @@ from wq_package.archive.layer import (
 from wq_package.archive.member_paths import check_link, check_path
 from wq_package.archive.tar_segment import END_OF_ARCHIVE, TarMember, encode_header, make_mode, pad
 from wq_package.archive.trailer import Trailer, encode_trailer
+from wq_package.archive.unfinished import claim, name_unfinished, remove_abandoned
 from wq_package.errors import ArchiveError, BuildError, CorruptArchiveError, DiskFullError, UnsafeMemberError
 
 __all__ = ["compute_environment_digest", "write_archive", "write_layer"]
@@ -313,7 +314,8 @@ def _check_layers(layers: Sequence[StoredLayer]) -> None:
 @contextmanager
 def _open_new(output: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name when all went well, and goes away when not."""
-    temporary = output.parent / f".{output.name[:100]}.{os.urandom(8).hex()}.tmp"
+    remove_abandoned(output)
+    temporary = name_unfinished(output)
     try:
         file = temporary.open("xb")
     except OSError as error:
@@ -323,6 +325,7 @@ def _open_new(output: Path) -> Iterator[BinaryIO]:
         ) from error
     try:
         with file:
+            claim(file.fileno())
             yield file
         temporary.replace(output)
     except BaseException as error:

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,12 +25,12 @@ from typing import BinaryIO
 
 from wq_package.archive.index_text import TextError, parse_stored_layer, render_stored_layer
 from wq_package.archive.layer import Compression, StoredLayer
+from wq_package.archive.unfinished import claim, is_abandoned
 from wq_package.build.artefacts import UNKNOWN, Artefact, parse_artefact, render_artefact
 from wq_package.errors import BuildError, DiskFullError
 
 __all__ = ["CachedLayer", "LayerCache", "compute_file_digest", "compute_key", "default_cache_root"]
 
-_SECONDS_TO_LOCK = 60
 _SUFFIXES = {Compression.ZSTD: "zst", Compression.GZIP: "gz"}
 
 
@@ -156,7 +155,7 @@ class LayerCache:
         self, temporary: Path, write: Callable[[BinaryIO], StoredLayer]
     ) -> tuple[StoredLayer, Path]:
         with temporary.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)  # while it is held, no other build takes the file for abandoned
+            claim(file.fileno())
             stored = write(file)
         path = self._name(stored.digest, stored.compression)
         self._write(path.with_name(path.name + ".json"), render_stored_layer(stored))
@@ -248,7 +247,7 @@ class LayerCache:
                 lock.unlink(missing_ok=True)
 
         for file in (self.root / "tmp").iterdir():
-            if file.suffix in (".layer", ".json") and _is_abandoned(file):
+            if file.suffix in (".layer", ".json") and is_abandoned(file):
                 file.unlink(missing_ok=True)
 
     def _name(self, digest: str, compression: Compression) -> Path:
@@ -302,18 +301,6 @@ def _stat(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]
-
-
-def _is_abandoned(file: Path) -> bool:
-    """Tell whether a temporary file's writer is gone: it has not the lock, which it takes as soon as the file is there."""
-    try:
-        if time.time() - file.stat().st_mtime < _SECONDS_TO_LOCK:
-            return False
-        with file.open("rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except OSError:
-        return False
 
 
 @contextmanager
