@@ -21,7 +21,7 @@ _DAY = 86400.0
 _ACTIONS = {
     "list": "list the layers that are kept",
     "size": "tell how much room they take",
-    "prune": "remove all layers, or those that --keep and --days do not spare",
+    "prune": "remove all layers and archives, or those that --keep and --days do not spare",
     "verify": "compare every layer with its digest, and remove those that are damaged",
 }
 
@@ -97,13 +97,18 @@ def _dump(layer: KeptLayer) -> dict[str, object]:
 
 def _measure(cache: LayerCache, printer: Printer, *, as_json: bool) -> None:
     from wq_package.build.cache_upkeep import list_layers
+    from wq_package.build.kept_archives import KeptArchives
 
-    layers = list_layers(cache)
-    size = sum(layer.stored.stored_size for layer in layers)
+    layers, archives = list_layers(cache), KeptArchives(cache.root).list_archives()
+    size = sum(layer.size for layer in layers)
+    archived = sum(archive.size for archive in archives)
     if as_json:
-        printer.print_json({"path": str(cache.root), "layers": len(layers), "size": size})
-    else:
-        printer.print_data(f"{size / 1e6:.1f} MB in {len(layers)} layers at {cache.root}")
+        counts = {"layers": len(layers), "size": size, "archives": len(archives), "archives_size": archived}
+        printer.print_json({"path": str(cache.root), **counts})
+        return
+    printer.print_data(f"{size / 1e6:.1f} MB in {len(layers)} layers at {cache.root}")
+    if archives:
+        printer.print_data(f"{archived / 1e6:.1f} MB in {len(archives)} archives of Parsl apps beside them")
 
 
 def _verify(cache: LayerCache, printer: Printer, *, as_json: bool) -> ExitCode:
@@ -127,6 +132,8 @@ def _prune(cache: LayerCache, args: argparse.Namespace, printer: Printer) -> Non
     older_than = None if args.days is None else args.days * _DAY
     pruned = prune_layers(cache, limit=args.keep, older_than=older_than)
     if args.json:
-        printer.print_json({"layers": pruned.layers, "size": pruned.size})
+        counts = {"layers": pruned.layers, "archives": pruned.archives, "size": pruned.size}
+        printer.print_json(counts)
     else:
-        printer.print_data(f"removed {pruned.layers} layers, {pruned.size / 1e6:.1f} MB")
+        archives = f" and {pruned.archives} archives" if pruned.archives else ""
+        printer.print_data(f"removed {pruned.layers} layers{archives}, {pruned.size / 1e6:.1f} MB")

@@ -1,6 +1,6 @@
 """Look after the layer cache: list it, check it, make it smaller (shell module).
 
-Knows the folders of `wq_package.build.layer_cache`. Removes nothing while a build runs.
+Knows the folders of `wq_package.build.layer_cache` and of `wq_package.build.kept_archives`. Removes nothing while a build runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from wq_package.archive.index_text import TextError, parse_stored_layer
 from wq_package.archive.layer import StoredLayer
 from wq_package.build.conda.upkeep import prune_kept
+from wq_package.build.kept_archives import KeptArchive, KeptArchives, remove_archive
 from wq_package.build.layer_cache import LayerCache, compute_file_digest
 
 __all__ = ["KeptLayer", "Pruned", "list_layers", "prune_layers", "verify_layers"]
@@ -32,12 +33,22 @@ class KeptLayer:
     path: Path
     used: float
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.stored.stored_size
+
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed from the cache."""
+    """What was removed from the cache.
+
+    Attributes:
+        size: bytes of both.
+    """
 
     layers: int
+    archives: int
     size: int
 
 
@@ -77,38 +88,43 @@ def verify_layers(cache: LayerCache) -> tuple[list[KeptLayer], list[Path]]:
 
 
 def prune_layers(cache: LayerCache, *, limit: int | None = None, older_than: float | None = None) -> Pruned:
-    """Remove layers that no build has used for long, and all that killed builders left behind.
+    """Remove layers and archives that were not used for long, and all that killed builders left behind.
 
-    Waits for builds that are running. Without `limit` and `older_than`, everything goes.
+    Waits for builds that are running. Without `limit` and `older_than`, everything goes, but for archives that a program holds.
 
     Args:
         cache: what to make smaller.
-        limit: bytes that may stay; the least recently used layers go first.
-        older_than: seconds; layers used since then stay.
+        limit: bytes that may stay; what was not used for longest goes first.
+        older_than: seconds; what was used since then stays.
     """
     with cache.own():
-        layers = list_layers(cache)
-        gone = _choose(layers, limit, older_than)
-        for layer in gone:
+        kept: list[KeptLayer | KeptArchive] = [*list_layers(cache), *KeptArchives(cache.root).list_archives()]
+        gone = _choose(sorted(kept, key=lambda each: -each.used), limit, older_than)
+        layers = [each for each in gone if isinstance(each, KeptLayer)]
+        for layer in layers:
             _remove(layer.path)
+        archives = [each for each in gone if isinstance(each, KeptArchive) and remove_archive(each)]
         _remove_leftovers(cache)
         if limit is None or older_than is not None:
             prune_kept(cache.root / "conda", older_than=older_than)
-    return Pruned(len(gone), sum(layer.stored.stored_size for layer in gone))
+    size = sum(each.size for each in layers) + sum(each.size for each in archives)
+    return Pruned(len(layers), len(archives), size)
 
 
-def _choose(layers: list[KeptLayer], limit: int | None, older_than: float | None) -> list[KeptLayer]:
+def _choose(
+    kept: list[KeptLayer | KeptArchive], limit: int | None, older_than: float | None
+) -> list[KeptLayer | KeptArchive]:
     if limit is None and older_than is None:
-        return layers
+        return kept
     now = time.time()
-    gone: list[KeptLayer] = []
+    gone: list[KeptLayer | KeptArchive] = []
     total = 0
-    for layer in layers:
-        is_old = older_than is not None and now - layer.used > older_than
-        if is_old or (limit is not None and total + layer.stored.stored_size > limit):
-            gone.append(layer)
+    for each in kept:
+        is_old = older_than is not None and now - each.used > older_than
+        if is_old or (limit is not None and total + each.size > limit):
+            gone.append(each)
         else:
-            total += layer.stored.stored_size
+            total += each.size
     return gone
 
 
@@ -119,7 +135,9 @@ def _remove(path: Path) -> None:
 
 
 def _remove_leftovers(cache: LayerCache) -> None:
-    """Remove keys that lead to no layer, locks, and half-written files; nobody else is here now."""
+    """Remove keys that lead to no layer, locks, and what was being written; nobody else is here now."""
+    cache.remove_abandoned()
+    KeptArchives(cache.root).remove_unfinished()
     kept = {path.name.split(".")[0] for path in (cache.root / "layers").iterdir()}
     for key in (cache.root / "keys").iterdir():
         if key.suffix == ".note" or _read_digest(key) not in kept:

@@ -230,7 +230,7 @@ class LayerCache:
     @contextmanager
     def make_staging(self) -> Iterator[Path]:
         """Make a folder for a build's own files; it goes away, even if the builder is killed, with the next build."""
-        self._remove_abandoned()
+        self.remove_abandoned()
         folder = self.root / "tmp" / _make_name()
         with _locked(self.root / "locks" / f"staging-{folder.name}", fcntl.LOCK_EX) as lock:
             folder.mkdir()
@@ -240,7 +240,8 @@ class LayerCache:
                 _remove_tree(folder)
                 lock.unlink(missing_ok=True)
 
-    def _remove_abandoned(self) -> None:
+    def remove_abandoned(self) -> None:
+        """Remove the folders and files of builds that were killed."""
         for lock in (self.root / "locks").glob("staging-*"):
             with suppress(OSError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 _remove_tree(self.root / "tmp" / lock.name.removeprefix("staging-"))

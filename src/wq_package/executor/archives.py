@@ -35,6 +35,7 @@ from wq_package.build import (
     load_lock,
 )
 from wq_package.build.extension import extend_archive, list_absent
+from wq_package.build.kept_archives import KeptArchives
 from wq_package.build.lock_text import parse_lock
 from wq_package.errors import ArchiveError, BuildError, hide_credentials
 from wq_package.executor.drift import compare_versions, find_own_versions
@@ -58,8 +59,13 @@ class ArchiveBuilder:
     """Keeps archives in `<cache>/environments/`."""
 
     def __init__(self, cache: Path | None = None) -> None:
-        self._folder = (cache or default_cache_root()) / "environments"
+        self._kept = KeptArchives(cache or default_cache_root())
+        self._folder = self._kept.folder
         self._options = BuildOptions() if cache is None else BuildOptions(cache=cache)
+
+    def close(self) -> None:
+        """Need none of the archives any more: they may be removed."""
+        self._kept.close()
 
     def build(self, spec: EnvironmentSpec) -> Built:
         """Build a spec's archive, or find it.
@@ -68,18 +74,31 @@ class ArchiveBuilder:
             BuildError: it cannot be built.
         """
         path = self._folder / f"{_name_archive(spec)}.tar.zst"
+        return self._find(path) or self._build(spec, path)
+
+    def _find(self, path: Path) -> Built | None:
+        if not self._kept.hold(path):
+            return None
         try:
             return read_archive(path)
-        except FileNotFoundError:
-            pass
         except ArchiveError as error:
             logger.warning("building `%s` again: %s", path, error)
-        self._folder.mkdir(parents=True, exist_ok=True)
+            return None
+
+    def _build(self, spec: EnvironmentSpec, path: Path) -> Built:
         logger.info(
             "building an environment, because none is kept that has just this: %s", list_contents(spec)
         )
-        built = build_environment(spec, path, self._options)
-        return _describe(built.path, built.index, built.layers_built, built.layers_reused)
+        return self._keep(lambda: _describe_built(build_environment(spec, path, self._options)))
+
+    def _keep(self, build: Callable[[], Built]) -> Built:
+        """Build an archive, and make room for it."""
+        self._kept.make_folder()
+        built = build()
+        while not self._kept.hold(built.path):  # somebody has emptied the cache in this moment
+            built = build()
+        self._kept.prune()
+        return built
 
     def find_given(self, given: str) -> Built:
         """Turn what the user named into an archive.
@@ -114,17 +133,12 @@ class ArchiveBuilder:
             return built
         name = digest_sources(f"{built.digest} {_stamp_python()} {_stamp_makers()}", absent)
         path = self._folder / f"{name[:32]}{_ENDINGS[index.compression]}"
-        try:
-            return read_archive(path)
-        except FileNotFoundError:
-            pass
-        except ArchiveError as error:
-            logger.warning("building `%s` again: %s", path, error)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        names = ", ".join(source.import_name for source in absent)
+        return self._find(path) or self._extend(built, absent, path)
+
+    def _extend(self, built: Built, sources: Sequence[LocalSource], path: Path) -> Built:
+        names = ", ".join(source.import_name for source in sources)
         logger.info("adding your modules to environment %s: %s", built.digest[:12], names)
-        extended = extend_archive(built.path, absent, path, self._options)
-        return _describe(path, extended.index, extended.layers_built, extended.layers_reused)
+        return self._keep(lambda: _describe_built(extend_archive(built.path, sources, path, self._options)))
 
     def identify_given(self, given: str) -> str:
         """Name what the user named by what is in it, without building it.
@@ -152,6 +166,8 @@ class ArchiveBuilder:
     def _make(self, given: Given) -> Built:
         match given.kind:
             case GivenKind.ARCHIVE:
+                if given.path.parent == self._folder:
+                    self._kept.hold(given.path)
                 return read_archive(given.path)
             case GivenKind.SPEC:
                 return self._build_given(given.path, _add_loader(load_spec(given.path)))
@@ -182,8 +198,10 @@ class ArchiveBuilder:
 
     def _build_by_content(self, given: Path, build: Callable[[Path], BuiltEnvironment]) -> Built:
         """Build, and name the archive by what is in it: another program may read the last one."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         logger.info("packing `%s`", given)
+        return self._keep(lambda: self._name_by_content(build))
+
+    def _name_by_content(self, build: Callable[[Path], BuiltEnvironment]) -> Built:
         temporary = self._folder / f".{secrets.token_hex(8)}.tar.zst"
         try:
             built = build(temporary)
@@ -191,7 +209,7 @@ class ArchiveBuilder:
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
-        return _describe(path, built.index, built.layers_built, built.layers_reused)
+        return _describe_built(replace(built, path=path))
 
 
 def check_versions(given: str, built: Built) -> None:
@@ -275,13 +293,14 @@ def read_archive(path: Path) -> Built:
     """Read what is in an archive.
 
     Raises:
-        FileNotFoundError: there is none.
-        CorruptArchiveError: it is damaged.
+        ArchiveError: there is none, or it is damaged.
     """
-    if not path.exists():
-        raise FileNotFoundError(path)
     with ArchiveReader(path) as reader:
         return _describe(path, reader.index, 0, len(reader.index.layers))
+
+
+def _describe_built(built: BuiltEnvironment) -> Built:
+    return _describe(built.path, built.index, built.layers_built, built.layers_reused)
 
 
 def _describe(path: Path, index: ArchiveIndex, built: int, reused: int) -> Built:

@@ -33,9 +33,7 @@ from wq_package.executor.archives import ArchiveBuilder
 from wq_package.executor.blocks import WorkerBlocks
 from wq_package.executor.delivery import Delivery
 from wq_package.executor.drift import compare_versions, find_own_versions, parse_features
-from wq_package.executor.failures import (
-    ManagerStoppedError,
-)
+from wq_package.executor.failures import ManagerStoppedError
 from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import Listening, default_worker_command
 from wq_package.executor.packed import PackedApp
@@ -194,6 +192,9 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
             options = replace(options, look_ahead=0)
         self._manager = BlockingManager(options)
         self._manager.start()
+        self._archives = ArchiveBuilder(
+            None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
+        )
         self._packer = self._make_packer()
         self._router = TaskRouter(self._make_routing(), self._packer, self._delivery, self._manager)
         self._delivery.start()
@@ -210,6 +211,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         )
         self._manager.stop()
         self._delivery.stop()
+        self._archives.close()
         self.cancel_blocks()
         if self.project_password_file is None:
             self._password_file.unlink(missing_ok=True)
@@ -229,9 +231,8 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         return path
 
     def _make_packer(self) -> Packer:
-        cache = None if self.cache_dir is None else Path(self.cache_dir).expanduser().resolve()
         analyzer = SourceAnalyzer(self.extra_pkgs or [], f"parsl=={parsl.__version__}")
-        return Packer(analyzer, ArchiveBuilder(cache), merge=self.merge_environments)
+        return Packer(analyzer, self._archives, merge=self.merge_environments)
 
     def _make_routing(self) -> RoutingOptions:
         return RoutingOptions(
