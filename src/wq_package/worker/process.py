@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import errno
 import logging
 import marshal
 import os
@@ -16,11 +17,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wq_package.errors import QueueError
 from wq_package.worker.spawner import ENDED, PACKET_LIMIT
 
 __all__ = ["Program", "ProgramEnd", "Spawner"]
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 _MARK = "WQ_PACKAGE_PROGRAM"
 """A variable that is different for every program; what a program leaves behind is known by it."""
 _INLINE_LIMIT = PACKET_LIMIT * 3 // 4
+_MOST_ROUNDS = 100
+_NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Spawner:
         self._protected: tuple[str, ...] = ()
         self._last = 0
         self._callbacks: dict[int, Callable[[ProgramEnd], None]] = {}
+        self._backlog: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._socket, self._process = _start_helper(self._words)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
@@ -123,7 +127,11 @@ class Spawner:
             "watch": program.is_watched,
             "limit": int((program.memory_limit_mb or 0) * 1024),
         }
-        self._send(marshal.dumps(message), program.sockets)
+        try:
+            self._send(marshal.dumps(message), program.sockets)
+        except OSError as error:
+            end = ProgramEnd(errno=error.errno or errno.EIO)
+            asyncio.get_running_loop().call_soon(self._callbacks.pop(self._last), end)
         return self._last
 
     def protect(self, folders: tuple[str, ...], on_end: Callable[[ProgramEnd], None]) -> None:
@@ -143,8 +151,7 @@ class Spawner:
 
     def close(self) -> None:
         """End every program and the helper."""
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()  # the helper's sign to kill everything and leave
+        self._hang_up()  # the helper's sign to kill everything and leave
         try:
             self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
@@ -152,15 +159,53 @@ class Spawner:
             self._process.wait()
 
     def _send(self, packet: bytes, sockets: tuple[int, ...]) -> None:
+        """Send a packet, now or when the helper has taken those before it.
+
+        Nobody waits here: the helper waits in turn until we have read what it tells.
+
+        Raises:
+            OSError: the packet is large and the disk is full, or the system refuses.
+        """
         if len(packet) > _INLINE_LIMIT:
             place = self._folder / f"message.{self._last}"
             place.write_bytes(packet)
             packet = marshal.dumps({"file": str(place)})
+        if self._backlog or not self._write(packet, sockets):
+            if not self._backlog:
+                asyncio.get_running_loop().add_writer(self._socket, self._flush)
+            self._backlog.append((packet, tuple(map(os.dup, sockets))))
+
+    def _write(self, packet: bytes, sockets: tuple[int, ...]) -> bool:
+        """Give a packet to the system; tell whether it has taken it."""
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sockets))] if sockets else []
         try:
-            self._socket.sendmsg([packet], ancillary)
+            self._socket.sendmsg([packet], ancillary, socket.MSG_DONTWAIT)
+        except (
+            ConnectionError
+        ):  # the helper is gone: that is read next, and the end of all that it was told is reported
+            return True
         except OSError as error:
-            raise QueueError(f"the worker's spawner is gone: {error}") from error
+            if error.errno not in _NOT_NOW:
+                raise
+            return False
+        return True
+
+    def _flush(self) -> None:
+        while self._backlog:
+            packet, sockets = self._backlog[0]
+            if not self._write(packet, sockets):
+                return
+            self._backlog.popleft()
+            _close_all(sockets)
+        asyncio.get_running_loop().remove_writer(self._socket)
+
+    def _hang_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        loop.remove_writer(self._socket)
+        self._socket.close()
+        while self._backlog:
+            _close_all(self._backlog.popleft()[1])
 
     def _read(self) -> None:
         for _ in range(64):
@@ -176,27 +221,56 @@ class Spawner:
             self._report(packet)
 
     def _report(self, packet: bytes) -> None:
-        number, status, errno, cpu, memory, cores, read, written, processes, excess = ENDED.unpack(packet)
+        number, status, error, cpu, memory, cores, read, written, processes, excess = ENDED.unpack(packet)
         sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
         sizes = (memory / 1024, cores / 1000, read / 1024, written / 1024)
-        end = ProgramEnd(exit_code, sign, errno, cpu, *sizes, processes, excess / 1024)
+        end = ProgramEnd(exit_code, sign, error, cpu, *sizes, processes, excess / 1024)
         self._callbacks.pop(number)(end)
 
     def _lose_helper(self) -> None:
-        """Somebody killed the helper: start another, and count what the first one ran as killed."""
-        _log.error("the spawner ended unexpectedly; everything that it ran is counted as killed")
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._socket)
-        self._socket.close()
+        """Somebody killed the helper: kill what it ran, and start another."""
+        _log.error("the spawner ended unexpectedly; everything that it ran is killed")
+        self._hang_up()
         self._process.wait()
+        _kill_marked(f"{_MARK}={os.getpid()}-".encode())
         self._socket, self._process = _start_helper(self._words)
-        loop.add_reader(self._socket, self._read)
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
         callbacks, self._callbacks = self._callbacks, {}
         if self._protected:
             self._ask_to_protect(self._protected, lambda _end: None)
         for callback in callbacks.values():
             callback(ProgramEnd(signal=signal.SIGKILL))
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill every process whose variables say that it came from one of our programs, and what it starts meanwhile."""
+    for _ in range(_MOST_ROUNDS):
+        if not sum(_kill_if_marked(int(name), mark) for name in os.listdir("/proc") if name.isdigit()):
+            return
+
+
+def _kill_if_marked(pid: int, mark: bytes) -> bool:
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes()
+        if not (b"\0" + variables).count(b"\0" + mark):
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except OSError:  # it has ended, or is somebody else's
+        return False
+    else:
+        return True
+    finally:
+        os.close(handle)
+
+
+def _close_all(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _start_helper(words: list[str]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
