@@ -582,6 +582,32 @@ def test_worker__idle__leaves_by_itself(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_worker__idle_while_a_file_arrives__stays_for_its_task(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path, "--idle-timeout", "1") as (manager, worker):
+            manager.link.send(m.Put("file-1", 2, 0o644))
+            manager.link.send_body(b"o")
+            await asyncio.sleep(4)  # more than it stays idle; the longer, the better
+            manager.link.send_body(b"k")
+            manager.send(m.TaskDescription(1, "cat in", cores=1, inputs=(m.TaskFile("file-1", "in"),)))
+            await manager.wait_for(lambda: manager.bodies)
+            assert manager.bodies[0][1] == b"ok"
+            assert await worker.wait() == 0
+
+    asyncio.run(run())
+
+
+def test_worker__drained_while_a_file_arrives__leaves(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            manager.send(m.Put("file-1", 2, 0o644), b"o")
+            worker.process.send_signal(signal.SIGTERM)
+            assert await worker.wait() == 0
+            await manager.wait_for(lambda: m.Info("vacating", "15") in manager.seen)
+
+    asyncio.run(run())
+
+
 def test_environment__large_one_arrives__checks_are_answered_at_once(tmp_path: Path) -> None:
     async def run() -> None:
         files = {f"package/part_{index}.py": os.urandom(4000).hex().encode() for index in range(4000)}

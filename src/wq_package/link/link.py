@@ -189,6 +189,11 @@ class Link:
         return self._wire.is_encrypted
 
     @property
+    def bytes_received(self) -> int:
+        """How many bytes have come."""
+        return self._wire.bytes_received
+
+    @property
     def buffered(self) -> int:
         """How many bytes wait to be taken by the peer's machine."""
         return self._wire.connection.outgoing_size + self._wire.transport.get_write_buffer_size()

@@ -53,6 +53,7 @@ class Wire(asyncio.BufferedProtocol):
         self.is_closing = False
         self.is_encrypted = False
         """Whether TLS is spoken; the transport forgets it when it closes."""
+        self.bytes_received = 0
         self.is_traced = _logger.isEnabledFor(logging.DEBUG)
         self._transport: asyncio.Transport | None = None
         self._peer_address = ""
@@ -94,6 +95,7 @@ class Wire(asyncio.BufferedProtocol):
         """Take in what was read, and stop reading if nobody receives it."""
         if self.error is not None or self.is_closing:
             return
+        self.bytes_received += nbytes
         piece = self._read_buffer[:nbytes]
         if self.body_sink is not None and self.is_awaited:
             rest = self._divert(piece, self.body_sink)

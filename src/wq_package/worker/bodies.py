@@ -14,7 +14,10 @@ from typing import BinaryIO
 from wq_package.archive.scripts.warm.packets import INLINE_LIMIT
 from wq_package.errors import RemoteProtocolError
 
-__all__ = ["BodyReceiver", "keep_function"]
+__all__ = ["BodyReceiver", "BodyWatch", "keep_function"]
+
+STALL_SECONDS = 60.0
+"""A body of which nothing has come for so long is not counted on any more."""
 
 
 class BodyReceiver:
@@ -69,6 +72,20 @@ class BodyReceiver:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class BodyWatch:
+    """Knows whether anything has come of late."""
+
+    def __init__(self, now: float) -> None:
+        self._received = 0
+        self._changed = now
+
+    def is_coming(self, received: int, now: float) -> bool:
+        """Tell whether it still comes, by how much there was each time that this was asked."""
+        if received != self._received:
+            self._received, self._changed = received, now
+        return now - self._changed < STALL_SECONDS
 
 
 def keep_function(digest: str, body: bytes, path: str, folder: Path) -> None:

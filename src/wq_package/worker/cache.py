@@ -127,6 +127,11 @@ class EntryReceiver:
         """Whether the body of a file is expected."""
         return self._file is not None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a file or folder is not complete."""
+        return self._file is not None or bool(self._folders)
+
     def open_file(self, put: wire.Put) -> None:
         """Begin a file.
 

@@ -24,7 +24,7 @@ from wq_package.protocol import messages as wire
 from wq_package.protocol.printing import escape_controls
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
-from wq_package.worker.bodies import BodyReceiver, keep_function
+from wq_package.worker.bodies import BodyReceiver, BodyWatch, keep_function
 from wq_package.worker.cache import EntryReceiver, remove_tree
 from wq_package.worker.calls import CallRoom
 from wq_package.worker.discovery import find_disk_mb
@@ -70,6 +70,7 @@ class Session:
         self._error: Exception | None = None
         self.was_heard = False
         self._heard = self._busy = time.monotonic()
+        self._watch = BodyWatch(self._heard)
         self._disk = DiskRoom(worker.options, worker.workspace, self._heard)
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
@@ -328,41 +329,48 @@ class Session:
         deadline = self._state.next_deadline
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = None
         if deadline is not None:
             wait = max(0.0, deadline - time.time())
             self._timer = asyncio.get_running_loop().call_later(wait + 0.001, self.handle, ev.Clock())
 
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
-        worker, now = self._worker, time.monotonic()
+        worker, state, now = self._worker, self._state, time.monotonic()
         worker.calls.close_idle(worker.options.interpreter_idle)
         self._staging.note_idle()
         self._check_disk(now)
-        for serial, name in self._state.list_watched():
-            size = worker.runs.find_output_size(serial, name)
-            self.handle(ev.WatchedSize(serial, name, size))
-        if self._outbox.is_busy or not self._state.is_idle:
+        for serial, name in state.list_watched():
+            self.handle(ev.WatchedSize(serial, name, worker.runs.find_output_size(serial, name)))
+        if self._is_busy(now):
             self._busy = now
         if worker.end_time and time.time() >= worker.end_time:
-            worker.is_leaving = True
-            self.leave(
-                wire.Info("wall_time_exhausted", str(int(worker.options.wall_time or 0))), "wall time is over"
-            )
-        elif self._state.is_draining:
+            limit = int(worker.options.wall_time or 0)
+            self._leave_for_good(wire.Info("wall_time_exhausted", str(limit)), "wall time is over")
+        elif state.is_draining:
             if now - max(self._heard, self._busy) > _DRAIN_QUIET_SECONDS:
-                worker.is_leaving = True
-                self.leave(wire.Info("vacating", str(int(signal.SIGTERM))), "drained")
+                self._leave_for_good(wire.Info("vacating", str(int(signal.SIGTERM))), "drained")
         elif now - self._busy > worker.options.timeout:
-            worker.is_leaving = True
             idle = int(worker.options.timeout)
-            self.leave(wire.Info("idle-disconnecting", str(idle)), f"no task for {idle} s")
+            self._leave_for_good(wire.Info("idle-disconnecting", str(idle)), f"no task for {idle} s")
+
+    def _is_busy(self, now: float) -> bool:
+        """Whether there is anything to do, or to come: a file or environment may take longer than we would stay idle."""
+        is_coming = self._watch.is_coming(self._link.bytes_received, now)
+        if self._outbox.is_busy or not self._state.is_idle:
+            return True
+        is_receiving = (self._header is not None or self._receiver.is_open) and is_coming
+        return not self._state.is_draining and (is_receiving or self._staging.is_busy)
 
     def _check_disk(self, now: float) -> None:
         state = self._state
         found = self._disk.find_change(state.capacity.disk_mb, state.used.disk_mb, now)
         if found is not None:
             self.handle(ev.DiskChanged(found))
+
+    def _leave_for_good(self, last: wire.Message, reason: str) -> None:
+        self._worker.is_leaving = True
+        self.leave(last, reason)
 
     def leave(self, last: wire.Message, reason: str) -> None:
         """Say a last word and go."""

@@ -100,6 +100,11 @@ class Staging:
         """Whether the next pieces are a layer's."""
         return self._feed is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether layers are being fetched or unpacked, or an environment is composed."""
+        return bool(self._feeds or self._tasks)
+
     def take_piece(self, piece: bytes) -> None:
         """Add a piece to the layer that arrives."""
         assert self._feed is not None
