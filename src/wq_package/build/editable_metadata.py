@@ -20,22 +20,31 @@ from wq_package.build.layer_plan import LayerPlan
 from wq_package.build.recipes import BUILDER_VERSION, Recipe
 from wq_package.spec.environment import LocalSource
 
-__all__ = ["find_described", "make_metadata_recipe"]
+__all__ = ["make_metadata_recipes"]
 
 _SHIPPED = ("METADATA", "entry_points.txt", "top_level.txt")
 """Files of a `.dist-info` that say the same wherever the code is."""
 
 
-def find_described(
-    sources: Sequence[LocalSource], editable: Iterable[InstalledDistribution]
-) -> list[InstalledDistribution]:
-    """Find the editable installs that some local sources are the code of, by name."""
+def make_metadata_recipes(
+    sources: Sequence[LocalSource], installed: Iterable[InstalledDistribution], interpreter: Interpreter
+) -> list[Recipe]:
+    """Take the metadata of the editable installs that some local sources are the code of, by name.
+
+    Args:
+        sources: all local sources of an environment.
+        installed: where the installs are looked for, among other distributions.
+        interpreter: the environment's Python.
+    """
+    editable = [each for each in installed if each.is_editable] if sources else []
+    if not editable:
+        return []
     paths = {Path(source.path).resolve(): source.import_name for source in sources}
     found = [each for each in editable if is_editable_from(each, paths)]
-    return sorted(found, key=lambda each: each.name)
+    return [_make_recipe(each, sources, interpreter) for each in sorted(found, key=lambda each: each.name)]
 
 
-def make_metadata_recipe(
+def _make_recipe(
     distribution: InstalledDistribution, sources: Sequence[LocalSource], interpreter: Interpreter
 ) -> Recipe:
     """Take the metadata of an editable install as it is now, and make the commands whose code is among the sources."""

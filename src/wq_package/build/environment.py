@@ -345,18 +345,13 @@ def _check_platform(layers: Sequence[StoredLayer], options: BuildOptions) -> Non
 
 
 def _make_metadata_recipes(build: _Build) -> list[Recipe]:
-    spec = build.spec
-    if not spec.local:
+    local, folders = build.spec.local, build.options.site_folders
+    if not local:
         return []
-    folders = build.options.site_folders
-    installed = find_distributions(folders) if folders else find_running_distributions()
-    editable = [each for each in installed.values() if each.is_editable]
-    if not editable:
-        return []
-    from wq_package.build.editable_metadata import find_described, make_metadata_recipe  # most have none
+    from wq_package.build.editable_metadata import make_metadata_recipes  # not every program has local source
 
-    described = find_described(spec.local, editable)
-    return [make_metadata_recipe(each, spec.local, build.base.interpreter) for each in described]
+    installed = find_distributions(folders) if folders else find_running_distributions()
+    return make_metadata_recipes(local, installed.values(), build.base.interpreter)
 
 
 def _make_data_recipes(build: _Build) -> list[Recipe]:

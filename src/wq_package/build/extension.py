@@ -15,7 +15,7 @@ from wq_package.archive.layer import ArchiveIndex, IndexedLayer, LayerHeader, La
 from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
-from wq_package.build.editable_metadata import find_described, make_metadata_recipe
+from wq_package.build.editable_metadata import make_metadata_recipes
 from wq_package.build.environment import translated_errors
 from wq_package.build.installed import find_running_distributions
 from wq_package.build.interpreter import Interpreter, describe_running_interpreter
@@ -107,10 +107,10 @@ def _check_python(base: Path, index: ArchiveIndex, interpreter: Interpreter) -> 
 def _make_recipes(
     sources: Sequence[LocalSource], interpreter: Interpreter, *, bytecode: bool
 ) -> list[Recipe]:
-    editable = [each for each in find_running_distributions().values() if each.is_editable]
+    installed = find_running_distributions().values()
     return [
         *(make_local_recipe(source, interpreter, bytecode=bytecode) for source in sources),
-        *(make_metadata_recipe(each, sources, interpreter) for each in find_described(sources, editable)),
+        *make_metadata_recipes(sources, installed, interpreter),
     ]
 
 

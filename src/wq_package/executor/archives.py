@@ -1,7 +1,7 @@
 """Finds or builds the archive of a spec in the user's cache (shell module).
 
-Knows `build` and the archive's index; knows nothing of apps or tasks. An archive stands under the digest of its spec and
-of the installed distributions' records, so that a second run of an unchanged program reads one index and builds nothing,
+Knows `build` and the archive's index; knows nothing of apps or tasks. An archive stands under the digest of its spec, of the
+installed distributions' records and of the metadata of editable installs, so that a second run of an unchanged program reads one index and builds nothing,
 and a changed installation is noticed.
 """
 
@@ -34,7 +34,10 @@ from wq_package.build import (
     default_cache_root,
     load_lock,
 )
+from wq_package.build.editable_metadata import make_metadata_recipes
 from wq_package.build.extension import extend_archive, list_absent
+from wq_package.build.installed import find_running_distributions
+from wq_package.build.interpreter import describe_running_interpreter
 from wq_package.build.kept_archives import KeptArchives
 from wq_package.build.lock_text import parse_lock
 from wq_package.errors import ArchiveError, BuildError, hide_credentials
@@ -44,7 +47,7 @@ from wq_package.executor.packed import Built, PackedLayer, digest_sources, diges
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
 from wq_package.spec.files import digest_local_source, load_spec
 
-__all__ = ["ArchiveBuilder", "check_versions", "list_contents", "read_archive"]
+__all__ = ["ArchiveBuilder", "check_versions", "list_contents", "name_archive", "read_archive"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class ArchiveBuilder:
         Raises:
             BuildError: it cannot be built.
         """
-        path = self._folder / f"{_name_archive(spec)}.tar.zst"
+        path = self._folder / f"{name_archive(spec)}.tar.zst"
         return self._find(path) or self._build(spec, path)
 
     def _find(self, path: Path) -> Built | None:
@@ -131,7 +134,8 @@ class ArchiveBuilder:
         absent = list_absent(index, sources)
         if not absent:
             return built
-        name = digest_sources(f"{built.digest} {_stamp_python()} {_stamp_makers()}", absent)
+        stamps = (built.digest, _stamp_python(), _stamp_makers(), *_stamp_metadata(absent))
+        name = digest_sources(" ".join(stamps), absent)
         path = self._folder / f"{name[:32]}{_ENDINGS[index.compression]}"
         return self._find(path) or self._extend(built, absent, path)
 
@@ -261,9 +265,11 @@ def list_contents(spec: EnvironmentSpec) -> str:
     return hide_credentials(", ".join([f"Python {spec.python or platform.python_version()}", *names]))
 
 
-def _name_archive(spec: EnvironmentSpec) -> str:
+def name_archive(spec: EnvironmentSpec) -> str:
+    """Name the archive of a spec by everything here that decides what is in it."""
     lines = [digest_spec(spec), _stamp_python(), _stamp_makers()]
     lines += [_stamp(requirement.canonical_name) for requirement in sorted(spec.wheels)]
+    lines += _stamp_metadata(spec.local)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
@@ -277,6 +283,16 @@ def _stamp_makers() -> str:
     entries = make_launcher_entries(f"{sys.version_info[0]}.{sys.version_info[1]}")
     lines = [f"{entry.path} {entry.mode} {entry.link_target} {entry.source!r}" for entry in entries]
     return hashlib.sha256("\n".join([__version__, *lines]).encode()).hexdigest()
+
+
+def _stamp_metadata(sources: Sequence[LocalSource]) -> list[str]:
+    """Tell one state of the metadata and commands that travel with local source from another."""
+    if not sources:
+        return []
+    installed = find_running_distributions().values()
+    return [
+        recipe.key for recipe in make_metadata_recipes(sources, installed, describe_running_interpreter())
+    ]
 
 
 def _stamp(name: str) -> str:

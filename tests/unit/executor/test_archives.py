@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wq_package.errors import BuildError
-from wq_package.executor.archives import check_versions, list_contents
+from wq_package.executor.archives import check_versions, list_contents, name_archive
 from wq_package.executor.drift import find_own_versions
 from wq_package.executor.packed import Built, PackedLayer
 from wq_package.spec.environment import CondaRequirement, EnvironmentSpec, LocalSource, WheelRequirement
@@ -54,3 +54,28 @@ def test_list_contents__address_with_a_password__is_told_without() -> None:
         local=(LocalSource("mine", "/x/mine.py", ""),),
     )
     assert list_contents(spec) == "Python 3.11.7, gcc, six @ https://example.org/six.whl, your module mine"
+
+
+@pytest.fixture
+def editable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An editable install; the folder with its metadata."""
+    (tmp_path / "project" / "mine").mkdir(parents=True)
+    (tmp_path / "project" / "mine" / "__init__.py").write_text("")
+    info = tmp_path / "site" / "mine-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "RECORD").write_text("__editable__.mine.pth,,\n")
+    (info / "METADATA").write_text("Name: mine\nVersion: 1\n")
+    (info / "direct_url.json").write_text('{"dir_info": {"editable": true}, "url": "file:///project"}')
+    (tmp_path / "site" / "__editable__.mine.pth").write_text(f"{tmp_path}/project\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return info
+
+
+def test_name_archive__metadata_of_an_editable_install_changed__is_another(
+    editable: Path, tmp_path: Path
+) -> None:
+    spec = EnvironmentSpec(local=(LocalSource("mine", str(tmp_path / "project" / "mine"), "0f"),))
+    before = name_archive(spec)
+    assert name_archive(spec) == before
+    (editable / "entry_points.txt").write_text("[plugins]\nfit = mine:fit\n")
+    assert name_archive(spec) != before
