@@ -20,6 +20,7 @@ import psutil  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 from parsl import Config, File, bash_app, python_app
 from parsl.executors.errors import BadStateException, InvalidResourceSpecification
+from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider
 from parsl.utils import RepresentationMixin
 
@@ -217,6 +218,34 @@ def test_worker_that_cannot_start__puts_the_executor_in_bad_state(folder: Path) 
         assert "no worker here" in str(error)
         with pytest.raises(BadStateException):
             double(1).result()
+
+
+def test_scale_in__block_that_a_task_waits_for__stays(folder: Path) -> None:
+    executor = make_executor(folder, init_command=f"while [ ! -e {folder}/go ]; do sleep 0.05; done")
+    with loaded(folder, executor):
+        future = double(2)
+        while not executor.outstanding():  # Parsl submits in a thread of its own
+            time.sleep(0.01)
+        assert executor.scale_in_facade(1) == []
+        (folder / "go").touch()
+        assert future.result(timeout=SECONDS) == 4
+
+
+def test_block_error_handler__of_the_users_own__decides(folder: Path) -> None:
+    seen: list[str] = []
+
+    def handle(executor: WQPackageExecutor, status: dict[str, JobStatus]) -> None:
+        failed = [block for block, each in status.items() if each.state is JobState.FAILED]
+        if failed:
+            seen.extend(failed)
+            executor.set_bad_state_and_fail_all(RuntimeError("two failed blocks are too many"))
+
+    executor = make_executor(folder, worker_executable="exit 7;", block_error_handler=handle)
+    with loaded(folder, executor, strategy_period=0.2):
+        error = double(1).exception(timeout=SECONDS)
+    assert isinstance(error, BadStateException)
+    assert "two failed blocks" in str(error)
+    assert seen[0] == "0"
 
 
 def test_outstanding__counts_cores(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.states import TERMINAL_STATES
@@ -18,9 +18,25 @@ from parsl.providers.base import ExecutionProvider
 from wq_package.errors import WQPackageError
 from wq_package.executor.listening import BLOCK, BLOCK_FEATURE
 
-__all__ = ["WorkerBlocks"]
+__all__ = ["WorkerBlocks", "choose_blocks"]
 
 logger = logging.getLogger(__name__)
+
+
+def choose_blocks(
+    active: Sequence[str], counts: Mapping[str, int], wanted: int, *, has_tasks: bool
+) -> list[str]:
+    """Choose blocks to end: those whose workers are idle, and then those whose workers are still to come, if nobody waits for them.
+
+    Args:
+        active: all that have begun and not ended.
+        counts: the tasks at the workers of those whose workers are there.
+        wanted: how many.
+        has_tasks: whether any task has not ended.
+    """
+    idle = [block for block in active if counts.get(block) == 0]
+    coming = [] if has_tasks else [block for block in active if block not in counts]
+    return [*idle, *coming][:wanted]
 
 
 class WorkerBlocks(BlockProviderExecutor):  # type: ignore[misc]  # Parsl is not followed
@@ -78,14 +94,14 @@ class WorkerBlocks(BlockProviderExecutor):  # type: ignore[misc]  # Parsl is not
         return super().scale_out_facade(n - ahead) if n > ahead else []
 
     def scale_in(self, blocks: int) -> list[str]:
-        """End blocks whose workers have nothing to do, as many as that is true for; return their ids.
+        """End blocks that nobody needs, as many as that is true for; return their ids.
 
         What is busy at the very end, `cancel_blocks` ends.
         """
         active = [block for block, status in self._status.items() if status.state not in TERMINAL_STATES]
         active = [block for block in active if block in self.blocks_to_job_id]
         counts = self.count_tasks_by_block()
-        chosen = [block for block in active if not counts.get(block)][:blocks]
+        chosen = choose_blocks(active, counts, blocks, has_tasks=self.outstanding() > 0)
         if not chosen:
             return []
         jobs = [self.blocks_to_job_id[block] for block in chosen]
