@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["Bindings", "iter_functions", "list_functions", "note_bindings", "unwrap_cached"]
+__all__ = ["Bindings", "is_dispatcher", "iter_behind", "iter_functions", "list_functions", "note_bindings"]
 
 _ABSENT = object()
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -97,31 +97,45 @@ def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
 
 def iter_functions(value: object, namespace: dict[str, Any]) -> Iterator[FunctionType]:
     """Go through the functions of a module that a value is, or has as a class of that module or as an object of one."""
-    value = unwrap_cached(value)
-    parts: list[object] = [value]
+    parts = [*iter_behind(value)]
     for kind in (value if isinstance(value, type) else type(value)).__mro__:
         if kind.__module__ == namespace.get("__name__"):
-            parts += [part for member in vars(kind).values() for part in _list_parts(member)]
+            parts += [part for member in vars(kind).values() for part in _iter_parts(member)]
     for part in parts:
         if isinstance(part, FunctionType) and part.__globals__ is namespace:
             yield part
 
 
-def _list_parts(member: object) -> tuple[object, ...]:
+def _iter_parts(member: object) -> Iterator[object]:
     match member:
         case property():
-            return member.fget, member.fset, member.fdel
+            yield from (member.fget, member.fset, member.fdel)
         case functools.cached_property():
-            return (member.func,)
+            yield member.func
         case staticmethod() | classmethod():
-            return (unwrap_cached(member.__func__),)
+            yield from iter_behind(member.__func__)
+        case functools.singledispatchmethod():
+            yield from iter_behind(member.dispatcher)
         case _:
-            return (unwrap_cached(member),)
+            yield from iter_behind(member)
 
 
-def unwrap_cached(value: object) -> object:
-    """Give the function behind `lru_cache`, and anything else as it is."""
-    return value.__wrapped__ if isinstance(value, functools._lru_cache_wrapper) else value
+def iter_behind(value: object) -> Iterator[object]:
+    """Give what is called behind `lru_cache` and `singledispatch`, and anything else as it is."""
+    if isinstance(value, functools._lru_cache_wrapper):
+        yield value.__wrapped__
+    elif is_dispatcher(value):
+        yield from value.registry.values()  # type: ignore[attr-defined]  # that is what it is known by
+    else:
+        yield value
+
+
+_DISPATCHER = functools.singledispatch(len).__code__  # type: ignore[attr-defined]  # it is a function
+
+
+def is_dispatcher(value: object) -> bool:
+    """Tell whether `singledispatch` made a function."""
+    return isinstance(value, FunctionType) and value.__code__ is _DISPATCHER
 
 
 @functools.lru_cache(maxsize=4096)

@@ -28,6 +28,8 @@ from parsl.app.errors import wrap_error
 from parsl.app.python import timeout
 from parsl.monitoring.remote import monitor_wrapper
 
+from wq_package.executor.bindings import iter_behind
+
 __all__ = ["AppKind", "ResolvedApp", "find_roots", "is_users", "resolve_app"]
 
 
@@ -208,6 +210,7 @@ def _is_importable(function: FunctionType) -> bool:
 
 
 def _iter_parts(item: object) -> Iterator[object]:
+    yield from (part for part in iter_behind(item) if part is not item)
     if isinstance(item, functools.partial):
         yield from (item.func, *item.args, *item.keywords.values())
     elif isinstance(item, MethodType):

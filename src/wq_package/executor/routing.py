@@ -19,7 +19,8 @@ from wq_package.executor.demands import parse_demand
 from wq_package.executor.failures import UnsendableError, explain_no_environment
 from wq_package.executor.functions import AppKind
 from wq_package.executor.packing import Packer
-from wq_package.executor.shipments import AppKey, Shipment, pack_value
+from wq_package.executor.pickling import pack_value
+from wq_package.executor.shipments import AppKey, Shipment
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager
 from wq_package.task import Call, CallMode, Environment, Task

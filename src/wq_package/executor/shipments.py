@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import io
 import operator
 import os
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
@@ -28,9 +27,10 @@ from parsl.app.app import AppBase
 from wq_package.executor.bindings import list_functions
 from wq_package.executor.failures import UnsendableError
 from wq_package.executor.functions import AppKind, ResolvedApp, is_users
+from wq_package.executor.pickling import pack_value
 from wq_package.task import Function
 
-__all__ = ["AppKey", "Shipment", "pack_function", "pack_value", "stamp_own_files"]
+__all__ = ["AppKey", "Shipment", "pack_function", "stamp_own_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +107,25 @@ def _name_category(app: str) -> str:
 
 
 def _find_culprits(roots: Iterable[FunctionType]) -> str | None:
-    """Name the variables that functions use and that cannot travel."""
-    names: set[str] = set()
-    for root in roots:
-        cells = zip(root.__code__.co_freevars, root.__closure__ or (), strict=True)
-        used = {name: root.__globals__[name] for name in root.__code__.co_names if name in root.__globals__}
-        with contextlib.suppress(ValueError):  # a cell that is not bound yet
-            used.update({name: cell.cell_contents for name, cell in cells})
-        names.update(name for name, value in used.items() if not _can_travel(value))
+    """Name the variables that functions use, themselves or in others that they call, and that cannot travel."""
+    names = {
+        name
+        for function in list_functions(roots)
+        for name, value in _iter_variables(function)
+        if not isinstance(value, FunctionType) and not _can_travel(value)
+    }
     if not names:
         return None
     return f"make {', '.join(f'`{name}`' for name in sorted(names))} inside the app instead of using it from outside"
+
+
+def _iter_variables(function: FunctionType) -> Iterator[tuple[str, object]]:
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not bound yet
+            yield name, cell.cell_contents
 
 
 def _can_travel(value: object) -> bool:
@@ -160,76 +168,6 @@ def _stands_in_own_module(root: FunctionType) -> bool:
     if is_users(root.__module__, root.__code__.co_filename):
         return True
     return isinstance(getattr(sys.modules.get(root.__module__), root.__name__, None), AppBase)
-
-
-def _travels_by_value(function: Any) -> bool:
-    """Tell whether a function that cloudpickle takes for an object goes with what it is, like those beside it."""
-    module = function.__module__
-    by_value = {"__main__", None} | cloudpickle.list_registry_pickle_by_value()
-    return module in by_value or "<locals>" in function.__qualname__
-
-
-class _MakesCache:
-    """Pickles as `lru_cache(maxsize, typed)`."""
-
-    def __init__(self, maxsize: int | None, typed: bool) -> None:  # noqa: FBT001 - as in `functools`
-        self.arguments = (maxsize, typed)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.lru_cache, self.arguments
-
-
-class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not typed
-    """Notes which modules the pickle will import when it is loaded."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, protocol=5)
-        self.modules: set[str] = set()
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, functools._lru_cache_wrapper) and _travels_by_value(obj):
-            return operator.call, (_MakesCache(**obj.cache_parameters()), obj.__wrapped__)
-        if isinstance(obj, functools.cached_property):  # it has a lock before Python 3.12
-            return functools.cached_property, (obj.func,), {"attrname": obj.attrname}
-        reduced = super().reducer_override(obj)
-        if isinstance(obj, ModuleType):
-            self.modules.add(obj.__name__)
-        elif reduced is NotImplemented and hasattr(
-            obj, "__name__"
-        ):  # else an instance, whose class comes next
-            module = getattr(obj, "__module__", None)
-            self.modules.add(module if isinstance(module, str) else type(obj).__module__)
-        return reduced
-
-
-def pack_value(value: object) -> tuple[bytes, frozenset[str]]:
-    """Pickle a value, and name the modules that have to be there where it is loaded, the standard library's aside."""
-    file = io.BytesIO()
-    pickler = _RecordingPickler(file)
-    pickler.dump(value)
-    if not pickler.modules:
-        return file.getvalue(), _NO_MODULES
-    return file.getvalue(), frozenset(
-        name for module in pickler.modules if (name := _name_requirement(module))
-    )
-
-
-_NO_MODULES: frozenset[str] = frozenset()
-
-_ALWAYS_THERE = sys.stdlib_module_names | {"", "__main__", "cloudpickle"}
-
-_STAND_INS = frozenset({"parsl.errors", "parsl.app.errors", "parsl.data_provider.files"})
-"""Modules of Parsl for whose classes `scripts/call.py` has stand-ins."""
-
-
-@functools.cache
-def _name_requirement(module: str) -> str | None:
-    """Name what has to be there for a module to be imported: its top level where that says enough."""
-    top = module.partition(".")[0]
-    if top in _ALWAYS_THERE or module in _STAND_INS:
-        return None
-    path = getattr(sys.modules.get(top), "__file__", None)  # a namespace package has none
-    return module if path is None or is_users(top, path) else top
 
 
 # -- the script round it -------------------------------------------------------------------------------------------------

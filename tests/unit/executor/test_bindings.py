@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import functools
 import gc
-import subprocess
-import sys
 import weakref
 from types import FunctionType
 from typing import Any
@@ -12,7 +9,6 @@ import pytest
 
 from wq_package.executor.app_book import AppBook
 from wq_package.executor.bindings import list_functions, note_bindings
-from wq_package.executor.shipments import pack_value
 
 SOURCE = """
 import functools
@@ -88,26 +84,6 @@ def test_have_changed__cell_is_run__tells_whether_the_app_sees_it(
     exec(cell, module)
     gc.collect()
     assert bindings.have_changed() is changed
-
-
-def test_pack_value__cached_function_of_the_program__goes_with_what_it_is(module: dict[str, Any]) -> None:
-    payload, modules = pack_value((module["helper"], functools.lru_cache(7, typed=True)(lambda x: -x)))
-    program = (
-        "import pickle, sys; helper, nested = pickle.load(sys.stdin.buffer); print(helper(4), nested(4))\n"
-    )
-    program += "print(nested.cache_parameters(), nested.cache_info().currsize)"
-    done = subprocess.run([sys.executable, "-c", program], input=payload, capture_output=True, check=False)
-    assert done.stdout.decode().splitlines() == ["[3.0] -4", "{'maxsize': 7, 'typed': True} 1"], (
-        done.stderr.decode()
-    )
-    assert modules == frozenset()
-
-
-def test_pack_value__class_with_a_cached_property__works_there(module: dict[str, Any]) -> None:
-    payload, _ = pack_value(module["Shape"](3))
-    program = "import pickle, sys; shape = pickle.load(sys.stdin.buffer); print(shape.area, vars(shape))"
-    done = subprocess.run([sys.executable, "-c", program], input=payload, capture_output=True, check=False)
-    assert done.stdout.decode() == "9 {'size': 3, 'area': 9}\n", done.stderr.decode()
 
 
 def test_note_bindings__what_goes_away__is_not_kept(module: dict[str, Any]) -> None:

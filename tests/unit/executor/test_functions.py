@@ -106,5 +106,15 @@ def test_find_roots__bound_method__finds_the_methods_of_its_class(apps: ModuleTy
     assert names == {"__init__", "scale"}
 
 
+def test_find_roots__behind_a_cache_or_a_dispatcher__are_found() -> None:
+    def inner(x: int) -> int:
+        return x
+
+    assert find_roots(functools.lru_cache(inner)) == (inner,)
+    dispatcher = functools.singledispatch(inner)
+    for_text = dispatcher.register(str, lambda text: len(text))
+    assert {inner, for_text} <= set(find_roots(dispatcher))
+
+
 def test_find_roots__installed_function__is_left_to_its_distribution() -> None:
     assert find_roots(functools.partial(np.linalg.norm, axis=0)) == ()

@@ -3,14 +3,12 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
-import numpy as np
 import parsl
 import pytest
 from parsl import File, python_app
@@ -19,7 +17,8 @@ from parsl.app.python import timeout
 
 from wq_package.executor.failures import UnsendableError
 from wq_package.executor.functions import AppKind, ResolvedApp, find_roots, resolve_app
-from wq_package.executor.shipments import Shipment, pack_function, pack_value
+from wq_package.executor.pickling import pack_value
+from wq_package.executor.shipments import Shipment, pack_function
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +123,23 @@ def test_call__another_python__says_which(apps: ModuleType) -> None:
 
 
 def test_pack_function__unpicklable_closure__names_the_app() -> None:
-    lock = threading.Lock()
+    stream, number = sys.stderr, 1
 
-    def waits() -> bool:
-        return lock.acquire()
+    def writes() -> int:
+        return stream.write(f"{unbound} {number}")
 
-    with pytest.raises(UnsendableError, match="app `waits` cannot be pickled") as raised:
-        ship(python_app(waits).func)
-    assert raised.value.hint == "make `lock` inside the app instead of using it from outside"
+    with pytest.raises(UnsendableError, match="app `writes` cannot be pickled") as raised:
+        ship(python_app(writes).func)
+    assert raised.value.hint == "make `stream` inside the app instead of using it from outside"
+    unbound = ""
+
+
+def test_pack_function__unpicklable_global_of_a_helper__is_named() -> None:
+    module: dict[str, Any] = {"__name__": "__main__", "stream": sys.stderr}
+    exec("def helper():\n    return stream\ndef app():\n    return helper()\n", module)
+    with pytest.raises(UnsendableError) as raised:
+        ship(module["app"])
+    assert raised.value.hint == "make `stream` inside the app instead of using it from outside"
 
 
 # -- bash apps -----------------------------------------------------------------------------------------------------------
@@ -185,30 +193,6 @@ def test_bash__bad_command_line__raises_what_parsl_raises(
 def test_bash__bad_stream__is_named(apps: ModuleType, stream: Any) -> None:
     with pytest.raises(parsl.app.errors.BadStdStreamFile):
         call(apps.echo.wrapped_remote_function, "x", stdout=stream)
-
-
-# -- arguments -----------------------------------------------------------------------------------------------------------
-
-
-def test_pack_value__plain_values__need_nothing() -> None:
-    data, modules = pack_value(((1, "two", [3.0], Path("four")), {"five": {6}}))
-    assert pickle.loads(data) == ((1, "two", [3.0], Path("four")), {"five": {6}})
-    assert modules == frozenset()
-
-
-def test_pack_value__array__needs_its_distribution() -> None:
-    assert pack_value(np.zeros(3))[1] == {"numpy"}
-
-
-@pytest.mark.parametrize("value", [np.linalg.norm, np.sin, np.float64, np.random.default_rng])
-def test_pack_value__anything_by_name__needs_its_distribution(value: object) -> None:
-    assert pack_value(value)[1] == {"numpy"}
-
-
-def test_pack_value__parsl_file__needs_nothing() -> None:
-    data, modules = pack_value(File("a/b"))
-    assert modules == frozenset()
-    assert pickle.loads(data).filepath == "a/b"
 
 
 def test_pack_value__class_of_an_app_module__travels_by_value(apps: ModuleType) -> None:
