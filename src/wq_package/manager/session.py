@@ -29,7 +29,7 @@ from wq_package.manager.staging import open_input
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
-from wq_package.task import ResultCode
+from wq_package.task import Function, ResultCode
 
 _logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Session:
         if isinstance(action, a.Abandon):
             self._abandon(action.task_id)
             return
-        if self._sender is None and self._is_quick(action):
+        if self._sender is None and self.is_quick(action):
             self._send_quickly(action)
             return
         self._outbox.append(action)
@@ -89,7 +89,8 @@ class Session:
             if fetch.task_id == task_id:
                 self._outbox.remove(fetch)
 
-    def _is_quick(self, action: SessionAction) -> bool:
+    def is_quick(self, action: SessionAction) -> bool:
+        """Tell whether this can be sent without waiting for anything."""
         kind = type(action)
         if kind is a.Dispatch:
             assert isinstance(action, a.Dispatch)
@@ -113,16 +114,23 @@ class Session:
         self.link.send(message)
 
     def _send_task(self, action: a.Dispatch) -> None:
-        link = self.link
+        if action.function is not None:
+            self._announce_function(action.function)
+            self.link.send_body(action.function.body)
+        if self._announce_task(action) and action.body:
+            self.link.send_body(action.body)
+
+    def _announce_function(self, function: Function) -> None:
+        self.link.send(m.FunctionDefinition(function.digest, len(function.body)))
+
+    def _announce_task(self, action: a.Dispatch) -> bool:
+        """Say what is to be run; tell whether that can be said."""
         try:
-            if action.function is not None:
-                link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
-                link.send_body(action.function.body)
-            link.send(action.message)
-            if action.body:
-                link.send_body(action.body)
+            self.link.send(action.message)
         except LocalProtocolError as error:
             self._post([self._make_refusal(action, "", str(error), code=ResultCode.UNKNOWN)])
+            return False
+        return True
 
     def _make_refusal(
         self,
@@ -142,7 +150,7 @@ class Session:
         try:
             while self._outbox:
                 action = self._outbox.popleft()
-                if self._is_quick(action):
+                if self.is_quick(action):
                     self._send_quickly(action)
                     if self.link.buffered > SMALL:
                         await self.link.drain()
@@ -174,16 +182,18 @@ class Session:
                 self._send_quickly(action)
 
     async def _send_with_inputs(self, action: a.Dispatch) -> None:
+        if action.function is not None:  # later calls count on it, whatever becomes of this one
+            self._announce_function(action.function)
+            await self._send_large(action.function.body)
         if not await self._put_all(action):
             return
         for file in action.message.inputs:
             if file.cache_name in self._failed_names:
                 self._post([self._make_refusal(action, file.cache_name, is_dependent=True)])
                 return
-        if len(action.body) <= SMALL and (action.function is None or len(action.function.body) <= SMALL):
-            self._send_task(action)
-        else:
-            await self._send_large_call(action)
+        if not self._announce_task(action):
+            return
+        await self._send_large(action.body)
         if action.is_large:
             self._post([e.DispatchSent(self.number, action.message.task_id)])
 
@@ -195,25 +205,14 @@ class Session:
                 continue
             problem = await self._put(staged)
             if problem:
-                self._failed_names.add(staged.cache_name)
+                if staged.cache:  # others name only those
+                    self._failed_names.add(staged.cache_name)
                 refusal = refusal or self._make_refusal(action, staged.cache_name, problem)
             else:
                 self._failed_names.discard(staged.cache_name)
         if refusal is not None:
             self._post([refusal])
         return refusal is None
-
-    async def _send_large_call(self, action: a.Dispatch) -> None:
-        link = self.link
-        try:
-            if action.function is not None:
-                link.send(m.FunctionDefinition(action.function.digest, len(action.function.body)))
-                await self._send_large(action.function.body)
-            link.send(action.message)
-        except LocalProtocolError as error:
-            self._post([self._make_refusal(action, "", str(error), code=ResultCode.UNKNOWN)])
-            return
-        await self._send_large(action.body)
 
     async def _send_large(self, body: bytes) -> None:
         view = memoryview(body)

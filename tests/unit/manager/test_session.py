@@ -15,14 +15,18 @@ from wq_package.manager.session import Session
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.protocol import messages as m
-from wq_package.task import ResultCode
+from wq_package.task import Function, ResultCode
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 120.0
 
 
 def send_to_worker(
-    dispatch: a.Dispatch, meanwhile: Callable[[], object] = lambda: None
+    dispatch: a.Dispatch,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    is_ours: bool = False,
+    sessions: list[Session] | None = None,
 ) -> tuple[list[m.Event], list[e.Event]]:
     """Send a task and then a question; give what the worker hears, and what is told of it.
 
@@ -40,8 +44,16 @@ def send_to_worker(
 
         async with await serve(hold, LOOPBACK, 0) as server, await connect(LOOPBACK, server.port) as worker:
             worker.send(greeting())
+            if is_ours:
+                worker.send(m.Feature(m.DIALECT_FEATURE))
             link = await accepted
             session = Session(1, link, Archives(), posted.extend, PATIENCE)
+            if sessions is not None:
+                sessions.append(session)
+            if is_ours:
+                while not link.is_dialect_offered:
+                    await link.receive()
+                session.carry_out(a.Send(1, m.Hello(1, "s")))
             session.carry_out(dispatch)
             session.carry_out(a.Send(1, m.Check()))
             events = await worker.receive()
@@ -156,3 +168,34 @@ def test_put__file_has_become_a_pipe__the_task_fails_and_nobody_waits(
     assert not [event for event in events if isinstance(event, m.Put)]
     assert isinstance(failed, e.DispatchFailed)
     assert f"`{path}` cannot be read: it is not a file" in failed.message
+
+
+def test_call__its_input_is_gone__its_function_comes_all_the_same() -> None:
+    function = Function("f" * 64, b"function")
+    gone = e.StagedInput("once-7-0-0", "in", "/no/such/file", cache=False)
+    call = m.CallTask(7, "", function.digest, 1, inputs=(m.TaskFile("once-7-0-0", "in"),))
+
+    events, (failed,) = send_to_worker(a.Dispatch(1, call, b"x", function, (gone,)), is_ours=True)
+
+    assert [event for event in events if not isinstance(event, m.EndOfBody | m.Hello)] == [
+        m.FunctionDefinition(function.digest, 8), m.Data(b"function"), m.Check(),
+    ]  # fmt: skip
+    assert isinstance(failed, e.DispatchFailed)
+
+
+def test_session__an_input_of_one_task_is_gone__others_are_still_sent_at_once() -> None:
+    gone = e.StagedInput("once-7-0-0", "in", "/no/such/file", cache=False)
+    first = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(gone,))
+    sessions: list[Session] = []
+
+    send_to_worker(first, sessions=sessions)
+
+    assert sessions[0].is_quick(a.Dispatch(1, m.TaskDescription(8, "true")))
+
+
+def test_task__that_cannot_be_said__fails_once() -> None:
+    staged = e.StagedInput("file-1", "in", content=b"x")
+
+    _, posted = send_to_worker(a.Dispatch(1, m.TaskDescription(7, "\0"), puts=(staged,)))
+
+    assert [type(event) for event in posted] == [e.DispatchFailed]
