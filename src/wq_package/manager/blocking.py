@@ -55,6 +55,8 @@ class BlockingManager:
         self._changed = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._gate = threading.Lock()
+        """Held by whoever hands something to the manager's thread, so that nothing is once it has been told to stop."""
         self._is_stopping = False
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -73,6 +75,8 @@ class BlockingManager:
         try:
             self._call(self._manager.start())
         except BaseException:
+            with self._gate:
+                self._is_stopping = True
             self._end_thread()
             raise
 
@@ -100,10 +104,17 @@ class BlockingManager:
         self._manager.save_password(path)
 
     def stop(self, *, release_workers: bool = True) -> None:
-        """End every task as cancelled, part from the workers and end the thread. Safe to call twice."""
-        if self._thread is None or self._is_stopping:
-            return
-        self._is_stopping = True
+        """End every task as cancelled, part from the workers and end the thread. Safe to call twice.
+
+        Raises:
+            QueueError: it is called from an `on_done`.
+        """
+        if self._is_own_thread():
+            raise QueueError("an `on_done` cannot stop the manager", hint="call `stop` from another thread")
+        with self._gate:
+            if self._thread is None or self._is_stopping:
+                return
+            self._is_stopping = True
         try:
             self._call(self._stop(release_workers=release_workers))
         finally:
@@ -152,9 +163,9 @@ class BlockingManager:
             QueueError: it can never run, or the manager does not run.
         """
         check_task(task)
-        task_id = self._enlist(on_done)
-        self._inbox.append((task_id, task))
-        self._wake()
+        with self._gate:
+            task_id = self._enlist(task, on_done)
+            self._wake()
         return task_id
 
     def submit_many(self, tasks: Iterable[Task], on_done: OnDone | None = None) -> list[int]:
@@ -166,12 +177,12 @@ class BlockingManager:
         tasks = list(tasks)
         for task in tasks:
             check_task(task)
-        task_ids = [self._enlist(on_done) for _ in tasks]
-        self._inbox.extend(zip(task_ids, tasks, strict=True))
-        self._wake()
+        with self._gate:
+            task_ids = [self._enlist(task, on_done) for task in tasks]
+            self._wake()
         return task_ids
 
-    def _enlist(self, on_done: OnDone | None) -> int:
+    def _enlist(self, task: Task, on_done: OnDone | None) -> int:
         if self._thread is None or self._is_stopping:
             raise QueueError("the manager does not run", hint="submit between `start` and `stop`")
         task_id = self._manager.reserve_id()
@@ -180,12 +191,15 @@ class BlockingManager:
         else:
             with self._changed:
                 self._unclaimed += 1
+        self._inbox.append((task_id, task))
         return task_id
 
     def cancel(self, task_id: int) -> None:
         """End a task wherever it is, as cancelled; nothing happens if it has ended or never was."""
-        self._inbox.append(task_id)
-        self._wake()
+        with self._gate:
+            if self._thread is not None and not self._is_stopping:
+                self._inbox.append(task_id)
+                self._wake()
 
     def wait(self, timeout: float | None = None) -> TaskResult | None:
         """Wait for the next result of a task without `on_done`; `None` when the time is over or none is left."""
@@ -217,14 +231,24 @@ class BlockingManager:
 
     def _ask(self, question: Callable[[], _T]) -> _T:
         """Ask in the manager's thread, or here when there is none any more."""
-        if self._has_ended():
-            return question()
-        assert self._loop is not None
 
         async def ask() -> _T:
             return question()
 
-        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
+        if self._is_own_thread():
+            return question()
+        with self._gate:
+            asked = None
+            if self._loop is not None and not self._is_stopping:
+                asked = asyncio.run_coroutine_threadsafe(ask(), self._loop)
+        if asked is not None:
+            return asked.result()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+        return question()
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
 
     # -- in the manager's thread ------------------------------------------------------------------------------------------
 

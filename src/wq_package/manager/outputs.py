@@ -21,7 +21,7 @@ from wq_package.manager.state.events import OutputFetched
 
 LARGEST_ANSWER = 2**30
 MOST_LEVELS = 200
-"""Folders in each other that an output may have: Python's own functions for trees fail beyond some hundreds."""
+"""Folders in each other that an input or output may have: Python's own functions for trees fail beyond some hundreds."""
 
 
 class OutputWriter:

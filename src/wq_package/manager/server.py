@@ -25,7 +25,7 @@ from wq_package.manager.options import ManagerOptions
 from wq_package.manager.passwords import save_password
 from wq_package.manager.pump import Pump
 from wq_package.manager.session import Session
-from wq_package.manager.staging import DigestCache, stage_inputs
+from wq_package.manager.staging import DigestCache, is_quick, stage_inputs
 from wq_package.manager.state import ManagerState, Statistics
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
@@ -58,8 +58,9 @@ class Manager:
         self._digests = DigestCache()
         self._results: deque[TaskResult] = deque()
         self._deliver = self._options.on_result or self._keep_result
-        self._waiter: asyncio.Future[None] | None = None
-        self._staging: dict[int, asyncio.Task[None]] = {}
+        self._has_news = asyncio.Event()
+        self._staging: dict[int, tuple[Task, asyncio.Task[None]]] = {}
+        self._is_stopped = False
         self._server: Server | None = None
         self._tls_fingerprint = ""
         self._companions: list[asyncio.Task[None]] = []
@@ -75,11 +76,9 @@ class Manager:
         """Listen for workers.
 
         Raises:
-            QueueError: the port cannot be had, or no certificate be made.
+            QueueError: the port cannot be had, no certificate be made, or the log not be written.
         """
         options = self._options
-        if options.transaction_log is not None:
-            self._pump.recorder = Recorder(options.transaction_log)
         context = await self._prepare_tls()
         self._server = await serve(
             self._attend,
@@ -91,16 +90,24 @@ class Manager:
         self._pump.flushes = self._server.flushes
         self._desk.port = self._server.port
         loop = asyncio.get_running_loop()
-        if self._pump.recorder is not None:
-            self._pump.recorder.begin(
-                time.time(), host=options.host, port=self.port, project=options.name or ""
-            )
-            self._companions.append(loop.create_task(self._pump.recorder.run()))
+        if options.transaction_log is not None:
+            recorder = self._pump.recorder = await self._open_log(options.transaction_log)
+            recorder.begin(time.time(), host=options.host, port=self.port, project=options.name or "")
+            self._companions.append(loop.create_task(recorder.run()))
         self._companions.append(loop.create_task(self._tell_time()))
         if options.name and options.catalogs:
             advertiser = Advertiser(options.catalogs, self._desk.make_record)
             self._companions.append(loop.create_task(advertiser.run()))
         _logger.info("listening on %s:%d", options.host, self.port)
+
+    async def _open_log(self, path: str | Path) -> Recorder:
+        try:
+            return Recorder(path)
+        except QueueError:
+            server, self._server = self._server, None
+            if server is not None:
+                await server.aclose()
+            raise
 
     async def _prepare_tls(self) -> ssl.SSLContext | None:
         if isinstance(self._options.tls, ssl.SSLContext):
@@ -137,12 +144,14 @@ class Manager:
         save_password(self.password, Path(path))
 
     async def stop(self, *, release_workers: bool = True) -> None:
-        """End every task as cancelled, part from the workers and close everything."""
+        """End every task as cancelled, part from the workers and close everything. Safe to call twice."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        for task_id in list(self._staging):
+            self.cancel(task_id)
         self._pump.handle([])
         self._pump.handle([e.Cancelled(task_id) for task_id in self._state.tasks])
-        for task_id, staging in list(self._staging.items()):
-            staging.cancel()
-            self._finish(TaskResult(task_id, ResultCode.CANCELLED, message="the manager has stopped"))
         try:
             if self._server is not None:
                 self._server.close()
@@ -189,8 +198,10 @@ class Manager:
         """Queue a task and return its id.
 
         Raises:
-            QueueError: it can never run.
+            QueueError: it can never run, or the manager has stopped.
         """
+        if self._is_stopped:
+            raise QueueError("the manager has stopped", hint="submit before `stop`")
         check_task(task)
         task_id = next(self._ids)
         self.submit_checked(task, task_id)
@@ -200,11 +211,13 @@ class Manager:
     def submit_checked(self, task: Task, task_id: int) -> None:
         """Queue a task that has passed `check_task`, under an id that was reserved; placed with the next `pump`."""
         self._left += 1
-        if task.inputs:
-            loop = asyncio.get_running_loop()
-            self._staging[task_id] = loop.create_task(self._stage(task_id, task))
-        else:
+        if not task.inputs:
             self._pump.add(e.Submitted(task_id, task))
+        elif is_quick(task.inputs):
+            self._pump.add(e.Submitted(task_id, task, stage_inputs(task.inputs, self._digests)))
+        else:
+            work = asyncio.get_running_loop().create_task(self._stage(task_id, task))
+            self._staging[task_id] = task, work
 
     def pump(self) -> None:
         """Place what was submitted."""
@@ -221,20 +234,22 @@ class Manager:
     async def _stage(self, task_id: int, task: Task) -> None:
         try:
             inputs = await asyncio.to_thread(stage_inputs, task.inputs, self._digests)
-        except WQPackageError as error:
+        except Exception as error:
+            if not isinstance(error, WQPackageError):
+                _logger.exception("the inputs of task %d cannot be staged", task_id)
             self._pump.post_one(e.Refused(task_id, task, ResultCode.INPUT_MISSING, str(error)))
         else:
             self._pump.post_one(e.Submitted(task_id, task, inputs))
-        finally:
-            del self._staging[task_id]
+        del self._staging[task_id]
 
     def cancel(self, task_id: int) -> None:
         """End a task wherever it is, as cancelled; nothing happens if it has ended or never was."""
-        staging = self._staging.get(task_id)
-        if staging is not None:
-            staging.add_done_callback(lambda _: self._pump.post_one(e.Cancelled(task_id)))
-        else:
+        task, work = self._staging.pop(task_id, (None, None))
+        if task is None or work is None:
             self._pump.post_one(e.Cancelled(task_id))
+            return
+        work.cancel()
+        self._pump.post_one(e.Refused(task_id, task, ResultCode.CANCELLED, "the task was cancelled"))
 
     async def wait(self, timeout: float | None = None) -> TaskResult | None:  # noqa: ASYNC109 - as queues do
         """Wait for the next result; `None` when the time is over or no task is left."""
@@ -247,8 +262,8 @@ class Manager:
                 while not self._results:
                     if not self._left:
                         return None
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    await self._waiter
+                    self._has_news.clear()
+                    await self._has_news.wait()
         except TimeoutError:
             return None
         return self._results.popleft()
@@ -275,8 +290,7 @@ class Manager:
 
     def _keep_result(self, result: TaskResult) -> None:
         self._results.append(result)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._has_news.set()
 
     def _finish(self, result: TaskResult) -> None:
         self._left -= 1

@@ -15,10 +15,12 @@ from io import FileIO
 from pathlib import Path
 
 from wq_package.errors import QueueError
+from wq_package.manager.outputs import MOST_LEVELS
 from wq_package.manager.state.events import FolderEntry, StagedInput
 from wq_package.task import InputFile
 
 DIGESTS_KEPT = 100_000
+QUICK_BYTES = 64 * 1024
 _PIECE = 1024 * 1024
 _Stamp = tuple[int, int, int, int]
 
@@ -44,6 +46,16 @@ class DigestCache:
         return known
 
 
+def is_quick(inputs: tuple[InputFile, ...]) -> bool:
+    """Tell whether `stage_inputs` need not be run in a thread: it reads no file, and hashes little."""
+    size = 0
+    for given in inputs:
+        if given.content is None:
+            return False
+        size += len(given.content)
+    return size <= QUICK_BYTES
+
+
 def stage_inputs(inputs: tuple[InputFile, ...], digests: DigestCache) -> tuple[StagedInput, ...]:
     """Find out what has to be sent for these input files.
 
@@ -54,7 +66,7 @@ def stage_inputs(inputs: tuple[InputFile, ...], digests: DigestCache) -> tuple[S
 
 
 def stage_input(given: InputFile, digests: DigestCache) -> StagedInput:
-    """Find out what has to be sent for one input file; cheap if it is literal content.
+    """Find out what has to be sent for one input file.
 
     Raises:
         QueueError: it is not there, cannot be read or cannot be sent.
@@ -120,6 +132,8 @@ def _iter_entries(path: str, prefix: str, above: frozenset[tuple[int, int]]) -> 
     identity = (here.st_dev, here.st_ino)
     if identity in above:
         raise QueueError(f"input folder `{path}` contains itself through a link", hint="remove that link")
+    if len(above) > MOST_LEVELS:
+        raise QueueError(f"input folder `{path}` is nested too deeply", hint="send it as a tarball")
     for item in sorted(Path(path).iterdir()):
         found = item.stat()
         name = f"{prefix}{item.name}"

@@ -9,10 +9,12 @@ import math
 import re
 
 from wq_package.errors import QueueError
+from wq_package.protocol.names import is_digest
 from wq_package.task import Resources, Task
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CATEGORY = re.compile(r"[!-~]{1,200}")
+_DIGEST_HINT = "give the hex sha256"
 LONGEST_SANDBOX_NAME = 1000
 RESERVED = ".wq-package"
 """The folder of a sandbox that is ours."""
@@ -30,17 +32,10 @@ def check_task(task: Task) -> None:
         raise QueueError(f"{task.command!r} is not a command", hint="give a line for `/bin/sh -c`")
     if task.category != "default" and not _CATEGORY.fullmatch(task.category):
         raise QueueError(f"{task.category!r} is not a category", hint="use letters, digits, `-` and `_`")
-    if task.wall_time is not None and not 0 < task.wall_time < math.inf:
-        raise QueueError(
-            f"a wall time of {task.wall_time} s means nothing", hint="give seconds above 0, or `None`"
-        )
-    if task.running_time_min is not None and not 0 <= task.running_time_min < math.inf:
-        raise QueueError(
-            f"a running time of {task.running_time_min} s means nothing",
-            hint="give seconds from 0 on, or `None`",
-        )
     if math.isnan(task.priority):
         raise QueueError("a task's priority cannot be NaN", hint="give a number; larger runs earlier")
+    _check_times(task)
+    _check_digests(task)
     if task.resources is not _NOTHING:
         _check_resources(task.resources)
     if task.inputs or task.outputs:
@@ -50,6 +45,32 @@ def check_task(task: Task) -> None:
 
 
 _NOTHING = Resources()
+
+
+def _check_times(task: Task) -> None:
+    if task.end_time is not None and not math.isfinite(task.end_time):
+        raise QueueError(
+            f"an end time of {task.end_time} means nothing", hint="give seconds since 1970, or `None`"
+        )
+    if task.wall_time is not None and not 0 < task.wall_time < math.inf:
+        raise QueueError(
+            f"a wall time of {task.wall_time} s means nothing", hint="give seconds above 0, or `None`"
+        )
+    if task.running_time_min is not None and not 0 <= task.running_time_min < math.inf:
+        raise QueueError(
+            f"a running time of {task.running_time_min} s means nothing",
+            hint="give seconds from 0 on, or `None`",
+        )
+
+
+def _check_digests(task: Task) -> None:
+    """Refuse what a worker takes for an attack, and parts from its manager for."""
+    if task.call is not None and not is_digest(task.call.function.digest):
+        raise QueueError(f"{task.call.function.digest!r} is not the digest of a function", hint=_DIGEST_HINT)
+    if task.environment is not None and not is_digest(task.environment.digest):
+        raise QueueError(
+            f"{task.environment.digest!r} is not the digest of an environment", hint=_DIGEST_HINT
+        )
 
 
 def _check_resources(resources: Resources) -> None:
@@ -70,6 +91,10 @@ def _check_files(task: Task) -> None:
                 f"input file `{given.sandbox_name}` has either a path or content",
                 hint="give exactly one of them",
             )
+        if given.path is not None:
+            _check_path(given.path)
+    for output in task.outputs:
+        _check_path(output.path)
     names = [given.sandbox_name for given in task.inputs]
     wanted = [output.sandbox_name for output in task.outputs]
     for name in (*names, *wanted):
@@ -79,6 +104,18 @@ def _check_files(task: Task) -> None:
             raise QueueError(
                 f"two {kind} files have the same sandbox name", hint="give each a name of its own"
             )
+
+
+def _check_path(path: str) -> None:
+    """Refuse what the system cannot even be asked for."""
+    try:
+        raw = path.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raw = b""
+    if not raw or b"\0" in raw:
+        raise QueueError(
+            f"{path!r} is not the path of a file", hint="give one without NULs and lone surrogates"
+        )
 
 
 def _check_sandbox_name(name: str) -> None:

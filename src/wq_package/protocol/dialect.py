@@ -19,6 +19,7 @@ from typing import Any
 from wq_package.errors import LocalProtocolError, RemoteProtocolError
 from wq_package.protocol import messages as m
 from wq_package.protocol.fields import MAX_NUMBER
+from wq_package.protocol.names import is_digest
 
 MAX_HEADER = 16 * 2**20
 """Largest JSON list that is gathered: the index of an archive of some thousand layers fits many times."""
@@ -113,8 +114,7 @@ def _layer(value: Any) -> Any:
 
 
 def _digest(value: Any) -> Any:
-    # Digests become file names in the store.
-    if type(value) is not str or not value.isascii() or not value.isalnum() or len(value) > 128:
+    if type(value) is not str or not is_digest(value):
         raise _BadFieldError
     return value
 

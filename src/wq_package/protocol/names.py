@@ -16,6 +16,7 @@ _TO_ENCODE = frozenset([*range(33), *b"%\\<>'\"", *range(123, 256)])
 _TABLE = tuple(b"%%%02X" % byte if byte in _TO_ENCODE else bytes([byte]) for byte in range(256))
 _PLAIN = re.compile(rb"[!#$&(-;=?-\[\]-z]+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+LONGEST_DIGEST = 128
 _BREAKS_LINE = re.compile(rb"[\n\r\0]")
 
 
@@ -149,6 +150,11 @@ def decode_inner_path(raw: bytes) -> str:
     if "\0" in path or ".." in parts or "." in parts or "" in parts:
         raise RemoteProtocolError(f"the worker sent the path `{path!r}`, which leads elsewhere")
     return path
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether this may name what a store keeps, as the name of a file, too."""
+    return text.isalnum() and text.isascii() and len(text) <= LONGEST_DIGEST
 
 
 def _is_plain_name(name: str) -> bool:

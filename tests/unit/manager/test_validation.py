@@ -6,7 +6,7 @@ import pytest
 
 from wq_package.errors import QueueError
 from wq_package.manager.validation import check_task
-from wq_package.task import Call, Function, InputFile, OutputFile, Resources, Task
+from wq_package.task import Call, Environment, Function, InputFile, OutputFile, Resources, Task
 
 GOOD = Task(command="true")
 CALL = Call(Function("f" * 64, b""), b"")
@@ -49,6 +49,17 @@ def test_check_task__good__passes(task: Task) -> None:
         ),
         ({"outputs": (OutputFile("", "p"),)}, "`` is not a place inside the sandbox"),
         ({"outputs": (OutputFile(".wq-package/answer", "p"),)}, "`.wq-package/answer` is in the folder"),
+        ({"end_time": float("nan")}, "an end time of nan means nothing"),
+        ({"end_time": float("inf")}, "an end time of inf means nothing"),
+        ({"inputs": (InputFile("a", "p\0q"),)}, "'p\\x00q' is not the path of a file"),
+        ({"inputs": (InputFile("a", "\ud800"),)}, "'\\ud800' is not the path of a file"),
+        ({"outputs": (OutputFile("a", "p\0q"),)}, "'p\\x00q' is not the path of a file"),
+        ({"outputs": (OutputFile("a", ""),)}, "'' is not the path of a file"),
+        (
+            {"command": None, "call": Call(Function("../f", b""), b"")},
+            "'../f' is not the digest of a function",
+        ),
+        ({"environment": Environment("a/b", "p")}, "'a/b' is not the digest of an environment"),
         ({"variables": (("A=B", ""),)}, "`A=B` is not the name of an environment variable"),
         ({"variables": (("A", "\0"),)}, "the environment variable `A` has a NUL in it"),
     ],
