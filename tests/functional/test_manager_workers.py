@@ -115,6 +115,27 @@ def test_files__every_kind__arrives_and_comes_back(kind: str, programs: Programs
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_input__not_cached_and_written_to__is_whole_for_the_next_task(
+    kind: str, programs: Programs, tmp_path: Path
+) -> None:
+    original = tmp_path / "input.txt"
+    original.write_text("whole")
+    task = Task(
+        command="cat input.txt; echo spoilt > input.txt",
+        resources=SMALL,
+        inputs=(InputFile("input.txt", str(original), cache=False),),
+    )
+
+    async def run() -> None:
+        async with run_manager() as manager:
+            programs.start(kind, manager.port)
+            assert [result.output for result in await run_tasks(manager, *[task] * 5)] == [b"whole"] * 5
+
+    asyncio.run(run())
+    assert original.read_text() == "whole"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_input__cached__is_sent_once_for_many_tasks(kind: str, programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(os.urandom(3_000_000))
     task = Task(

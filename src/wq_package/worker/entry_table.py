@@ -51,17 +51,15 @@ class EntryTable:
         entry.is_unlinked = True
         return self._drop_unread(entry)
 
-    def claim(self, files: Iterable[wire.TaskFile], *, may_link: bool) -> tuple[StagedFile, ...]:
-        """Keep the entries of a task's inputs until `release`.
+    def claim(self, files: Iterable[wire.TaskFile]) -> tuple[StagedFile, ...]:
+        """Keep the entries of a task's inputs, all of which are here, until `release`.
 
-        Args:
-            files: all of them are here.
-            may_link: whether an uncached entry belongs to one task alone.
+        Managers, real ones and ours, name an uncached file for one task alone: that task may have the entry itself.
         """
         staged = []
         for file in files:
             entry = self._by_name[file.cache_name]
-            is_private = may_link and not file.flags & wire.FileFlags.CACHE and not entry.readers
+            is_private = not file.flags & wire.FileFlags.CACHE and not entry.readers
             entry.readers += 1
             staged.append(StagedFile(entry.key, file.sandbox_name, is_private))
         return tuple(staged)

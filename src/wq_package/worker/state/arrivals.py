@@ -40,8 +40,7 @@ class ArrivalDesk:
         if book.is_draining or not book.ledger.can_ever_fit(record.box):
             return book.refuse_run(record, ResultCode.FORSAKEN)
         if task.inputs:
-            # Real managers name an uncached file for one task alone; ours names every file by its content.
-            record.inputs = book.entries.claim(task.inputs, may_link=not book.speaks_dialect)
+            record.inputs = book.entries.claim(task.inputs)
         book.waiting.append(record)
         return self._schedule.start_what_fits(now)
 
@@ -56,7 +55,7 @@ class ArrivalDesk:
         if refusal is not None:
             return book.refuse_call(record, *refusal)
         if call.inputs:
-            record.inputs = book.entries.claim(call.inputs, may_link=False)
+            record.inputs = book.entries.claim(call.inputs)
         if call.environment != WORKER_PYTHON and not book.environments.is_ready(call.environment):
             book.parked.setdefault(call.environment, []).append(record)
             return book.environments.wake(call.environment)

@@ -417,10 +417,8 @@ def test_entry__put_again_while_read__the_reader_keeps_the_old_one() -> None:
     assert find(actions, StartRun)[0].inputs[0].key == 8
 
 
-@pytest.mark.parametrize(
-    ("dialect", "flags", "is_private"),
-    [(False, m.FileFlags.NONE, True), (False, m.FileFlags.CACHE, False), (True, m.FileFlags.NONE, False)],
-)
+@pytest.mark.parametrize("dialect", [False, True])
+@pytest.mark.parametrize(("flags", "is_private"), [(m.FileFlags.NONE, True), (m.FileFlags.CACHE, False)])
 def test_entry__linked__only_if_no_other_task_can_read_it(
     dialect: bool, flags: m.FileFlags, is_private: bool
 ) -> None:
