@@ -47,7 +47,7 @@ def test_run__command_of_the_environment__its_exit_code_and_arguments_pass(
 
 
 def test_run__environment_is_leased_while_the_command_runs(tmp_path: Path, archive: Path) -> None:
-    evict = f"from pathlib import Path; from wq_package.worker.store import Store; print(Store(Path({str(tmp_path / 's')!r})).evict(0))"
+    evict = f"from pathlib import Path; from wq_package.worker.store import Store; print(Store(Path({str(tmp_path / 's')!r})).evict(0).freed)"
     done = _call("run", "--store", tmp_path / "s", archive, "--", sys.executable, "-c", evict)
     assert (done.stdout, done.returncode) == ("0\n", 0)
     subprocess.run([sys.executable, "-c", evict], check=True, capture_output=True)

@@ -124,3 +124,56 @@ def test_environment__unused_for_long__may_go_and_comes_back_when_called(tmp_pat
             await serving
 
     asyncio.run(run())
+
+
+def test_environment__without_a_call_when_another_needs_its_room__goes_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        first, second = make_large(), make_large()
+        store = tmp_path / "store"
+        options = ("--store-limit", "4", "--cores", "1")
+        async with FakeManager() as manager, start_worker(manager.port, tmp_path, *options):
+            await manager.wait_for_worker()
+            assert isinstance(await manager.offer(first), m.EnvironmentReady)
+            assert (await manager.run(answer, 1, environment=first.digest)).value == 1
+            assert isinstance(await manager.offer(second), m.EnvironmentReady)
+            assert find_large(first) not in list_layers(store)
+            assert (await manager.run(answer, 2, environment=second.digest)).value == 2
+            call = manager.call(answer, 3, environment=first.digest)
+            wanted = await manager.wait_for_message(m.LayersWanted)
+            for digest in wanted.digests:
+                body = first.bodies[digest]
+                manager.send(m.Layer(digest, len(body)), body)
+            assert (await manager.answer(call, SECONDS)).value == 3
+
+    asyncio.run(run())
+
+
+def test_environment__with_a_call_when_another_needs_its_room__stays(tmp_path: Path) -> None:
+    async def run() -> None:
+        first, second = make_large(), make_large()
+        go, end = tmp_path / "go", tmp_path / "end"
+        options = ("--store-limit", "4", "--cores", "2")
+        async with FakeManager() as manager, start_worker(manager.port, tmp_path, *options):
+            await manager.wait_for_worker()
+            assert isinstance(await manager.offer(first), m.EnvironmentReady)
+            call = manager.call(wait_for_file, str(go), environment=first.digest)
+            assert isinstance(await manager.offer(second), m.EnvironmentReady)
+            assert find_large(first) in list_layers(tmp_path / "store")
+            other = manager.call(wait_for_file, str(end), environment=second.digest)
+            go.touch()
+            assert (await manager.answer(call, SECONDS)).value == str(go)
+            # Over its limit, the store loses what has no call any more.
+            await asyncio.to_thread(wait_until_gone, tmp_path / "store" / "layers" / find_large(first))
+            end.touch()
+            assert (await manager.answer(other, SECONDS)).value == str(end)
+
+    asyncio.run(run())
+
+
+def wait_for_file(path: str) -> str:
+    import pathlib
+    import time
+
+    while not pathlib.Path(path).exists():
+        time.sleep(0.01)
+    return path

@@ -114,6 +114,7 @@ TO_MANAGER_DIALECT: st.SearchStrategy[m.ToManager] = st.one_of(
     st.builds(m.PeerAddress, PORTS, TEXTS, TEXTS),
     st.builds(m.LayerStored, DIGESTS, st.booleans()),
     st.builds(m.FetchFailed, DIGESTS, TEXTS, st.booleans()),
+    st.builds(m.FileAnswer, CACHE_NAMES, st.booleans()),
     st.builds(m.LayerRequest, DIGESTS),
     CALL_RESULTS,
 )
@@ -146,6 +147,7 @@ TO_WORKER_DIALECT: st.SearchStrategy[m.ToWorker] = st.one_of(
     st.builds(m.Layer, DIGESTS, SIZES),
     st.just(m.ServePeers()),
     st.builds(m.FetchLayer, DIGESTS, TEXTS, PORTS, TEXTS, TEXTS),
+    st.builds(m.FileOffer, CACHE_NAMES, COUNTS),
     st.builds(m.FunctionDefinition, DIGESTS, SIZES),
     CALLS,
     st.builds(m.Recall, _tuples(INTEGERS)),

@@ -6,6 +6,7 @@ nothing and decides nothing.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import deque
@@ -36,6 +37,7 @@ class Inbox:
         self._body = BodyGatherer()
         self._body_due = math.inf
         self._answer_due = math.inf
+        self._offered: dict[str, asyncio.Future[bool]] = {}
 
     def translate(self, events: Iterable[m.Event]) -> list[e.Event]:
         """Make the state machine's events of a batch of the protocol's.
@@ -90,17 +92,27 @@ class Inbox:
             self._answer_due = time.monotonic() + self._least_time
         self._asked.append(writer)
 
+    def ask_about_file(self, name: str) -> asyncio.Future[bool]:
+        """Be ready for the answer to an offer: whether the file is wanted."""
+        answer = self._offered[name] = asyncio.get_running_loop().create_future()
+        return answer
+
+    def _take_file_answer(self, name: str, *, is_wanted: bool) -> None:
+        answer = self._offered.pop(name, None)
+        if answer is None:
+            raise RemoteProtocolError("the worker answered about a file that it was not offered")
+        if not answer.done():
+            answer.set_result(is_wanted)
+
     def _take_file_event(self, event: m.Event) -> Iterator[e.Event]:
+        if isinstance(event, m.FileAnswer):
+            self._take_file_answer(event.cache_name, is_wanted=event.is_wanted)
+            return
         writer = self._asked[0] if self._asked else None
         self._answer_due += ENTRY_SECONDS
         match event:
             case m.End():
-                if not self._asked:
-                    raise RemoteProtocolError("the worker ended an answer that was not asked for")
-                self._asked.popleft()
-                self._answer_due = time.monotonic() + self._least_time if self._asked else math.inf
-                if writer is not None:
-                    yield writer.finish()
+                yield from self._end_answer()
             case m.Dir(name):
                 if writer is not None:
                     writer.add_folder(name)
@@ -113,6 +125,14 @@ class Inbox:
                     writer.add_missing(name)
             case _:
                 pass
+
+    def _end_answer(self) -> Iterator[e.Event]:
+        if not self._asked:
+            raise RemoteProtocolError("the worker ended an answer that was not asked for")
+        writer = self._asked.popleft()
+        self._answer_due = time.monotonic() + self._least_time if self._asked else math.inf
+        if writer is not None:
+            yield writer.finish()
 
     def find_time(self, size: int) -> float:
         """Find how long a body of this size may take."""
@@ -131,6 +151,9 @@ class Inbox:
                 writer.discard()
         self._asked.clear()
         self._body.discard()
+        for answer in self._offered.values():
+            answer.cancel()
+        self._offered.clear()
 
 
-_OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End})
+_OF_FILES = frozenset({m.Dir, m.File, m.Missing, m.End, m.FileAnswer})

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -200,19 +200,39 @@ class Session:
     async def _put_all(self, action: a.Dispatch) -> bool:
         """Send the inputs of a task; if one cannot be read, the others that stay at the worker all the same."""
         refusal: e.DispatchFailed | None = None
-        for staged in action.puts:
+        async for staged in self._iter_wanted(action.puts):
             if refusal is not None and not staged.cache:
                 continue
             problem = await self._put(staged)
             if problem:
                 if staged.cache:  # others name only those
                     self._failed_names.add(staged.cache_name)
+                if staged.is_offered:
+                    self.link.send(m.Unlink(staged.cache_name))  # somebody else may fetch it there
                 refusal = refusal or self._make_refusal(action, staged.cache_name, problem)
             else:
                 self._failed_names.discard(staged.cache_name)
         if refusal is not None:
             self._post([refusal])
         return refusal is None
+
+    async def _iter_wanted(self, puts: Iterable[e.StagedInput]) -> AsyncIterator[e.StagedInput]:
+        """Give the inputs that must be sent; those that the worker is asked about, as its answers come."""
+        offered: dict[asyncio.Future[bool], e.StagedInput] = {}
+        for staged in puts:
+            if staged.is_offered:
+                offered[self.inbox.ask_about_file(staged.cache_name)] = staged
+                self.link.send(m.FileOffer(staged.cache_name, staged.size))
+        for staged in puts:
+            if not staged.is_offered:
+                yield staged
+        while offered:
+            limit = max(self.inbox.find_time(staged.size) for staged in offered.values())
+            answered, _ = await asyncio.wait(offered, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            for answer in answered or list(offered):  # of which nothing is heard is sent all the same
+                staged = offered.pop(answer)
+                if not answer.done() or answer.result():
+                    yield staged
 
     async def _send_large(self, body: bytes) -> None:
         view = memoryview(body)

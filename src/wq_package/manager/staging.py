@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -21,12 +22,16 @@ from wq_package.task import InputFile
 
 DIGESTS_KEPT = 100_000
 QUICK_BYTES = 64 * 1024
-_PIECE = 1024 * 1024
+RACY_NS = 20_000_000
 _Stamp = tuple[int, int, int, int]
 
 
 class DigestCache:
-    """Digests of files that have been read before. Safe for several threads."""
+    """Digests of files that have been read before. Safe for several threads.
+
+    One that was written just now may be written again without a sign of it, for file systems count time in ticks: its digest
+    is not kept.
+    """
 
     def __init__(self) -> None:
         self._digests: dict[tuple[str, _Stamp], str] = {}
@@ -38,7 +43,10 @@ class DigestCache:
         with self._lock:
             known = self._digests.get(key)
         if known is None:
+            began = time.time_ns()
             known = _read_digest(path)
+            if abs(began - found.st_mtime_ns) < RACY_NS:
+                return known
             with self._lock:
                 if len(self._digests) >= DIGESTS_KEPT:
                     self._digests.clear()

@@ -100,12 +100,15 @@ def _variable(value: Any) -> Any:
     return _text(name), None if text is None else _text(text)
 
 
+def _cache_name(value: Any) -> Any:
+    if _text(value) in ("", ".", "..") or "/" in value or "\0" in value:
+        raise _BadFieldError
+    return value
+
+
 def _file(value: Any) -> Any:
     cache_name, sandbox_name, flags = _list_of(value, 3)
-    cache_name = _text(cache_name)
-    if cache_name in ("", ".", "..") or "/" in cache_name or "\0" in cache_name:
-        raise _BadFieldError
-    return m.TaskFile(cache_name, _text(sandbox_name), m.FileFlags(_size(flags) & 127))
+    return m.TaskFile(_cache_name(cache_name), _text(sandbox_name), m.FileFlags(_size(flags) & 127))
 
 
 def _layer(value: Any) -> Any:
@@ -150,6 +153,8 @@ _KINDS: dict[bytes, tuple[type, tuple[_Check, ...]]] = {
     b"recalled": (m.Recalled, (_integers,)),
     b"serve": (m.ServePeers, ()),
     b"fetch": (m.FetchLayer, (_digest, _text, _port, _text, _text)),
+    b"file": (m.FileOffer, (_cache_name, _size)),
+    b"filed": (m.FileAnswer, (_cache_name, _flag)),
     b"serving": (m.PeerAddress, (_port, _text, _text)),
     b"stored": (m.LayerStored, (_digest, _flag)),
     b"unfetched": (m.FetchFailed, (_digest, _text, _flag)),
@@ -176,6 +181,7 @@ TO_MANAGER: frozenset[type] = frozenset(
         m.PeerAddress,
         m.LayerStored,
         m.FetchFailed,
+        m.FileAnswer,
         m.LayerRequest,
         m.CallResult,
         m.Recalled,

@@ -12,10 +12,10 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from wq_package.errors import RemoteProtocolError
 from wq_package.protocol import messages as wire
@@ -34,6 +34,7 @@ class EntryStore:
         root.mkdir(parents=True, exist_ok=True)
         self._root = str(root)
         self._last = 0
+        self._elsewhere: dict[int, str] = {}
 
     def make_key(self) -> int:
         """Make the key of a new entry."""
@@ -42,11 +43,18 @@ class EntryStore:
 
     def locate(self, key: int) -> str:
         """Tell where an entry is or will be."""
-        return f"{self._root}/{key}"
+        return self._elsewhere.get(key) or f"{self._root}/{key}"
+
+    def adopt(self, path: str, key: int | None = None) -> int:
+        """Make an entry of a file that is elsewhere on this machine, and return its key; it is removed there."""
+        key = key or self.make_key()
+        self._elsewhere[key] = path
+        return key
 
     def remove(self, key: int) -> None:
         """Remove an entry; may take long for a folder."""
         remove_tree(self.locate(key))
+        self._elsewhere.pop(key, None)
 
 
 def remove_tree(path: str) -> None:
@@ -108,29 +116,45 @@ def _open_up(function: object, path: str, reason: object) -> None:
         return  # the workspace is removed as a whole in the end
 
 
+class KeptFile(Protocol):
+    """A file that goes elsewhere than to the worker's own folder."""
+
+    def write(self, piece: memoryview, /) -> int:
+        """Write a piece, or the beginning of it."""
+
+    def finish(self) -> str | None:
+        """Tell where the file is, if it is what it should be."""
+
+    def abort(self) -> None:
+        """Give the file up."""
+
+
 @dataclass(slots=True)
 class EntryReceiver:
     """Writes `Put`, `Dir`, `Symlink`, `End` and their bodies to disk, in the order in which they come.
 
     Attributes:
         store: where entries go.
+        open_kept: says by its name where else a file goes, if it does.
     """
 
     store: EntryStore
+    open_kept: Callable[[str], KeptFile | None] = lambda _name: None
     _name: str = ""
     _key: int = 0
     _folders: list[str] = field(default_factory=list)
     _file: BinaryIO | None = None
+    _kept: KeptFile | None = None
 
     @property
     def is_writing(self) -> bool:
         """Whether the body of a file is expected."""
-        return self._file is not None
+        return self._file is not None or self._kept is not None
 
     @property
     def is_open(self) -> bool:
         """Whether a file or folder is not complete."""
-        return self._file is not None or bool(self._folders)
+        return self.is_writing or bool(self._folders)
 
     def open_file(self, put: wire.Put) -> None:
         """Begin a file.
@@ -139,6 +163,10 @@ class EntryReceiver:
             OSError: the disk is full, or refuses.
         """
         path = self._place(put.name)
+        if not self._folders:
+            self._kept = self.open_kept(put.name)
+            if self._kept is not None:
+                return
         mode = (put.mode & 0o777) | 0o600
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
@@ -150,17 +178,25 @@ class EntryReceiver:
         Raises:
             OSError: the disk is full, or refuses.
         """
-        assert self._file is not None
+        file = self._kept or self._file
+        assert file is not None
         view = memoryview(piece)
         while view:
-            view = view[self._file.write(view) :]
+            view = view[file.write(view) :]
 
     def close_file(self) -> tuple[str, int] | None:
         """Finish the file; return the name and key of the entry if it is complete."""
+        if self._kept is not None:
+            return self._close_kept(self._kept)
         assert self._file is not None
         self._file.close()
         self._file = None
         return None if self._folders else (self._name, self._key)
+
+    def _close_kept(self, kept: KeptFile) -> tuple[str, int] | None:
+        self._kept = None
+        path = kept.finish()
+        return None if path is None else (self._name, self.store.adopt(path, self._key))
 
     def open_folder(self, folder: wire.Dir) -> None:
         """Begin a folder.
@@ -187,6 +223,9 @@ class EntryReceiver:
 
     def abort(self) -> None:
         """Close what is open."""
+        if self._kept is not None:
+            self._kept.abort()
+            self._kept = None
         if self._file is not None:
             self._file.close()
             self._file = None

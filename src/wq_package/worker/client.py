@@ -82,7 +82,8 @@ class Worker:
         self.workspace = workspace
         for name in ("cache", "functions", "hosts"):
             (workspace / name).mkdir()
-        self.features = (*options.features, *make_version_features())
+        kept = (wire.FILES_FEATURE,) if options.keeps_store else ()
+        self.features = (*options.features, *make_version_features(), *kept)
         self.worker_id = f"worker-{secrets.token_hex(16)}"
         self.capacity = discover_capacity(options, workspace)
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="files")
@@ -123,6 +124,11 @@ class Worker:
             limit = None if options.store_limit_mb is None else options.store_limit_mb * 2**20
             self._environments = EnvironmentRoom(store, limit, options.store_free_mb * 2**20)
         return self._environments
+
+    @property
+    def is_store_short(self) -> bool:
+        """Whether the store has too little room."""
+        return self._environments is not None and self._environments.is_short
 
     def list_leased(self) -> tuple[str, ...]:
         """List the environments that are kept from eviction."""

@@ -9,11 +9,10 @@ import asyncio
 import io
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,10 +48,12 @@ class Lacking:
     Attributes:
         mine: this worker has undertaken to fetch them.
         awaited: another worker of the store has.
+        size: uncompressed bytes of both.
     """
 
     mine: tuple[str, ...]
     awaited: tuple[str, ...]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,13 @@ class EnvironmentRoom:
         self._looked: dict[str, float] = {}  # when each environment was last looked for
         self._sizes: dict[str, int] = {}  # uncompressed, of every layer that was ever offered
         self._stored_sizes: dict[str, int] = {}
+        self.is_short = False
+        """Whether there was too little room when last it was looked at."""
+
+    @property
+    def store(self) -> Store:
+        """Where all of this is kept."""
+        return self._store
 
     async def find_missing(self, offer: wire.EnvironmentOffer) -> Lacking:
         """Name the layers of an offer that the store lacks; those that it has are kept from now on.
@@ -110,16 +118,23 @@ class EnvironmentRoom:
         self._looked[offer.digest] = time.time()
         self._hold(offer.digest, index.digests)
         missing = self._store.find_missing_layers(index.digests)
-        if missing:
-            self._make_room(sum(self._sizes[digest] for digest in missing))
-        return self._claim(missing, claims)
+        return replace(self._claim(missing, claims), size=sum(self._sizes[digest] for digest in missing))
 
-    def _make_room(self, size: int) -> None:
-        """Remove what nobody uses, if the store or its disk would else be too full."""
-        limit = sys.maxsize if self._limit_bytes is None else max(0, self._limit_bytes - size)
-        freed = self._store.evict(limit, free_bytes=self._free_bytes + size)
-        if freed:
-            _log.info("%.0f MB of unused environments were removed from the store", freed / 1e6)
+    async def make_room(self, size: int) -> bool:
+        """Remove what nobody uses, if the store or its disk would else be too full; tell whether there is room now.
+
+        Raises:
+            OSError: the store cannot be used.
+        """
+        return await self._call(self._quick, self._make_room, size)
+
+    def _make_room(self, size: int) -> bool:
+        limit = None if self._limit_bytes is None else max(0, self._limit_bytes - size)
+        evicted = self._store.evict(limit, free_bytes=self._free_bytes + size)
+        if evicted.freed:
+            _log.info("%.0f MB that nobody used were removed from the store", evicted.freed / 1e6)
+        self.is_short = evicted.lacking > 0
+        return not self.is_short
 
     async def look_again(self, awaited: Sequence[str]) -> Lacking:
         """Tell which layers are still awaited, and which are now ours to fetch; the others are here.
@@ -188,9 +203,9 @@ class EnvironmentRoom:
         """The environments that are kept from eviction."""
         return tuple(self._leases)
 
-    async def rest(self, environment: str) -> None:
-        """Keep an environment from eviction no longer, and keep the store small."""
-        await self._call(self._quick, self._rest, environment)
+    def rest(self, environment: str) -> None:
+        """Keep an environment from eviction no longer, and keep the store small; done before what is asked next."""
+        self._quick.submit(self._rest, environment)
 
     def _rest(self, environment: str) -> None:
         lease = self._leases.pop(environment, None)

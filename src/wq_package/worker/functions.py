@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from wq_package.archive.scripts.warm.packets import CALL, KIND_ANSWER, KIND_KILL, KIND_READY, PACKET_LIMIT
@@ -128,6 +129,22 @@ class InterpreterPool:
             for host in [
                 host for host in hosts if not host.in_flight and host.is_ready and host.since < limit
             ]:
+                self._retire(host)
+
+    def list_idle(self) -> list[str]:
+        """List the environments that have hosts and no calls, the one that was used least recently first."""
+        used: dict[str, float] = {}
+        for key, hosts in self._hosts.items():
+            for host in hosts:
+                since = inf if host.in_flight or not host.is_ready else host.since
+                used[key.environment] = max(used.get(key.environment, 0.0), since)
+        idle = [(since, environment) for environment, since in used.items() if since < inf]
+        return [environment for _, environment in sorted(idle)]
+
+    def retire_idle(self, environment: str) -> None:
+        """End the hosts of an environment that have nothing to do."""
+        for key in [key for key in self._hosts if key.environment == environment]:
+            for host in [host for host in self._hosts[key] if host.is_ready and not host.in_flight]:
                 self._retire(host)
 
     def forget(self, environment: str) -> None:

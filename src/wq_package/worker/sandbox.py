@@ -78,9 +78,10 @@ def copy_file(source: str, place: str) -> None:
     with open_file(source) as reader:
         status = os.fstat(reader.fileno())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(place, flags, status.st_mode & 0o777)
+        mode = (status.st_mode & 0o777) | stat.S_IWUSR  # the store's own are read only
+        descriptor = os.open(place, flags, mode)
         try:
-            os.fchmod(descriptor, status.st_mode & 0o777)
+            os.fchmod(descriptor, mode)
             _copy_blocks(reader.fileno(), descriptor, status.st_size)
         finally:
             os.close(descriptor)

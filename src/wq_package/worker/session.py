@@ -25,12 +25,13 @@ from wq_package.protocol.printing import escape_controls
 from wq_package.worker import actions as act
 from wq_package.worker import events as ev
 from wq_package.worker.bodies import BodyReceiver, BodyWatch, keep_function
-from wq_package.worker.cache import EntryReceiver, remove_tree
+from wq_package.worker.cache import remove_tree
 from wq_package.worker.calls import CallRoom
 from wq_package.worker.discovery import find_disk_mb
 from wq_package.worker.disk_room import DiskRoom
 from wq_package.worker.fetch import fetch
 from wq_package.worker.greeting import render_greeting
+from wq_package.worker.input_files import InputFiles
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.staging import Staging
 from wq_package.worker.state import WorkerState
@@ -59,10 +60,10 @@ class Session:
         disk = find_disk_mb(worker.options, worker.workspace)
         self._state = WorkerState(replace(worker.capacity, disk_mb=disk), worker.serials)
         self._outbox = Outbox(link, self._fail)
-        self._receiver = EntryReceiver(worker.entries)
         self._body = BodyReceiver(self._bodies)
         self._header: wire.Message | None = None
         self._staging = Staging(worker, link, self._outbox, self.handle)
+        self._files = InputFiles(worker, link, self._outbox, self._staging.make_room, self._store)
         self._keys: set[int] = set()
         self._calls = CallRoom(worker, self.handle, self._keys.update)
         self._source: wire.Url | wire.Thirdget | None = None
@@ -155,16 +156,9 @@ class Session:
         self.was_heard = self.was_heard or not isinstance(event, wire.ConnectionClosed)
         self._heard = time.monotonic()
         match event:
-            case wire.Put():
-                self._header = event
-                self._receiver.open_file(event)
-                self._link.divert_body(self._receiver.write)
-            case wire.Dir():
-                self._receiver.open_folder(event)
-            case wire.Symlink():
-                self._receiver.make_link(event)
-            case wire.End():
-                self._store(self._receiver.close_folder())
+            case wire.Put() | wire.Dir() | wire.Symlink() | wire.End() | wire.FileOffer():
+                self._header = event if isinstance(event, wire.Put) else None
+                self._files.receive(event)
             case wire.Url() | wire.Thirdget():
                 self._source = event
             case wire.FunctionDefinition():
@@ -180,6 +174,8 @@ class Session:
                 wire.TaskDescription() | wire.Kill() | wire.Unlink() | wire.Get() | wire.SendResults() | wire.Check()
                 | wire.Release() | wire.Exit() | wire.Recall() | wire.Hello() | wire.EnvironmentOffer() | wire.ProjectName()
             ):  # fmt: skip
+                if isinstance(event, wire.Unlink):
+                    self._files.forget(event.name)
                 self.handle(self._enforce(event))
             case _:
                 raise RemoteProtocolError(f"`{type(event).__name__}` is not understood by this worker")
@@ -187,8 +183,8 @@ class Session:
     def _take_piece(self, piece: bytes) -> None:
         if self._staging.is_receiving:
             self._staging.take_piece(piece)
-        elif self._receiver.is_writing:
-            self._receiver.write(piece)
+        elif self._files.is_writing:
+            self._files.write(piece)
         else:
             self._body.take(piece)
 
@@ -200,8 +196,7 @@ class Session:
                 self._busy = time.monotonic()
                 self.handle(ev.CallArrived(self._enforce(header), arguments, path))
             case wire.Put():
-                self._link.divert_body(None)
-                self._store(self._receiver.close_file())
+                self._files.end_file()
             case wire.FunctionDefinition():
                 self._keep_function(header)
             case wire.Layer():
@@ -215,10 +210,9 @@ class Session:
             return replace(event, is_enforced=True)
         return event
 
-    def _store(self, entry: tuple[str, int] | None) -> None:
-        if entry is not None:
-            self._keys.add(entry[1])
-            self.handle(ev.EntryStored(*entry))
+    def _store(self, entry: tuple[str, int]) -> None:
+        self._keys.add(entry[1])
+        self.handle(ev.EntryStored(*entry))
 
     def _keep_function(self, header: wire.FunctionDefinition) -> None:
         keep_function(header.digest, *self._body.finish(), self._worker.workspace / "functions")
@@ -359,8 +353,10 @@ class Session:
         is_coming = self._watch.is_coming(self._link.bytes_received, now)
         if self._outbox.is_busy or not self._state.is_idle:
             return True
-        is_receiving = (self._header is not None or self._receiver.is_open) and is_coming
-        return not self._state.is_draining and (is_receiving or self._staging.is_busy)
+        is_receiving = (self._header is not None or self._files.is_open) and is_coming
+        return not self._state.is_draining and (
+            is_receiving or self._staging.is_busy or self._files.is_waiting
+        )
 
     def _check_disk(self, now: float) -> None:
         state = self._state
@@ -395,7 +391,6 @@ class Session:
             async with asyncio.timeout(_PARTING_SECONDS):
                 await self._link.aclose()  # the last word goes out
         self._link.abort()
-        self._receiver.abort()
         self._body.abort()
         for serial in self._state.list_runs():
             self._worker.runs.kill(serial)
@@ -403,6 +398,7 @@ class Session:
             self._calls.kill(serial)
         await self._calls.close()
         await self._staging.close()
+        await self._files.close()
         for key in self._keys:
             self._worker.threads.submit(self._worker.entries.remove, key)
         self._worker.threads.submit(remove_tree, str(self._bodies))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from wq_package.errors import QueueError
+from wq_package.errors import QueueError, WQPackageError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
 from wq_package.worker import actions as act
@@ -50,6 +50,7 @@ class Staging:
         self._peers: PeerRoom | None = None
         self._serving: asyncio.Task[None] | None = None
         self._offered: dict[str, float] = {}
+        self._clearing = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def carry_out(self, action: act.Action) -> None:
@@ -62,7 +63,8 @@ class Staging:
             case act.ComposeEnvironment():
                 self._spawn(self._compose(action.offer))
             case act.RestEnvironment():
-                self._spawn(self._worker.environments.rest(action.environment))
+                self._worker.calls.retire_idle(action.environment)
+                self._worker.environments.rest(action.environment)
             case _:
                 raise AssertionError(action)
 
@@ -191,6 +193,37 @@ class Staging:
         for environment in worker.list_leased():
             if not worker.calls.has_host(environment):
                 self._handle(ev.EnvironmentIdle(environment))
+        if worker.is_store_short and self._list_idle() and not self._clearing:
+            self._spawn(self._clear_out(0))
+
+    def _list_idle(self) -> list[str]:
+        leased = set(self._worker.list_leased())
+        return [environment for environment in self._worker.calls.list_idle() if environment in leased]
+
+    async def _clear_out(self, size: int) -> None:
+        """Make room in the store as far as that is possible."""
+        self._clearing += 1
+        try:
+            await self.make_room(size)
+        except (WQPackageError, OSError) as error:
+            _log.warning("the store cannot be kept small: %s", render_failure(error))
+        finally:
+            self._clearing -= 1
+
+    async def make_room(self, size: int) -> bool:
+        """Make room in the store, and tell whether there is enough; environments without a call go for it, too.
+
+        Raises:
+            WQPackageError: the store cannot be used.
+            OSError: likewise.
+        """
+        worker = self._worker
+        is_enough = await worker.environments.make_room(size)
+        for environment in () if is_enough else self._list_idle():
+            self._handle(ev.EnvironmentIdle(environment))
+            if await worker.environments.make_room(size):
+                return True
+        return is_enough
 
     # -- environments --------------------------------------------------------------------------------------------------
 
@@ -200,6 +233,8 @@ class Staging:
             await asyncio.wait([self._serving])
         try:
             lacking = await self._worker.environments.find_missing(offer)
+            if lacking.size:
+                await self._clear_out(lacking.size)
             self._handle(ev.EnvironmentExamined(offer.digest, lacking.mine, lacking.awaited))
             await self._await_layers(lacking.awaited)
         except Exception as error:  # noqa: BLE001 - the calls that wait for it must hear of it, whatever it is

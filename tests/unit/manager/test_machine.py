@@ -434,6 +434,22 @@ def test_inputs__cached__are_sent_once_per_worker() -> None:
     )
 
 
+@pytest.mark.parametrize(("size", "keeps_files"), [(10**6, True), (10**6, False), (1000, True)])
+def test_inputs__large_and_cached__are_offered_first_to_whoever_keeps_files(
+    size: int, *, keeps_files: bool
+) -> None:
+    state = make_state()
+    connect(state, 1)
+    if keeps_files:
+        state.handle(e.Received(1, m.Feature(m.FILES_FEATURE)))
+    folder = dataclasses.replace(CACHED, cache_name="folder-aa", entries=())
+    inputs = tuple(dataclasses.replace(staged, size=size) for staged in (CACHED, PRIVATE, folder))
+    actions = state.handle(e.Submitted(1, WITH_FILES, inputs))
+    (dispatch,) = [action for action in actions if isinstance(action, a.Dispatch)]
+    is_offered = keeps_files and size > a.LARGE_BODY
+    assert [staged.is_offered for staged in dispatch.puts] == [is_offered, False, False]
+
+
 def test_inputs__a_worker_that_holds_them__is_preferred() -> None:
     state = make_state()
     connect(state, 1, cores=4, dialect=False)

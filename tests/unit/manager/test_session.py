@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from connection_pair import greeting
+from wq_package.errors import RemoteProtocolError
 from wq_package.link import Link, connect, serve
 from wq_package.manager.archives import Archives
+from wq_package.manager.inbox import Inbox
 from wq_package.manager.session import Session
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
@@ -199,3 +201,85 @@ def test_task__that_cannot_be_said__fails_once() -> None:
     _, posted = send_to_worker(a.Dispatch(1, m.TaskDescription(7, "\0"), puts=(staged,)))
 
     assert [type(event) for event in posted] == [e.DispatchFailed]
+
+
+def test_offered_inputs__only_those_that_are_wanted_are_sent() -> None:
+    names = ("file-a", "file-b", "file-c")
+    puts = (
+        *(
+            e.StagedInput(name, name, content=name.encode(), size=6, cache=True, is_offered=True)
+            for name in names
+        ),
+        e.StagedInput("small", "small", content=b"small!", size=6),
+    )
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=puts)
+
+    def answer(session: Session, event: m.Event) -> None:
+        if isinstance(event, m.FileOffer) and event.cache_name == "file-c":
+            session.inbox.translate([m.FileAnswer("file-c", is_wanted=True)])
+            session.inbox.translate([m.FileAnswer("file-b", is_wanted=False)])
+        elif isinstance(event, m.Put) and event.name == "file-c":
+            session.inbox.translate([m.FileAnswer("file-a", is_wanted=True)])
+
+    events = asyncio.run(asyncio.wait_for(_converse(dispatch, PATIENCE, answer), PATIENCE))
+
+    assert [event for event in events if not isinstance(event, m.Data | m.EndOfBody)] == [
+        *(m.FileOffer(name, 6) for name in names),
+        *(m.Put(name, 6, 0o644) for name in ("small", "file-c", "file-a")),
+        m.TaskDescription(7, "true"), m.Check(),
+    ]  # fmt: skip
+
+
+def test_offered_inputs__no_answer_in_time__are_sent_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"abc")
+    staged = e.StagedInput("file-a", "in", str(tmp_path / "source"), size=3, is_offered=True)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+    events = asyncio.run(asyncio.wait_for(_converse(dispatch, 0.05), PATIENCE))
+    assert m.Put("file-a", 3, 0o644) in events
+    assert events[-1] == m.Check()
+
+
+def test_offered_input__cannot_be_read__the_worker_is_told_not_to_wait_for_it(tmp_path: Path) -> None:
+    staged = e.StagedInput("file-a", "in", str(tmp_path / "gone"), size=3, stamp=1, is_offered=True)
+    dispatch = a.Dispatch(1, m.TaskDescription(7, "true"), puts=(staged,))
+    events = asyncio.run(asyncio.wait_for(_converse(dispatch, 0.05), PATIENCE))
+    assert events == [m.FileOffer("file-a", 3), m.Unlink("file-a"), m.Check()]
+
+
+def test_answer_about_a_file_that_was_not_offered__is_refused() -> None:
+    async def test() -> None:
+        inbox = Inbox(1, PATIENCE)
+        with pytest.raises(RemoteProtocolError, match="not offered"):
+            inbox.translate([m.FileAnswer("file-a", is_wanted=True)])
+
+    asyncio.run(test())
+
+
+async def _converse(
+    dispatch: a.Dispatch, least_time: float, answer: Callable[[Session, m.Event], None] = lambda *_: None
+) -> list[m.Event]:
+    """Let a session carry out a dispatch; give what the worker hears until it is asked whether it is there."""
+    accepted: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+    is_over = asyncio.Event()
+
+    async def hold(link: Link) -> None:
+        accepted.set_result(link)
+        await is_over.wait()
+
+    events: list[m.Event] = []
+    async with await serve(hold, LOOPBACK, 0) as server, await connect(LOOPBACK, server.port) as worker:
+        worker.send(greeting(), m.Feature(m.DIALECT_FEATURE))
+        link = await accepted
+        while m.Feature(m.DIALECT_FEATURE) not in await link.receive():
+            pass
+        link.send(m.Hello(1, ""))
+        session = Session(1, link, Archives(), lambda _: None, least_time)
+        session.carry_out(dispatch)
+        session.carry_out(a.Send(1, m.Check()))
+        while m.Check() not in events:
+            for event in await worker.receive():
+                answer(session, event)
+                events += [] if isinstance(event, m.Hello) else [event]
+        session.discard()
+        is_over.set()
+    return events

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from wq_package.errors import QueueError
+from wq_package.manager import staging
 from wq_package.manager.staging import DigestCache, stage_input
 from wq_package.task import InputFile
 
@@ -38,6 +40,19 @@ def test_stage_input__changed_file__gets_another_name(tmp_path: Path) -> None:
     second = stage_input(InputFile("a", str(path)), digests)
     assert first.cache_name != second.cache_name
     assert first.stamp != second.stamp
+
+
+def test_stage_input__file_was_written_a_moment_ago__is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "RACY_NS", 10**18)
+    path, digests, names = tmp_path / "a", DigestCache(), set()
+    now = time.time_ns()
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        os.utime(path, ns=(now, now))  # the file system's clock has not moved
+        names.add(stage_input(InputFile("a", str(path)), digests).cache_name)
+    assert len(names) == 2
 
 
 def test_stage_input__not_cached__is_not_even_read(tmp_path: Path) -> None:

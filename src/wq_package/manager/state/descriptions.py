@@ -13,11 +13,11 @@ import posixpath
 import shlex
 from collections.abc import Iterator
 
-from wq_package.manager.state.actions import Dispatch
+from wq_package.manager.state.actions import LARGE_BODY, Dispatch
 from wq_package.manager.state.events import StagedInput
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.records import RunRecord, TaskRecord, WorkerRecord
-from wq_package.protocol.messages import CallTask, FileFlags, TaskDescription, TaskFile
+from wq_package.protocol.messages import FILES_FEATURE, CallTask, FileFlags, TaskDescription, TaskFile
 from wq_package.task import Call, Environment, Task
 
 ANSWER = ".wq-package/answer"
@@ -182,4 +182,13 @@ def _take_missing(worker: WorkerRecord, inputs: tuple[StagedInput, ...]) -> tupl
     """Choose the inputs that must be sent, and note that the worker will have those that stay."""
     missing = {staged.cache_name: staged for staged in inputs if staged.cache_name not in worker.files}
     worker.files.update(name for name, staged in missing.items() if staged.cache)
-    return tuple(missing.values())
+    if FILES_FEATURE not in worker.features:
+        return tuple(missing.values())
+    return tuple(
+        dataclasses.replace(staged, is_offered=_is_worth_an_offer(staged)) for staged in missing.values()
+    )
+
+
+def _is_worth_an_offer(staged: StagedInput) -> bool:
+    """Whether a worker may have a file from before, and asking takes less than sending it."""
+    return staged.cache and staged.size > LARGE_BODY and staged.cache_name.startswith("file-")

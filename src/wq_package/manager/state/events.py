@@ -32,6 +32,7 @@ class StagedInput:
         entries: what a folder has in it, parents first; `None` for a file.
         stamp: identifies the file's version (its modification time in ns); 0 = do not check.
         environment: what `path` is the archive of, if it is one.
+        is_offered: the worker may have it from before: it is asked first.
     """
 
     cache_name: str
@@ -44,6 +45,7 @@ class StagedInput:
     cache: bool = True
     stamp: int = 0
     environment: Environment | None = None
+    is_offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

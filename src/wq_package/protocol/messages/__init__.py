@@ -13,6 +13,7 @@ from __future__ import annotations
 from wq_package.protocol.messages.both_ways import ConnectionClosed, Data, Dir, End, EndOfBody
 from wq_package.protocol.messages.dialect import (
     DIALECT_FEATURE,
+    FILES_FEATURE,
     VERSION_FEATURE,
     CallResult,
     CallTask,
@@ -21,6 +22,8 @@ from wq_package.protocol.messages.dialect import (
     EnvironmentReady,
     FetchFailed,
     FetchLayer,
+    FileAnswer,
+    FileOffer,
     FunctionDefinition,
     Hello,
     Layer,
@@ -75,6 +78,7 @@ from wq_package.protocol.messages.from_worker import (
 
 __all__ = [
     "DIALECT_FEATURE",
+    "FILES_FEATURE",
     "VERSION_FEATURE",
     "Alive",
     "AvailableResults",
@@ -97,7 +101,9 @@ __all__ = [
     "FetchFailed",
     "FetchLayer",
     "File",
+    "FileAnswer",
     "FileFlags",
+    "FileOffer",
     "FunctionDefinition",
     "Get",
     "Hello",
@@ -143,14 +149,15 @@ __all__ = [
 ToManager = (
     Workqueue | Info | Feature | Resource | Alive | AvailableResults | Result | Update | Dir | File | Missing | Name
     | ThirdputComplete | CacheUpdate | CacheInvalid | StatusQuery | End | LayersWanted | EnvironmentReady
-    | EnvironmentFailed | PeerAddress | LayerStored | FetchFailed | LayerRequest | CallResult | Recalled
+    | EnvironmentFailed | PeerAddress | LayerStored | FetchFailed | FileAnswer | LayerRequest | CallResult
+    | Recalled
 )  # fmt: skip
 """Every message that a worker (or a status tool) may send."""
 
 ToWorker = (
     Put | Dir | Symlink | TaskDescription | Kill | Unlink | Get | SendResults | Check | Release | Exit | ProjectName
     | StatusAnswer | Url | Thirdget | Thirdput | Puturl | Putcmd | End | Hello | EnvironmentOffer | Layer
-    | ServePeers | FetchLayer | FunctionDefinition | CallTask | Recall
+    | ServePeers | FetchLayer | FileOffer | FunctionDefinition | CallTask | Recall
 )  # fmt: skip
 """Every message that a manager may send."""
 

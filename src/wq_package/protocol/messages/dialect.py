@@ -12,6 +12,8 @@ from wq_package.protocol.messages.from_manager import TaskFile
 
 DIALECT_FEATURE = "wq-package-1"
 """The user feature by which our worker tells our manager that it speaks this dialect."""
+FILES_FEATURE = "wq-package-keeps-files"
+"""By this one our worker tells that it keeps input files, so that it is worth asking for one before it is sent."""
 VERSION_FEATURE = "wq-package-has-"
 """Before `NAME-VERSION` of what the worker's own Python has, for people who wonder why a pickle cannot be read."""
 
@@ -81,6 +83,17 @@ class FetchLayer:
     port: int
     secret: str = field(repr=False)
     fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOffer:
+    """An input file that tasks will need, of `size` bytes; answered by `FileAnswer`.
+
+    The name must be `file-DIGEST-MODE` (hex sha256 of the bytes, octal mode): the worker believes it no further than that.
+    """
+
+    cache_name: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,14 @@ class FetchFailed:
     digest: str
     message: str
     is_damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """Whether an offered file is to be sent; if not, the worker has it under that name from now on."""
+
+    cache_name: str
+    is_wanted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which environments and layers go when the store is too large (logic module).
+"""Which environments, layers and files go when the store is too large (logic module).
 
 Sizes, times and leases in, names out. What an environment costs is what it does not share with its layers; a layer that an
 environment is made of frees nothing while that environment is there.
@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An environment or a layer in the store.
+    """An environment, a layer or a file in the store.
 
     Attributes:
+        digest: its name, which for a file has more than the digest.
         size: bytes that its removal frees, for a layer if no environment has it.
         used: when it was last used, in seconds since the epoch.
         layers: digests of what an environment is made of; empty for a layer.
@@ -27,6 +28,20 @@ class Kept:
     layers: tuple[str, ...] = ()
     is_environment: bool = False
     is_leased: bool = False
+    is_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """What became of an eviction, in bytes.
+
+    Attributes:
+        freed: what was removed.
+        lacking: what should have been, and is in use.
+    """
+
+    freed: int = 0
+    lacking: int = 0
 
 
 def choose_evictions(kept: Iterable[Kept], excess: int) -> tuple[Kept, ...]:

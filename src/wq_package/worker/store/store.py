@@ -4,7 +4,7 @@
     root/layers/<digest>.json  what is known of it; its time is that of the layer's last use
     root/envs/<digest>/        an environment at its prefix
     root/envs/<digest>.json    which layers it is made of; its time is that of its last use
-    root/files/                for the worker's input files
+    root/files/, root/held/    input files of tasks, see `files`
     root/tmp/                  what is not finished yet
     root/locks/                empty files to lock
 
@@ -35,7 +35,8 @@ from wq_package.archive.reader import ArchiveReader
 from wq_package.archive.unpack import check_room, unpack_layer
 from wq_package.errors import ArchiveError
 from wq_package.worker.store.claims import Claims
-from wq_package.worker.store.eviction import Kept, choose_evictions
+from wq_package.worker.store.eviction import Evicted, Kept, choose_evictions
+from wq_package.worker.store.files import FileShelf, iter_kept_files, remove_kept_file
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
 from wq_package.worker.store.manifests import ManifestCache
 from wq_package.worker.store.plan import Plan, make_plan, measure_layer, measure_own
@@ -44,7 +45,7 @@ from wq_package.worker.store.tree import READ_ONLY_FOLDER, Composer, find_damage
 
 _log = logging.getLogger(__name__)
 
-_FOLDERS = ("layers", "envs", "files", "tmp", "locks")
+_FOLDERS = ("layers", "envs", "files", "held", "tmp", "locks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Store:
             for name in _FOLDERS:
                 (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._check_owner(self.root / name)
-            remove_abandoned(self.root / "tmp")
+            for name in ("tmp", "held"):
+                remove_abandoned(self.root / name)
         except OSError as error:
             raise self._translate(error) from error
 
@@ -81,19 +83,25 @@ class Store:
                 hint="name another folder with `$WQ_PACKAGE_STORE`",
             )
 
-    @property
-    def files(self) -> Path:
-        """The folder for the worker's input files."""
-        return self.root / "files"
+    def open_shelf(self) -> FileShelf:
+        """Open the input files of the store.
+
+        Raises:
+            ArchiveError: the store cannot be used.
+        """
+        try:
+            return FileShelf(self.root)
+        except OSError as error:
+            raise self._translate(error) from error
 
     def find_missing_layers(self, digests: Sequence[str]) -> tuple[str, ...]:
         """Tell which layers are not here; one that is found damaged is dropped, and missing from then on."""
         return tuple(digest for digest in dict.fromkeys(digests) if not self._check_layer(digest))
 
     @property
-    def trees(self) -> tuple[str, str]:
+    def trees(self) -> tuple[str, ...]:
         """The folders that nobody but the store writes to."""
-        return str(self.root / "layers"), str(self.root / "envs")
+        return tuple(str(self.root / name) for name in ("layers", "envs", "files", "held"))
 
     def has_layer(self, digest: str) -> bool:
         """Tell whether a layer is here, without a look at its files."""
@@ -197,24 +205,25 @@ class Store:
                 raise self._translate(error) from error
 
     def size(self) -> int:
-        """Tell how many bytes the layers and environments take, what they share counted once."""
+        """Tell how many bytes the layers, environments and files take, what they share counted once."""
         return sum(item.size for item in self._iter_kept())
 
-    def evict(self, limit_bytes: int, *, free_bytes: int = 0) -> int:
+    def evict(self, limit_bytes: int | None = None, *, free_bytes: int = 0) -> Evicted:
         """Remove what was least recently used and is not leased, until the store is small enough.
 
         Args:
-            limit_bytes: what the store may take.
+            limit_bytes: what the store may take; there is no limit without.
             free_bytes: what the disk should have free besides.
-
-        Returns:
-            How many bytes were freed.
         """
-        kept = list(self._iter_kept())
         status = os.statvfs(self.root)
-        lacking = free_bytes - status.f_bavail * status.f_frsize
-        excess = max(sum(item.size for item in kept) - limit_bytes, lacking)
-        return sum(item.size for item in choose_evictions(kept, excess) if self._evict(item))
+        excess = free_bytes - status.f_bavail * status.f_frsize
+        if limit_bytes is None and excess <= 0:
+            return Evicted()
+        kept = list(self._iter_kept())
+        if limit_bytes is not None:
+            excess = max(sum(item.size for item in kept) - limit_bytes, excess)
+        freed = sum(item.size for item in choose_evictions(kept, excess) if self._evict(item))
+        return Evicted(freed, max(0, excess - freed))
 
     def _place(self, kind: str, digest: str) -> Path:
         if not is_digest(digest):  # digests come from the network, and become names here
@@ -337,6 +346,7 @@ class Store:
                 kept = self._load_kept(path, lock)
                 if kept is not None:
                     yield kept
+        yield from iter_kept_files(self.root)
 
     def _load_kept(self, path: Path, lock: str) -> Kept | None:
         try:
@@ -351,6 +361,8 @@ class Store:
             return None
 
     def _evict(self, item: Kept) -> bool:
+        if item.is_file:
+            return remove_kept_file(self.root, item.digest)
         kind, lock = ("envs", "env") if item.is_environment else ("layers", "layer")
         with try_lock(self._lock(lock, item.digest)) as is_free:
             if is_free:

@@ -15,6 +15,7 @@ from wq_package.archive.layer import FIXED_MTIME, Relocation, RelocationMode, St
 from wq_package.archive.writer import compute_environment_digest
 from wq_package.errors import ArchiveError, CorruptArchiveError
 from wq_package.worker.store import Store
+from wq_package.worker.store.eviction import Evicted
 
 _Layer = tuple[StoredLayer, bytes]
 
@@ -354,8 +355,7 @@ def _age(store: Store, *digests: str) -> None:
 def test_evict__least_recently_used__goes_until_it_fits(store: Store, one: _Layer, two: _Layer) -> None:
     old, new = _compose(store, one), _compose(store, two)
     _age(store, old.name, one[0].digest)
-    freed = store.evict(store.size() - 1)
-    assert freed > 0
+    assert store.evict(store.size() - 1).freed > 0
     assert _list(store, "envs") == [new.name]
     store.evict(0)
     assert _list(store, "envs", "layers", "tmp") == []
@@ -364,7 +364,7 @@ def test_evict__least_recently_used__goes_until_it_fits(store: Store, one: _Laye
 
 def test_evict__it_fits__nothing_goes(store: Store, one: _Layer) -> None:
     _compose(store, one)
-    assert store.evict(store.size()) == 0
+    assert store.evict(store.size()) == Evicted()
     assert len(_list(store, "envs", "layers")) == 2
 
 
@@ -372,7 +372,7 @@ def test_evict__leased__stays_until_the_lease_is_closed(store: Store, one: _Laye
     prefix = _compose(store, one)
     _add(store, two)
     with store.lease(prefix.name), store.lease("0" * 64, [two[0].digest]):
-        assert store.evict(0) == 0
+        assert store.evict(0) == Evicted(0, store.size())
         assert len(_list(store, "envs", "layers")) == 3
     store.evict(0)
     assert _list(store, "envs", "layers") == []
@@ -388,7 +388,7 @@ def test_evict__used_by_a_lease__counts_as_used(store: Store, one: _Layer, two: 
 
 def test_evict__disk_should_have_more_free_than_it_can__empties_the_store(store: Store, one: _Layer) -> None:
     _compose(store, one)
-    store.evict(2**60, free_bytes=2**60)
+    assert store.evict(free_bytes=2**60).lacking > 0
     assert _list(store, "envs", "layers") == []
 
 
@@ -423,9 +423,8 @@ def _names(paths: Iterable[Path]) -> set[str]:
 
 
 def test_store__root__is_for_this_user_alone(store: Store) -> None:
-    assert _names(store.root.iterdir()) == {"envs", "files", "layers", "locks", "tmp"}
+    assert _names(store.root.iterdir()) == {"envs", "files", "held", "layers", "locks", "tmp"}
     assert {path.stat().st_mode & 0o077 for path in store.root.iterdir()} == {0}
-    assert store.files == store.root / "files"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
