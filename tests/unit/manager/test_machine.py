@@ -439,9 +439,10 @@ def test_inputs__large_and_cached__are_offered_first_to_whoever_keeps_files(
     size: int, *, keeps_files: bool
 ) -> None:
     state = make_state()
-    connect(state, 1)
+    greeting = greet(1)
     if keeps_files:
-        state.handle(e.Received(1, m.Feature(m.FILES_FEATURE)))
+        greeting.insert(2, e.Received(1, m.Feature(m.FILES_FEATURE)))
+    state.handle(*greeting)
     folder = dataclasses.replace(CACHED, cache_name="folder-aa", entries=())
     inputs = tuple(dataclasses.replace(staged, size=size) for staged in (CACHED, PRIVATE, folder))
     actions = state.handle(e.Submitted(1, WITH_FILES, inputs))

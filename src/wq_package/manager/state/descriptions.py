@@ -182,7 +182,7 @@ def _take_missing(worker: WorkerRecord, inputs: tuple[StagedInput, ...]) -> tupl
     """Choose the inputs that must be sent, and note that the worker will have those that stay."""
     missing = {staged.cache_name: staged for staged in inputs if staged.cache_name not in worker.files}
     worker.files.update(name for name, staged in missing.items() if staged.cache)
-    if FILES_FEATURE not in worker.features:
+    if not worker.is_dialect or FILES_FEATURE not in worker.features:
         return tuple(missing.values())
     return tuple(
         dataclasses.replace(staged, is_offered=_is_worth_an_offer(staged)) for staged in missing.values()
