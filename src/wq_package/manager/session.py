@@ -50,7 +50,6 @@ class Session:
         self.link = link
         self.bytes_sent = 0
         self.inbox = Inbox(number, least_time)
-        self._layer_bytes = 0
         self._archives = archives
         self._post = post
         self._outbox: deque[SessionAction] = deque()
@@ -349,12 +348,9 @@ class Session:
             if not await self._send_range(archive.file, offset, size):  # the worker sees that it is damaged
                 _logger.warning("layer %s was not sent whole: its archive has been cut", digest[:12])
         self.bytes_sent += size
-        self._layer_bytes += size
+        self._post([e.TransferEnded(self.number, size)])
         if len(action.digests) > 1:
             self._outbox.append(a.SendLayers(action.worker, action.environment, action.digests[1:]))
-        else:
-            self._post([e.TransferEnded(self.number, self._layer_bytes)])
-            self._layer_bytes = 0
 
 
 def _open_unchanged(path: str, size: int, stamp: int) -> BinaryIO:

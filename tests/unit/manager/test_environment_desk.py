@@ -95,6 +95,17 @@ def test_layers_wanted__absurdly_many__ends_the_worker() -> None:
     assert [type(action) for action in sent if isinstance(action, a.Drop)] == [a.Drop]
 
 
+def test_layers_wanted__again_and_again_by_one_that_takes_none__ends_the_worker() -> None:
+    state = make_state()
+    connect(state, 1)
+    wanted = m.LayersWanted(ENVIRONMENT.digest, tuple(f"{number:064x}" for number in range(MOST_WANTED // 4)))
+    for _ in range(3):
+        assert [type(action) for action in say(state, 1, wanted)] == [a.SendLayers]
+    state.handle(*[e.TransferEnded(1, 10)] * (2 * len(wanted.digests)))
+    actions = [action for _ in range(6) for action in say(state, 1, wanted)]
+    assert [type(action) for action in actions] == [*[a.SendLayers] * 3, a.Drop]
+
+
 def test_layers_wanted__of_an_environment_that_was_ready__are_sent_again() -> None:
     state = make_state()
     connect(state, 1)

@@ -76,7 +76,7 @@ class OfferEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class SendLayers:
-    """Send these layers of an environment; answered by `TransferEnded`."""
+    """Send these layers of an environment; each answered by `TransferEnded`."""
 
     worker: int
     environment: Environment

@@ -6,7 +6,7 @@ from wq_package.manager.state import events as e
 from wq_package.manager.state.actions import OfferEnvironment, Send, SendLayers, Warn
 from wq_package.manager.state.ledger import Ledger
 from wq_package.manager.state.records import EnvironmentRecord, EnvironmentStage, WorkerRecord
-from wq_package.manager.state.transfers import PeerPlace
+from wq_package.manager.state.transfers import MOST_WANTED, PeerPlace
 from wq_package.protocol import messages as m
 from wq_package.task import Environment
 
@@ -52,11 +52,13 @@ class EnvironmentDesk:
             ):
                 self._ledger.drop(worker, "it wants more layers than any environment has")
             self._assign_transfers()
+        elif worker.transfers + len(message.digests) > MOST_WANTED:
+            self._ledger.drop(worker, "it wants more layers than any environment has")
         else:
             self._send_layers(worker, environment.environment, message.digests)
 
     def _send_layers(self, worker: WorkerRecord, environment: Environment, digests: tuple[str, ...]) -> None:
-        worker.transfers += 1
+        worker.transfers += len(digests)
         self._ledger.actions.append(SendLayers(worker.number, environment, digests))
 
     def _assign_transfers(self) -> None:

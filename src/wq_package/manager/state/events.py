@@ -149,7 +149,7 @@ class OfferFailed:
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded:
-    """Layers that `SendLayers` asked for have left: `size` bytes in all."""
+    """One of the layers that `SendLayers` asked for has left: `size` bytes."""
 
     worker: int
     size: int = 0

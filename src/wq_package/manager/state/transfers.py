@@ -28,8 +28,6 @@ LONGEST_FETCH = 600.0
 """Seconds after which a worker that says nothing of a layer it was to fetch gets it from elsewhere."""
 MOST_WANTED = 10_000
 """Layers that one worker may want at once: far more than any environment has."""
-MOST_HELD = 10_000
-"""Layers that one worker is remembered to have: more would only fill the memory, whether they exist or not."""
 MOST_FAILURES = 3
 """So many workers that cannot fetch from a source, or sources that a worker cannot reach, and none that could: no more."""
 
@@ -68,7 +66,6 @@ class _Want:
 class _Peer:
     place: PeerPlace
     wanted: int = 0
-    held: int = 0
     is_liar: bool = False
     has_served: bool = False
     has_fetched: bool = False
@@ -147,24 +144,20 @@ class TransferBook:
                 self._drop(number, digest)
 
     def note_stored(self, target: int, digest: str, *, is_served: bool) -> None:
-        """Note that a worker has a layer, and perhaps passes it on."""
+        """Note that a worker has a layer, and perhaps passes it on; believed only of one that was on its way to it."""
         want = self._wants.get((target, digest))
-        if want is not None:
-            self._note_success(target, want.source)
-            self._drop(target, digest)
-        if is_served and target in self._peers:
-            self._add_holder(target, digest)
-
-    def _add_holder(self, target: int, digest: str) -> None:
-        peer, holders = self._peers[target], self._holders.get(digest, set())
-        if target in holders or peer.held >= MOST_HELD:
+        if want is None:
             return
-        peer.held += 1
-        self._holders.setdefault(digest, set()).add(target)
+        source = want.source
+        self._drop(target, digest)
+        if source is None:
+            return
+        self._note_success(target, source)
+        if is_served:
+            self._holders.setdefault(digest, set()).add(target)
 
-    def _note_success(self, target: int, source: int | None) -> None:
-        if source in self._peers and target in self._peers:
-            assert source is not None
+    def _note_success(self, target: int, source: int) -> None:
+        if source in self._peers:
             self._peers[source].has_served = True
             self._peers[target].has_fetched = True
 
@@ -290,10 +283,6 @@ class TransferBook:
             else:
                 self._blame(target, want.source)
                 self._retry(target, digest, want)
-
-    def count_held(self) -> int:
-        """Count the layers that some worker passes on."""
-        return len(self._holders)
 
     def count_uploads(self, source: int) -> int:
         """Count the layers that a source is sending."""
