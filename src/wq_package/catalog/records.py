@@ -18,6 +18,7 @@ from wq_package.protocol.status_text import parse_status
 
 MAX_RECORD = 2**20
 """Largest record that is read, after unpacking."""
+MAX_DEPTH = 20
 PLAIN_LIMIT = 1200
 """Records larger than this are packed, so that a datagram fits in one packet of any network."""
 MANAGER_TYPES = ("wq_master", "wq_manager")
@@ -70,6 +71,7 @@ def decode_update(data: bytes) -> dict[str, object]:
             if not unpacker.eof:
                 raise RemoteProtocolError("a packed record is cut or too large")
         record = parse_status(data.decode())
+        _check_depth(record)
         # Python reads numbers that JSON does not have; the tools that will read our answers do not.
         json.dumps(record, allow_nan=False)
     except (ValueError, zlib.error) as error:
@@ -77,6 +79,22 @@ def decode_update(data: bytes) -> dict[str, object]:
     if not isinstance(record, dict):
         raise RemoteProtocolError("an update is no JSON object")
     return record
+
+
+def _check_depth(record: object) -> None:
+    """Refuse what can be read, and perhaps not be written again: nobody would get an answer any more."""
+    level = [record]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _list_inner(value)]
+        if not level:
+            return
+    raise RemoteProtocolError("an update is nested too deeply")
+
+
+def _list_inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def parse_manager(record: object) -> ManagerRecord | None:

@@ -41,8 +41,12 @@ def test_decode_update__quote_as_work_queue_writes_it__is_understood() -> None:
     [
         b"", b"{", b"[1]", b"\xff", b'{"a":NaN}', b'{"a":1e999}', b"[" * 100_000, b"\x1anonsense",
         b"\x1a" + zlib.compress(b"{}")[:-1], b"\x1a" + zlib.compress(b" " * (MAX_RECORD + 1)),
+        b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", b'{"a":' * 900 + b"1" + b"}" * 900,
     ],
-    ids=["empty", "cut", "list", "not UTF-8", "NaN", "infinite", "deep", "not packed", "packed, cut", "bomb"],
+    ids=[
+        "empty", "cut", "list", "not UTF-8", "NaN", "infinite", "deep", "not packed", "packed, cut", "bomb",
+        "too deep for an answer", "objects in each other",
+    ],
 )  # fmt: skip
 def test_decode_update__not_a_record__is_the_peers_mistake(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
