@@ -64,6 +64,8 @@ def test_fetch__url__is_downloaded(tmp_path: Path) -> None:
         (m.Thirdget(m.TransferMode.COMMAND, "n", "kill -9 $$"), "signal 9"),
         (m.Thirdget(m.TransferMode.COMMAND, "n", "true"), "left nothing"),
         (m.Thirdget(m.TransferMode.COPY, "n", "/nowhere/at/all"), "No such file"),
+        (m.Thirdget(m.TransferMode.COPY, "n", "/one\0two"), "null byte"),
+        (m.Thirdget(m.TransferMode.COMMAND, "n", "true one\0two"), "Invalid argument"),
         pytest.param(m.Url("n", "file:///nowhere/at/all", 0o644), "exit code", marks=needs_curl),
     ],
 )

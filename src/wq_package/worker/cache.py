@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -20,7 +21,9 @@ from typing import BinaryIO, Protocol
 from wq_package.errors import RemoteProtocolError
 from wq_package.protocol import messages as wire
 
-__all__ = ["EntryReceiver", "EntryStore", "iter_entry", "open_file"]
+__all__ = ["EntryReceiver", "EntryStore", "iter_entry", "open_file", "open_whole", "remove_tree"]
+
+_log = logging.getLogger(__name__)
 
 
 class EntryStore:
@@ -100,6 +103,20 @@ def open_file(path: str) -> BinaryIO:
         file.close()
         raise OSError(errno.EINVAL, "it is not a file", path)
     return file
+
+
+def open_whole(path: str, size: int) -> BinaryIO | None:
+    """Open a file of ours on the local disk, which is quick enough for the loop; nothing if it is not as large as it was."""
+    try:
+        file = open_file(path)
+    except OSError as error:
+        _log.warning("`%s` cannot be read any more: %s", path, error.strerror)
+        return None
+    if os.fstat(file.fileno()).st_size >= size:
+        return file
+    file.close()
+    _log.warning("`%s` is smaller than it was", path)
+    return None
 
 
 def _open_up(function: object, path: str, reason: object) -> None:
@@ -221,14 +238,16 @@ class EntryReceiver:
         """
         os.symlink(link.target, self._place(link.name))
 
-    def abort(self) -> None:
-        """Close what is open."""
+    def abort(self) -> tuple[int, ...]:
+        """Close what is open; return the key of the entry that will not be complete, if there is one."""
+        is_unfinished = self._file is not None or bool(self._folders)
         if self._kept is not None:
             self._kept.abort()
             self._kept = None
         if self._file is not None:
             self._file.close()
             self._file = None
+        return (self._key,) * is_unfinished
 
     def _place(self, name: str) -> str:
         if not self._folders:

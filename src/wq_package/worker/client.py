@@ -97,7 +97,11 @@ class Worker:
             str(workspace), self.spawner, self.entries, self.threads, self.devices, self.disks
         )
         self.calls = InterpreterPool(
-            self.spawner, workspace / "hosts", workspace / "functions", self._end_call
+            self.spawner,
+            workspace / "hosts",
+            workspace / "functions",
+            self._end_call,
+            lambda folder: self.threads.submit(remove_tree, folder),
         )
         self.calls.register(WORKER_PYTHON, find_own_python())
         self.serials = itertools.count(1)

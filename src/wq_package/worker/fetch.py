@@ -62,6 +62,6 @@ def _copy(source: str, place: str) -> str:
             shutil.copytree(source, place)
         else:
             shutil.copy(source, place)
-    except (OSError, shutil.Error) as error:
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
         return str(error)
     return ""

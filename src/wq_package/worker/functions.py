@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
 from wq_package.archive.scripts.warm.packets import CALL, KIND_ANSWER, KIND_KILL, KIND_READY, PACKET_LIMIT
 from wq_package.task import ResultCode
-from wq_package.worker.cache import remove_tree
 from wq_package.worker.events import CallEnded
 from wq_package.worker.host_answers import describe_end, parse_answer, parse_reaped
 from wq_package.worker.hosts import Host, HostCall, HostKey, Interpreter
@@ -41,13 +42,20 @@ class InterpreterPool:
         folder: for what hosts print and for large answers; each has a folder of its own inside.
         functions: folder with the pickled functions by digest.
         on_end: called with each call that is over.
+        discard: removes a folder, later: it may take long.
     """
 
     def __init__(
-        self, spawner: Spawner, folder: Path, functions: Path, on_end: Callable[[CallEnded], None]
+        self,
+        spawner: Spawner,
+        folder: Path,
+        functions: Path,
+        on_end: Callable[[CallEnded], None],
+        discard: Callable[[str], object],
     ) -> None:
         self._spawner = spawner
         self._folder = folder
+        self._discard = discard
         self._functions = str(functions)
         self._on_end = on_end
         self._interpreters: dict[str, Interpreter] = {}
@@ -250,9 +258,19 @@ class InterpreterPool:
         if host.in_flight.pop(event.serial, None) is None:
             return
         host.since = time.monotonic()
-        self._end(event)
+        self._end(self._keep_answer(event) if event.path else event)
         if not host.in_flight and not host.is_gone:
             self._relieve(host, 0.0)
+
+    def _keep_answer(self, event: CallEnded) -> CallEnded:
+        """Take a large answer out of the folder of its host, which goes when that does."""
+        place = f"{self._folder}/answer.{event.serial}"
+        try:
+            os.rename(event.path, place)
+        except OSError as error:
+            message = f"the call's answer is gone from the worker's disk: {error.strerror}"
+            return CallEnded(event.serial, ResultCode.UNKNOWN, 1, message=message)
+        return replace(event, path=place)
 
     def _end(self, event: CallEnded) -> None:
         self._places.pop(event.serial, None)
@@ -288,7 +306,7 @@ class InterpreterPool:
             self._bury(host, end)
         if not host.ready.done():
             host.ready.set_result(host.explain_start(end))
-        remove_tree(host.folder)
+        self._discard(host.folder)
         if not is_expected:
             _log.info("an interpreter ended: %s", describe_end(end))
 

@@ -166,7 +166,8 @@ class InputFiles:
 
     async def close(self) -> None:
         """Give up what is under way, and release what is used."""
-        self._receiver.abort()
+        for key in self._receiver.abort():
+            self._worker.threads.submit(self._worker.entries.remove, key)
         tasks = list(self._waiting.values())
         for task in tasks:
             task.cancel()

@@ -12,24 +12,27 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from wq_package.errors import LocalProtocolError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
-from wq_package.worker.cache import iter_entry, open_file
+from wq_package.protocol.printing import escape_controls
+from wq_package.worker.cache import iter_entry, open_file, open_whole, remove_tree
 
 __all__ = ["Outbox"]
+
+_INLINE_LIMIT = 64 * 1024
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _FileBody:
-    """A header whose body is a whole file, which may be removed afterwards."""
+    """A header whose body is a file, which is removed afterwards, and what is said if that is not to be had."""
 
     header: wire.Message
     path: str
     size: int
-    is_removed: bool
+    otherwise: wire.Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,18 @@ class Outbox:
         if body:
             self._link.send_body(body)
 
-    def send_file(self, header: wire.Message, path: str, size: int, *, is_removed: bool) -> None:
-        """Send a message whose body is a file."""
-        self._append(_FileBody(header, path, size, is_removed))
+    def send_file(self, header: wire.Message, path: str, size: int, otherwise: wire.Message) -> None:
+        """Send a message whose body is a file, which is removed then; `otherwise` if it cannot be read."""
+        if size > _INLINE_LIMIT:
+            self._append(_FileBody(header, path, size, otherwise))
+            return
+        file = open_whole(path, size)
+        if file is None:
+            self.send(otherwise)
+        else:
+            with file:
+                self.send(header, file.read(size))
+        remove_tree(path)
 
     def send_entry(self, name: str, path: str | None, *, is_recursive: bool) -> None:
         """Send what `Get` asked for."""
@@ -78,6 +90,16 @@ class Outbox:
     def is_busy(self) -> bool:
         """Whether something long is on its way."""
         return self._pump is not None
+
+    async def close(self) -> None:
+        """Give up what is still to be sent, and remove its files; the link is gone."""
+        if (pump := self._pump) is not None:
+            pump.cancel()
+            await asyncio.wait([pump])
+        while self._items:
+            item = self._items.popleft()
+            if isinstance(item, _FileBody):
+                remove_tree(item.path)
 
     def _append(self, item: _Item) -> None:
         self._items.append(item)
@@ -105,12 +127,16 @@ class Outbox:
                 self._link.send_body(body)
 
     async def _send_file_body(self, item: _FileBody) -> None:
-        with _open(item.path) as file:
-            self._link.send(item.header)
-            if item.size:
+        try:
+            file = open_whole(item.path, item.size)
+            if file is None:
+                self._link.send(item.otherwise)
+                return
+            with file:
+                self._link.send(item.header)
                 await self._link.send_file(file, 0, item.size)
-        if item.is_removed:
-            _remove(item.path)
+        finally:
+            remove_tree(item.path)
 
     async def _send_entry(self, item: _Entry) -> None:
         for message, path in _iter_answer(item):
@@ -126,22 +152,22 @@ class Outbox:
         try:
             file = open_file(path)
         except OSError as error:
-            self._link.send(wire.Missing(name, error.errno or errno.EIO))
+            self._send_or_miss(wire.Missing(name, error.errno or errno.EIO))
             return
         with file:
             size = os.fstat(file.fileno()).st_size
-            self._link.send(wire.File(name, size))
-            if size:
+            if self._send_or_miss(wire.File(name, size)) and size:
                 await self._link.send_file(file, 0, size)
 
-    def _send_or_miss(self, message: wire.Message) -> None:
+    def _send_or_miss(self, message: wire.Dir | wire.File | wire.Missing) -> bool:
+        """Send a part of an answer; tell whether its name can be told at all."""
         try:
             self._link.send(message)
-        except (
-            LocalProtocolError
-        ):  # a name that this manager could not read: it would drop us and try for ever
-            assert isinstance(message, wire.Dir)
-            self._link.send(wire.Missing(message.name, errno.EINVAL))
+        except LocalProtocolError:  # this manager could not read it: it would drop us and try for ever
+            number = message.errno if isinstance(message, wire.Missing) else errno.EINVAL
+            self._link.send(wire.Missing(_make_tellable(message.name), number))
+            return False
+        return True
 
 
 def _iter_answer(item: _Entry) -> Iterator[tuple[wire.Dir | wire.File | wire.Missing, str]]:
@@ -150,10 +176,7 @@ def _iter_answer(item: _Entry) -> Iterator[tuple[wire.Dir | wire.File | wire.Mis
     return iter_entry(item.path, item.name, recursive=item.is_recursive)
 
 
-def _open(path: str) -> BinaryIO:
-    """Open a file of ours on the local disk: quick enough for the loop."""
-    return open(path, "rb", buffering=0)
-
-
-def _remove(path: str) -> None:
-    os.unlink(path)
+def _make_tellable(name: str) -> str:
+    """Make what stands for a name that no message can have: with a line break, or longer than a line."""
+    text = escape_controls(name)
+    return text if len(text) <= _LONGEST_NAME else "…" + text[-_LONGEST_NAME:]

@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from wq_package import __version__
@@ -35,6 +34,7 @@ from wq_package.worker.input_files import InputFiles
 from wq_package.worker.outbox import Outbox
 from wq_package.worker.staging import Staging
 from wq_package.worker.state import WorkerState
+from wq_package.worker.state.results import make_lost_call_result, make_lost_result
 
 if TYPE_CHECKING:
     from wq_package.worker.client import Worker
@@ -43,7 +43,6 @@ __all__ = ["Session"]
 
 _Message = TypeVar("_Message", bound=wire.Message)
 _log = logging.getLogger(__name__)
-_INLINE_OUTPUT = 64 * 1024
 _TICK_SECONDS = 1.0
 _DRAIN_QUIET_SECONDS = 2.0
 _PROTOCOL = 9
@@ -94,11 +93,9 @@ class Session:
                 await self._staging.wait_for_room()
         except RemoteProtocolError as error:
             _log.warning("the manager broke the protocol: %s", escape_controls(str(error)))
-        except QueueError as error:
-            if isinstance(error, AuthenticationError):
-                raise
-            _log.warning("%s", error)
-        except OSError as error:
+        except AuthenticationError:
+            raise
+        except (QueueError, OSError) as error:
             _log.warning("disconnected: %s", error)
         if self._error is not None:
             _log.warning("disconnected: %s", escape_controls(str(self._error)))
@@ -122,6 +119,7 @@ class Session:
         self._source = None
         worker = self._worker
         key = worker.entries.make_key()
+        self._keys.add(key)
         failure = await fetch(source, worker.entries.locate(key), worker.spawner, worker.threads)
         if failure:
             self._fail(RemoteProtocolError(f"`{source.name}` cannot be had: {failure}"))
@@ -134,11 +132,9 @@ class Session:
         identity = wire.Workqueue(
             _PROTOCOL, hostname, system.sysname, platform.machine() or "unknown", f"wq-package-{__version__}"
         )
-        worker = self._worker
+        worker, box = self._worker, self._state.capacity
         features = (*worker.features, wire.DIALECT_FEATURE)
-        capacity = self._state.capacity
-        greeting = render_greeting(identity, worker.worker_id, features, capacity, worker.end_time)
-        for message in greeting:
+        for message in render_greeting(identity, worker.worker_id, features, box, worker.end_time):
             self._outbox.send(message)
 
     def _receive(self, event: wire.Event) -> None:
@@ -198,7 +194,8 @@ class Session:
             case wire.Put():
                 self._files.end_file()
             case wire.FunctionDefinition():
-                self._keep_function(header)
+                keep_function(header.digest, *self._body.finish(), self._worker.workspace / "functions")
+                self.handle(ev.FunctionStored(header.digest))
             case wire.Layer():
                 self._staging.end_layer()
             case _:
@@ -214,15 +211,13 @@ class Session:
         self._keys.add(entry[1])
         self.handle(ev.EntryStored(*entry))
 
-    def _keep_function(self, header: wire.FunctionDefinition) -> None:
-        keep_function(header.digest, *self._body.finish(), self._worker.workspace / "functions")
-        self.handle(ev.FunctionStored(header.digest))
-
     # -- deciding and doing --------------------------------------------------------------------------------------------
 
     def handle(self, event: ev.Event) -> None:
         """Let the state decide, and do what it says."""
         if self._link.is_closed:
+            if isinstance(event, ev.CallEnded) and event.path:
+                self._worker.threads.submit(remove_tree, event.path)
             return
         for action in self._state.handle(event, time.time()):
             self._do(action)
@@ -287,18 +282,17 @@ class Session:
 
     def _send_result(self, ended: act.EndedTask) -> None:
         size = ended.result.size
-        if size > _INLINE_OUTPUT:
-            self._outbox.send_file(ended.result, ended.output, size, is_removed=True)
-            return
-        self._outbox.send(ended.result, Path(ended.output).read_bytes()[:size] if size else b"")
-        if ended.output:
-            os.unlink(ended.output)
+        if size:
+            self._outbox.send_file(ended.result, ended.output, size, make_lost_result(ended.result))
+        else:
+            self._outbox.send(ended.result)
 
     def _send_call_result(self, action: act.SendCallResult) -> None:
+        result = action.result
         if action.path:
-            self._outbox.send_file(action.result, action.path, action.result.size, is_removed=True)
+            self._outbox.send_file(result, action.path, result.size, make_lost_call_result(result))
         else:
-            self._outbox.send(action.result, action.body)
+            self._outbox.send(result, action.body)
 
     # -- command tasks -------------------------------------------------------------------------------------------------
 
@@ -392,6 +386,7 @@ class Session:
                 await self._link.aclose()  # the last word goes out
         self._link.abort()
         self._body.abort()
+        await self._outbox.close()
         for serial in self._state.list_runs():
             self._worker.runs.kill(serial)
         for serial in self._state.list_calls():
@@ -401,4 +396,5 @@ class Session:
         await self._files.close()
         for key in self._keys:
             self._worker.threads.submit(self._worker.entries.remove, key)
-        self._worker.threads.submit(remove_tree, str(self._bodies))
+        for path in (*self._state.list_untold(), str(self._bodies)):
+            self._worker.threads.submit(remove_tree, path)

@@ -122,6 +122,10 @@ class WorkerState:
         records = self._book.by_serial.values()
         return [record.serial for record in records if isinstance(record.task, wire.CallTask)]
 
+    def list_untold(self) -> list[str]:
+        """List the files with the output of commands whose results the manager has not asked for."""
+        return [task.output for task in self._book.ended if task.output]
+
     def list_watched(self) -> list[tuple[int, str]]:
         """List the outputs that the manager wants to see grow, by serial and sandbox name."""
         return list(self._book.watched)

@@ -13,7 +13,14 @@ from wq_package.worker.events import CallEnded, RunEnded
 from wq_package.worker.state.records import TaskRecord
 from wq_package.worker.usage import Usage
 
-__all__ = ["add_wall_time", "make_call_result", "make_refusal", "make_run_result"]
+__all__ = [
+    "add_wall_time",
+    "make_call_result",
+    "make_lost_call_result",
+    "make_lost_result",
+    "make_refusal",
+    "make_run_result",
+]
 
 _STATUS = {  # work-queue.md 2.8
     ResultCode.SUCCESS: 0,
@@ -98,6 +105,17 @@ def make_call_result(record: TaskRecord, event: CallEnded) -> wire.CallResult:
         used.allowed,
         used.used,
     )
+
+
+def make_lost_result(result: wire.Result) -> wire.Result:
+    """Make what is told of a command whose output cannot be read any more."""
+    return replace(result, status=_STATUS[ResultCode.UNKNOWN], size=0)
+
+
+def make_lost_call_result(result: wire.CallResult) -> wire.CallResult:
+    """Make what is told of a call whose answer cannot be read any more."""
+    message = "the call's answer is gone from the worker's disk"
+    return replace(result, status=ResultCode.UNKNOWN.value, size=0, output_size=0, message=message)
 
 
 def _add_time_limit(record: TaskRecord, event: RunEnded | CallEnded) -> Usage:
