@@ -335,13 +335,19 @@ async def connect_for_output(
 
 
 def test_worker__sends_a_body_slowly__is_heard(tmp_path: Path) -> None:
+    """In the middle of a body nobody can say `alive`: what comes of it is the answer, and another question follows."""
+
     async def run() -> None:
-        options = ManagerOptions(password=None, keepalive_interval=1.0, keepalive_timeout=2.0)
-        async with Manager(options) as manager, connect_for_output(manager, tmp_path / "got") as (_, writer):
-            writer.write(b"file out-1-0-0 8\n")
-            for _ in range(8):
+        options = ManagerOptions(password=None, keepalive_interval=0.1, keepalive_timeout=SECONDS / 2)
+        async with (
+            Manager(options) as manager,
+            connect_for_output(manager, tmp_path / "got") as (reader, writer),
+        ):
+            writer.write(b"file out-1-0-0 3\n")
+            for _ in range(3):
+                async with asyncio.timeout(SECONDS / 2):
+                    await reader.readuntil(b"check\n")
                 writer.write(b"x")
-                await asyncio.sleep(0.4)
             writer.write(b"end\n")
             result = await manager.wait(SECONDS)
             assert result is not None

@@ -51,6 +51,7 @@ def start_worker(programs: Programs, port: int, *more: str) -> None:
 def wait_for_file(path: str) -> int:
     import time
 
+    Path(path).with_suffix(".begun").touch()
     while not Path(path).exists():
         time.sleep(0.01)
     return os.getpid()
@@ -67,7 +68,7 @@ def test_peers__second_worker__has_its_layers_from_the_first(
         path = programs.folder / "go"
         call = make_call(wait_for_file, str(path), environment=environment, resources=WHOLE)
         manager.submit(call)
-        programs.wait_until(lambda: manager.statistics().bytes_sent >= SIZE)
+        programs.wait_until(path.with_suffix(".begun").exists)  # so it has said that it has each layer
         start_worker(programs, manager.port, *more)  # the first one is busy, and keeps its layers
         manager.submit(make_call(os.getpid, environment=environment, resources=WHOLE))
         second = manager.wait(SECONDS)

@@ -332,7 +332,8 @@ def test_password__wrong_or_missing__the_worker_gets_no_task(
             if kind == "ours":
                 assert await asyncio.to_thread(process.wait, SECONDS) != 0
             else:
-                await asyncio.sleep(2)
+                said = tmp_path / "worker0.out"
+                await asyncio.to_thread(programs.wait_until, lambda: b"wrong password" in said.read_bytes())
             assert manager.statistics().dispatches == 0
 
     asyncio.run(run())

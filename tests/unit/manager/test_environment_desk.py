@@ -114,3 +114,17 @@ def test_layers_wanted__of_an_environment_that_was_ready__are_sent_again() -> No
     assert sent == [a.SendLayers(1, ENVIRONMENT, ("a",))]
     say(state, 1, m.EnvironmentReady(ENVIRONMENT.digest))
     assert say(state, 1, m.EnvironmentReady(ENVIRONMENT.digest)) == [], "it is ready already"
+
+
+def test_layers_wanted__of_an_environment_that_failed_there__are_not_sent() -> None:
+    state = make_state()
+    connect(state, 1)
+    say(state, 1, m.EnvironmentFailed(ENVIRONMENT.digest, "too old"))
+    assert say(state, 1, m.LayersWanted(ENVIRONMENT.digest, ("a",))) == []
+
+
+def test_environment_failed__is_warned_of() -> None:
+    state = make_state()
+    connect(state, 1)
+    warning = say(state, 1, m.EnvironmentFailed(ENVIRONMENT.digest, "too old"))[0]
+    assert warning == a.Warn("an environment cannot be used on host1:worker-1: too old")

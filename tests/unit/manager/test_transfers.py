@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from wq_package.manager.state.transfers import (
+    DOWNLOADS,
     LONGEST_FETCH,
     MANAGER,
     MANAGER_UPLOADS,
@@ -205,3 +206,66 @@ def test_want__absurdly_many_layers__is_refused_until_some_have_come() -> None:
     first = book.assign(0.0)[0]
     book.note_stored(1, first.digest, is_served=False)
     assert book.want(1, "one more", ENVIRONMENT)
+
+
+def test_note_failed__nobody_reaches_a_source_but_one_did__it_is_not_given_up() -> None:
+    book = make_book(1, *range(2, MOST_FAILURES + 4), holder=1)
+    book.want(2, "a", ENVIRONMENT)
+    assert assign(book) == [(2, "a", 1)]
+    book.note_stored(2, "a", is_served=False)
+    for number in range(3, MOST_FAILURES + 3):
+        book.want(number, "a", ENVIRONMENT)
+        assert (number, "a", 1) in assign(book)
+        book.note_failed(number, "a", is_damaged=False)
+    book.want(MOST_FAILURES + 3, "a", ENVIRONMENT)
+    assert (MOST_FAILURES + 3, "a", 1) in assign(book)
+
+
+def test_note_failed__worker_that_reached_somebody_before__asks_others_on() -> None:
+    sources = range(1, MOST_FAILURES + 3)
+    book = make_book(*sources, 99)
+    for source in sources:
+        hold(book, source, f"layer {source}")
+        book.want(99, f"layer {source}", ENVIRONMENT)
+        assert assign(book) == [(99, f"layer {source}", source)]
+        if source > 1:
+            book.note_failed(99, f"layer {source}", is_damaged=False)
+            assert assign(book) == [(99, f"layer {source}", MANAGER)]
+        book.note_stored(99, f"layer {source}", is_served=False)
+
+
+def test_note_failed__of_what_nobody_is_sending__changes_nothing() -> None:
+    numbers = range(1, MANAGER_UPLOADS + 2)
+    book = make_book(*numbers)
+    for number in numbers:
+        book.want(number, "a", ENVIRONMENT)
+    assign(book)
+    assert book.note_failed(1, "a", is_damaged=True) is None, "it comes from the manager"
+    assert book.note_failed(numbers[-1], "a", is_damaged=True) is None, "it waits"
+    assert assign(book) == []
+
+
+def test_assign__several_have_it__the_one_that_is_asked_least() -> None:
+    book = make_book(1, 2, 3, 4, 5)
+    hold(book, 1, "a")
+    hold(book, 2, "b")
+    book.note_stored(2, "a", is_served=True)
+    book.want(3, "b", ENVIRONMENT)
+    assert assign(book) == [(3, "b", 2)]
+    book.want(4, "a", ENVIRONMENT)
+    assert assign(book) == [(4, "a", 1)]
+    book.want(5, "b", ENVIRONMENT)
+    assert assign(book) == [(5, "b", 2)]
+    book.want(1, "c", ENVIRONMENT)
+    book.note_stored(2, "c", is_served=True)
+    book.note_stored(3, "c", is_served=True)
+    assert assign(book) == [(1, "c", 3)], "2 is sending two already"
+
+
+def test_assign__one_worker_wants_many__few_at_once_are_on_their_way_to_it() -> None:
+    book = make_book(1)
+    for digest in "abcdefgh":
+        book.want(1, digest, ENVIRONMENT)
+    assert len(assign(book)) == DOWNLOADS
+    book.note_stored(1, "a", is_served=False)
+    assert len(assign(book)) == 1
