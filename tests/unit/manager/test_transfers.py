@@ -246,20 +246,13 @@ def test_note_failed__of_what_nobody_is_sending__changes_nothing() -> None:
 
 
 def test_assign__several_have_it__the_one_that_is_asked_least() -> None:
-    book = make_book(1, 2, 3, 4, 5)
-    hold(book, 1, "a")
-    hold(book, 2, "b")
+    book = make_book(1, 2, 3, 4, 5, holder=1)
+    book.want(2, "a", ENVIRONMENT)
+    assert assign(book) == [(2, "a", 1)]
     book.note_stored(2, "a", is_served=True)
-    book.want(3, "b", ENVIRONMENT)
-    assert assign(book) == [(3, "b", 2)]
-    book.want(4, "a", ENVIRONMENT)
-    assert assign(book) == [(4, "a", 1)]
-    book.want(5, "b", ENVIRONMENT)
-    assert assign(book) == [(5, "b", 2)]
-    book.want(1, "c", ENVIRONMENT)
-    book.note_stored(2, "c", is_served=True)
-    book.note_stored(3, "c", is_served=True)
-    assert assign(book) == [(1, "c", 3)], "2 is sending two already"
+    for target, source in ((3, 1), (4, 2), (5, 1)):
+        book.want(target, "a", ENVIRONMENT)
+        assert assign(book) == [(target, "a", source)]
 
 
 def test_assign__one_worker_wants_many__few_at_once_are_on_their_way_to_it() -> None:
