@@ -1,10 +1,12 @@
 """Remembers what the apps that were seen travel as (logic module).
 
-Knows functions and shipments; holds none of the user's objects longer than the program does. Knows nothing of environments or queues.
+Knows functions and shipments; lets go of those that nobody can call any more, but for one function of each place in the source.
+Knows nothing of environments or queues.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import weakref
@@ -19,15 +21,23 @@ from wq_package.executor.shipments import Shipment, pack_function, stamp_own_fil
 
 __all__ = ["AppBook"]
 
+logger = logging.getLogger(__name__)
+
 _EDITION_SECONDS = 1.0
+_MANY_TIMES = 20
+_ADVICE = (
+    "app %s was packed %d times, now because `%s` has changed, and workers keep what they were sent: "
+    "give the app as an argument what changes from task to task"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """What an app travels as, until a name that it uses is bound to something else."""
+    """What an app travels as, until a name that it uses means something else; packed so many times by now."""
 
     shipment: Shipment
     bindings: Bindings
+    times: int
 
 
 class AppBook:
@@ -53,12 +63,15 @@ class AppBook:
         except TypeError:  # neither hashable nor weakly referable
             return self._pack(app, find_roots(app.function))
         packed = known.get((app.kind, app.walltime))
-        if packed is None or packed.bindings.have_changed():
+        changed = packed.bindings.find_changed() if packed else None
+        if packed is None or changed is not None:
             roots = find_roots(app.function)
-            bindings = note_bindings(
-                list_functions(roots)
-            )  # first: what is bound anew meanwhile is noticed then
-            packed = known[app.kind, app.walltime] = _Packed(self._pack(app, roots), bindings)
+            # Noted first: what changes meanwhile is noticed the next time.
+            bindings = note_bindings(list_functions(roots))
+            times = packed.times + 1 if packed else 1
+            packed = known[app.kind, app.walltime] = _Packed(self._pack(app, roots), bindings, times)
+            if times == _MANY_TIMES:
+                logger.warning(_ADVICE, app.name, times, changed)
         return packed.shipment
 
     def get_roots(self, shipment: Shipment) -> tuple[FunctionType, ...]:

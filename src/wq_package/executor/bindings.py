@@ -1,7 +1,7 @@
 """Notices when a name that an app uses means something else than when the app was packed (logic module).
 
-Functions travel with the values of the names that they use. In a notebook or at a prompt these are bound anew all the time: the
-app has to be packed again then. Keeps no object of the user's alive that can be referred to weakly, but for code.
+Functions travel with the values of the names that they use. In a notebook or at a prompt these are bound anew all the time, and
+settings change in place: the app has to be packed again then. Keeps no object of the user's alive that can be referred to weakly, but for code.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import functools
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
-__all__ = ["Bindings", "is_dispatcher", "iter_behind", "iter_functions", "list_functions", "note_bindings"]
+from wq_package.executor.behind import iter_behind
+from wq_package.executor.contents import Contents, note_contents, refer, stands_for
+
+__all__ = ["Bindings", "iter_functions", "list_functions", "note_bindings"]
 
 _ABSENT = object()
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -28,57 +31,115 @@ class _Names:
         functions: those that use them.
         referred: what was bound to names and can be referred to weakly.
         kept: what was bound to the others: numbers, texts, lists, or nothing at all.
+        contents: what was in those that may change.
     """
 
     functions: tuple[weakref.ref[FunctionType], ...]
     referred: tuple[tuple[str, weakref.ref[Any]], ...]
     kept: tuple[tuple[str, Any], ...]
+    contents: tuple[tuple[str, Contents], ...]
 
-    def have_changed(self) -> bool:
+    def find_changed(self) -> str | None:
         function = next((found for each in self.functions if (found := each()) is not None), None)
         if function is None:  # nobody can call it
-            return False
+            return None
         get = function.__globals__.get
         for name, reference in self.referred:  # no generators: this is done for each task
             value = get(name)
             if value is None or value is not reference():  # what went away refers to `None`
-                return True
-        for name, held in self.kept:  # noqa: SIM110
+                return name
+        for name, held in self.kept:
             if get(name, _ABSENT) is not held:
-                return True
-        return False
+                return name
+        for name, contents in self.contents:
+            if contents.have_changed(get(name)):
+                return name
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Closure:
+    """The variables of other functions that a function uses, in the order of its cells."""
+
+    function: weakref.ref[FunctionType]
+    values: tuple[object, ...]
+    contents: tuple[Contents | None, ...]
+
+    def find_changed(self) -> str | None:
+        function = self.function()
+        if function is None:
+            return None
+        names, cells = function.__code__.co_freevars, function.__closure__ or ()
+        for name, cell, held, contents in zip(names, cells, self.values, self.contents, strict=True):
+            value = _read_cell(cell)
+            if not stands_for(held, value) or (contents is not None and contents.have_changed(value)):
+                return name
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
     """What the names that an app uses meant."""
 
-    noted: tuple[_Names, ...] = ()
+    noted: tuple[_Names | _Closure, ...] = ()
 
-    def have_changed(self) -> bool:
-        """Tell whether a name is bound to another object now; what changes inside an object is not noticed."""
-        return any(names.have_changed() for names in self.noted)
+    def find_changed(self) -> str | None:
+        """Find a name that is bound to another object now, or whose object has other parts; `None` if there is none."""
+        for each in self.noted:
+            changed = each.find_changed()
+            if changed is not None:
+                return changed
+        return None
 
 
 def note_bindings(functions: Iterable[FunctionType]) -> Bindings:
     """Note what the names mean that functions use, and which of them mean nothing yet."""
     modules: dict[int, list[FunctionType]] = {}
+    closures: list[_Closure] = []
     for function in functions:
         modules.setdefault(id(function.__globals__), []).append(function)
-    return Bindings(tuple(map(_note_names, modules.values())))
+        if function.__closure__:
+            closures.append(_note_closure(function, function.__closure__))
+    return Bindings((*map(_note_names, modules.values()), *closures))
+
+
+def _note_closure(function: FunctionType, cells: Iterable[CellType]) -> _Closure:
+    module = _name_module(function)
+    values = [_read_cell(cell) for cell in cells]
+    return _Closure(
+        weakref.ref(function),
+        tuple(map(refer, values)),
+        tuple(note_contents(value, module) for value in values),
+    )
+
+
+def _read_cell(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return _ABSENT
+
+
+def _name_module(function: FunctionType) -> str:
+    return str(function.__globals__.get("__name__"))
 
 
 def _note_names(functions: list[FunctionType]) -> _Names:
     namespace = functions[0].__globals__
+    module = _name_module(functions[0])
     referred: list[tuple[str, weakref.ref[Any]]] = []
     kept: list[tuple[str, Any]] = []
+    noted: list[tuple[str, Contents]] = []
     for name in sorted({name for function in functions for name in _list_names(function.__code__)}):
         value = namespace.get(name, _ABSENT)
         try:
             referred.append((name, weakref.ref(value)))
         except TypeError:
             kept.append((name, value))
-    return _Names(tuple(map(weakref.ref, functions)), tuple(referred), tuple(kept))
+        contents = note_contents(value, module)
+        if contents is not None:
+            noted.append((name, contents))
+    return _Names(tuple(map(weakref.ref, functions)), tuple(referred), tuple(kept), tuple(noted))
 
 
 def list_functions(roots: Iterable[FunctionType]) -> tuple[FunctionType, ...]:
@@ -118,24 +179,6 @@ def _iter_parts(member: object) -> Iterator[object]:
             yield from iter_behind(member.dispatcher)
         case _:
             yield from iter_behind(member)
-
-
-def iter_behind(value: object) -> Iterator[object]:
-    """Give what is called behind `lru_cache` and `singledispatch`, and anything else as it is."""
-    if isinstance(value, functools._lru_cache_wrapper):
-        yield value.__wrapped__
-    elif is_dispatcher(value):
-        yield from value.registry.values()  # type: ignore[attr-defined]  # that is what it is known by
-    else:
-        yield value
-
-
-_DISPATCHER = functools.singledispatch(len).__code__  # type: ignore[attr-defined]  # it is a function
-
-
-def is_dispatcher(value: object) -> bool:
-    """Tell whether `singledispatch` made a function."""
-    return isinstance(value, FunctionType) and value.__code__ is _DISPATCHER
 
 
 @functools.lru_cache(maxsize=4096)

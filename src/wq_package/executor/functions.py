@@ -28,7 +28,7 @@ from parsl.app.errors import wrap_error
 from parsl.app.python import timeout
 from parsl.monitoring.remote import monitor_wrapper
 
-from wq_package.executor.bindings import iter_behind
+from wq_package.executor.behind import iter_behind
 
 __all__ = ["AppKind", "ResolvedApp", "find_roots", "is_users", "resolve_app"]
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import cloudpickle
 
-from wq_package.executor.bindings import is_dispatcher
+from wq_package.executor.behind import is_dispatcher
 from wq_package.executor.functions import is_users
 
-__all__ = ["pack_value"]
+__all__ = ["can_travel", "pack_value"]
 
 
 def _travels_by_value(function: Any) -> bool:
@@ -122,6 +122,15 @@ def pack_value(value: object) -> tuple[bytes, frozenset[str]]:
     return file.getvalue(), frozenset(
         name for module in pickler.modules if (name := _name_requirement(module))
     )
+
+
+def can_travel(value: object) -> bool:
+    """Tell whether a value can be pickled."""
+    try:
+        pack_value(value)
+    except Exception:  # noqa: BLE001 - whatever it raises, it cannot
+        return False
+    return True
 
 
 _NO_MODULES: frozenset[str] = frozenset()

@@ -19,7 +19,7 @@ from wq_package.executor.demands import parse_demand
 from wq_package.executor.failures import UnsendableError, explain_no_environment
 from wq_package.executor.functions import AppKind
 from wq_package.executor.packing import Packer
-from wq_package.executor.pickling import pack_value
+from wq_package.executor.pickling import can_travel, pack_value
 from wq_package.executor.shipments import AppKey, Shipment
 from wq_package.executor.staging import Cargo, StagingOptions, stage_files
 from wq_package.manager import BlockingManager
@@ -79,7 +79,7 @@ class TaskRouter:
             arguments, modules = pack_value(sent)
         except Exception as error:  # whatever the arguments' own pickling raises
             raise UnsendableError(
-                f"an argument of app `{shipment.name}` cannot be pickled: {error}"
+                f"{_find_culprit(cargo)} of app `{shipment.name}` cannot be pickled: {error}"
             ) from error
         pending = self._delivery.add(shipment, demand)
         call = Call(shipment.function, arguments, self._options.mode)
@@ -152,3 +152,10 @@ class TaskRouter:
             enforce_limits=options.enforce_limits,
         )
         self._manager.submit(task, functools.partial(self._delivery.deliver, pending))
+
+
+def _find_culprit(cargo: Cargo) -> str:
+    """Name the first argument that cannot be pickled."""
+    arguments = {f"argument {number}": value for number, value in enumerate(cargo.args, 1)}
+    arguments |= {f"argument `{name}`": value for name, value in cargo.kwargs.items()}
+    return next((name for name, value in arguments.items() if not can_travel(value)), "an argument")

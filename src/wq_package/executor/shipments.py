@@ -27,7 +27,7 @@ from parsl.app.app import AppBase
 from wq_package.executor.bindings import list_functions
 from wq_package.executor.failures import UnsendableError
 from wq_package.executor.functions import AppKind, ResolvedApp, is_users
-from wq_package.executor.pickling import pack_value
+from wq_package.executor.pickling import can_travel, pack_value
 from wq_package.task import Function
 
 __all__ = ["AppKey", "Shipment", "pack_function", "stamp_own_files"]
@@ -112,7 +112,7 @@ def _find_culprits(roots: Iterable[FunctionType]) -> str | None:
         name
         for function in list_functions(roots)
         for name, value in _iter_variables(function)
-        if not isinstance(value, FunctionType) and not _can_travel(value)
+        if not isinstance(value, FunctionType) and not can_travel(value)
     }
     if not names:
         return None
@@ -126,14 +126,6 @@ def _iter_variables(function: FunctionType) -> Iterator[tuple[str, object]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # not bound yet
             yield name, cell.cell_contents
-
-
-def _can_travel(value: object) -> bool:
-    try:
-        pack_value(value)
-    except Exception:  # noqa: BLE001 - whatever it raises, it cannot
-        return False
-    return True
 
 
 def stamp_own_files() -> int:

@@ -18,7 +18,21 @@ UNUSED = 1
 TABLE = [1]
 POWER = 2
 
+SETTINGS = {"depth": {"max": 1}, "tags": {"a"}}
+
+class Model:
+    def __init__(self, inner=None):
+        self.inner, self.rate, self.many = inner, 0.1, list(range(1000))
+
+MODEL = Model(Model())
+
+@functools.singledispatch
+def describe(x):
+    return SETTINGS, MODEL
+
 class Shape:
+    DIMENSIONS = 2
+
     def __init__(self, size):
         self.size = size
 
@@ -34,7 +48,7 @@ def helper(x):
     return [root(y) * FACTOR for y in TABLE]
 
 def app(x):
-    return lambda: helper(sorted(x)), Shape, LATER
+    return lambda: helper(sorted(x)), Shape, LATER, describe(x)
 """
 
 
@@ -54,7 +68,15 @@ def get_function(module: dict[str, Any], name: str) -> FunctionType:
 
 def test_list_functions__through_names__finds_what_is_called(module: dict[str, Any]) -> None:
     found = list_functions([get_function(module, "app")])
-    assert sorted(function.__name__ for function in found) == ["__init__", "app", "area", "helper", "root"]
+    assert sorted(function.__name__ for function in found) == [
+        "__init__",
+        "__init__",
+        "app",
+        "area",
+        "describe",
+        "helper",
+        "root",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +85,19 @@ def test_list_functions__through_names__finds_what_is_called(module: dict[str, A
         ("", False),
         ("UNUSED = 2", False),
         ("NEW = 2", False),
-        ("TABLE.append(2)", False),
+        ("TABLE.append(2)", True),
+        ("TABLE[0] = 7", True),
+        ("TABLE[0] = 1", False),
+        ("SETTINGS['depth']['max'] = 2", True),
+        ("SETTINGS['tags'].add('b')", True),
+        ("SETTINGS['new'] = 1", True),
+        ("MODEL.rate = 0.5", True),
+        ("MODEL.inner.rate = 0.5", True),
+        ("MODEL.many[5] = 0", False),
+        ("MODEL.many.append(0)", True),
+        ("Shape.DIMENSIONS = 3", True),
+        ("Shape(1).size", False),
+        ("describe.register(int, lambda x: x)", True),
         ("FACTOR = 10", True),
         ("TABLE = [1]", True),
         ("def root(x): return x", True),
@@ -83,7 +117,31 @@ def test_have_changed__cell_is_run__tells_whether_the_app_sees_it(
     bindings = note_bindings(list_functions([get_function(module, "app")]))
     exec(cell, module)
     gc.collect()
-    assert bindings.have_changed() is changed
+    assert (bindings.find_changed() is not None) is changed
+
+
+def make_closure() -> tuple[FunctionType, dict[str, Any]]:
+    settings, factor = {"rate": 1}, 1
+
+    def app() -> Any:
+        return settings, factor, app
+
+    def rebind() -> None:
+        nonlocal factor
+        factor = 2
+
+    assert isinstance(app, FunctionType)
+    return app, {"settings": settings, "rebind": rebind}
+
+
+@pytest.mark.parametrize(
+    ("cell", "changed"), [("", None), ("settings['rate'] = 2", "settings"), ("rebind()", "factor")]
+)
+def test_find_changed__variable_of_another_function__is_named(cell: str, changed: str | None) -> None:
+    app, names = make_closure()
+    bindings = note_bindings([app])
+    exec(cell, names)
+    assert bindings.find_changed() == changed
 
 
 def test_note_bindings__what_goes_away__is_not_kept(module: dict[str, Any]) -> None:
@@ -92,7 +150,7 @@ def test_note_bindings__what_goes_away__is_not_kept(module: dict[str, Any]) -> N
     module.clear()
     gc.collect()
     assert shape() is None
-    assert bindings.have_changed() is False  # nobody can call the app
+    assert bindings.find_changed() is None  # nobody can call the app
 
 
 def test_app_book__name_is_bound_anew__packs_again_and_only_then(module: dict[str, Any]) -> None:
@@ -115,3 +173,24 @@ def test_app_book__class_is_written_anew__has_an_environment_of_its_own(module: 
     first = book.find_shipment(module["app"])
     exec("class Shape:\n    def area(self):\n        import numpy\n", module)
     assert book.find_shipment(module["app"]).key.places != first.key.places
+
+
+def test_app_book__variable_of_another_function_changes__packs_again_and_only_then() -> None:
+    book = AppBook()
+    app, names = make_closure()
+    first = book.find_shipment(app)
+    assert book.find_shipment(app) is first
+    names["rebind"]()
+    assert book.find_shipment(app).function != first.function
+    assert first.key.places == book.find_shipment(app).key.places
+
+
+def test_app_book__packed_again_and_again__says_once_what_changes(
+    module: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    book = AppBook()
+    for number in range(30):
+        module["SETTINGS"]["number"] = number + 1000
+        book.find_shipment(module["app"])
+    (record,) = caplog.records
+    assert "app app was packed 20 times, now because `SETTINGS` has changed" in record.getMessage()
