@@ -103,7 +103,7 @@ def keep_function(digest: str, body: bytes, path: str, folder: Path) -> None:
     if found != digest:
         raise RemoteProtocolError(f"the function {digest} arrived damaged")
     target = folder / digest
-    if path:
-        os.replace(path, target)
-    elif not target.exists():
-        target.write_bytes(body)
+    if not path:
+        path = f"{target}.part"
+        Path(path).write_bytes(body)
+    os.replace(path, target)

@@ -49,8 +49,17 @@ def make_workspace(workdir: Path | None) -> Iterator[Path]:
     try:
         yield workspace
     finally:
-        remove_tree(str(workspace))
+        _remove(workspace)
         os.close(lock)
+
+
+def _remove(workspace: Path) -> None:
+    """Remove a worker's folder, its lock last: what is left if we are killed meanwhile can still be seen to be abandoned."""
+    with suppress(OSError):
+        for entry in workspace.iterdir():
+            if entry.name != _LOCK:
+                remove_tree(str(entry))
+    remove_tree(str(workspace))
 
 
 def _find_workdir() -> Path:
@@ -75,12 +84,19 @@ def remove_abandoned(root: Path) -> None:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        status = os.fstat(lock)
-        if status.st_uid != os.getuid() or time.time() - status.st_mtime < _GRACE_SECONDS:
-            return
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        remove_tree(str(folder))
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:  # killed at its very begin or end
+        if _is_old(folder.lstat()):
+            folder.rmdir()
+        return
+    try:
+        if _is_old(os.fstat(lock)):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder)
     finally:
         os.close(lock)
+
+
+def _is_old(status: os.stat_result) -> bool:
+    return status.st_uid == os.getuid() and time.time() - status.st_mtime >= _GRACE_SECONDS

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +39,14 @@ from wq_package.worker.store.files import FileShelf, iter_kept_files, remove_kep
 from wq_package.worker.store.locks import Lease, hold_lock, try_lock
 from wq_package.worker.store.manifests import ManifestCache
 from wq_package.worker.store.plan import Plan, make_plan, measure_layer, measure_own
+from wq_package.worker.store.records import (
+    find_lease,
+    find_record,
+    is_unknown,
+    iter_kept_trees,
+    iter_unknown_trees,
+    write_record,
+)
 from wq_package.worker.store.scratch import open_scratch, remove_abandoned
 from wq_package.worker.store.tree import READ_ONLY_FOLDER, Composer, find_damage
 
@@ -167,6 +174,7 @@ class Store:
                 plan = make_plan(layers, [self._load_manifest(digest) for digest in layers])
                 if place.is_dir():
                     self._repair(place, plan)
+                    self._note_again(place, plan)
                 else:
                     self._compose(place, plan, index_text)
         self._touch(place, layers)
@@ -188,7 +196,7 @@ class Store:
         except OSError as error:
             raise self._translate(error) from error
         with suppress(OSError):
-            os.utime(_record_path(self._place("envs", environment)))
+            os.utime(find_record(self._place("envs", environment)))
         return lease
 
     def find_environment(self, environment: str) -> Path | None:
@@ -215,6 +223,7 @@ class Store:
             limit_bytes: what the store may take; there is no limit without.
             free_bytes: what the disk should have free besides.
         """
+        self._drop_unknown()
         status = os.statvfs(self.root)
         excess = free_bytes - status.f_bavail * status.f_frsize
         if limit_bytes is None and excess <= 0:
@@ -256,7 +265,7 @@ class Store:
     def _load_manifest(self, digest: str) -> LayerManifest:
         place = self._place("layers", digest)
         try:
-            record = json.loads(_record_path(place).read_bytes())
+            record = json.loads(find_record(place).read_bytes())
             return self._manifests.load(place / record["manifest"])
         except FileNotFoundError:
             raise ArchiveError(f"layer {digest[:12]} is not in the store") from None
@@ -276,8 +285,7 @@ class Store:
                 composer.protect()
             finally:
                 composer.close()
-            record = {"layers": list(plan.members), "size": measure_own(plan)}
-            self._publish(tree, place, record, scratch)
+            self._publish(tree, place, _make_record(plan), scratch)
         with suppress(OSError):
             place.chmod(READ_ONLY_FOLDER)
 
@@ -301,7 +309,7 @@ class Store:
 
     def _is_whole(self, environment: str, layers: Sequence[str]) -> bool:
         place = self._place("envs", environment)
-        if not place.is_dir():
+        if not (place.is_dir() and find_record(place).exists()):
             return False
         try:
             plan = make_plan(layers, [self._load_manifest(digest) for digest in layers])
@@ -324,11 +332,15 @@ class Store:
                 finally:
                     composer.close()
 
+    def _note_again(self, place: Path, plan: Plan) -> None:
+        """Write what is known of an environment if that is lost: it could never be evicted."""
+        if not find_record(place).exists():
+            with open_scratch(self.root / "tmp") as scratch:
+                write_record(place, _make_record(plan), scratch)
+
     def _publish(self, tree: Path, place: Path, record: Mapping[str, object], scratch: Path) -> None:
         """Put a finished tree in its place; whoever comes second has made the same, and throws it away."""
-        note = scratch / f"record-{secrets.token_hex(4)}"
-        note.write_text(json.dumps(record, sort_keys=True))
-        note.replace(_record_path(place))
+        write_record(place, record, scratch)
         try:
             tree.rename(place)
         except OSError:
@@ -338,50 +350,41 @@ class Store:
     def _touch(self, place: Path, layers: Sequence[str]) -> None:
         for path in (place, *(self._place("layers", digest) for digest in layers)):
             with suppress(OSError):
-                os.utime(_record_path(path))
+                os.utime(find_record(path))
 
     def _iter_kept(self) -> Iterator[Kept]:
-        for kind, lock in (("envs", "env"), ("layers", "layer")):
-            for path in sorted((self.root / kind).glob("*.json")):
-                kept = self._load_kept(path, lock)
-                if kept is not None:
-                    yield kept
+        yield from iter_kept_trees(self.root)
         yield from iter_kept_files(self.root)
 
-    def _load_kept(self, path: Path, lock: str) -> Kept | None:
-        try:
-            if not path.with_suffix("").is_dir():
-                return None
-            record = json.loads(path.read_bytes())
-            used = path.stat().st_mtime
-            with try_lock(self._lock(lock, path.stem)) as is_free:
-                layers = tuple(record.get("layers", ()))
-                return Kept(path.stem, int(record["size"]), used, layers, lock == "env", not is_free)
-        except (OSError, ValueError, KeyError, TypeError, ArchiveError):
-            return None
+    def _drop_unknown(self) -> None:
+        """Remove what somebody left who was killed while he removed it."""
+        for place in iter_unknown_trees(self.root):
+            with try_lock(find_lease(place)) as is_free:
+                if is_free and is_unknown(place):
+                    self._remove(place)
 
     def _evict(self, item: Kept) -> bool:
         if item.is_file:
             return remove_kept_file(self.root, item.digest)
-        kind, lock = ("envs", "env") if item.is_environment else ("layers", "layer")
-        with try_lock(self._lock(lock, item.digest)) as is_free:
+        place = self._place("envs" if item.is_environment else "layers", item.digest)
+        with try_lock(find_lease(place)) as is_free:
             if is_free:
-                self._remove(self._place(kind, item.digest))
+                self._remove(place)
         return is_free
 
     def _remove(self, place: Path) -> None:
         """Take a tree away in one step, then remove it and what is known of it."""
         with open_scratch(self.root / "tmp") as scratch:
             # Without its record a tree counts as damaged, should this end here.
-            _record_path(place).unlink(missing_ok=True)
+            find_record(place).unlink(missing_ok=True)
             with suppress(OSError):
                 place.chmod(0o700)
             with suppress(FileNotFoundError):
                 place.rename(scratch / "removed")
 
 
-def _record_path(place: Path) -> Path:
-    return place.with_suffix(".json")
+def _make_record(plan: Plan) -> Mapping[str, object]:
+    return {"layers": list(plan.members), "size": measure_own(plan)}
 
 
 def _is_younger(place: Path, since: float) -> bool:

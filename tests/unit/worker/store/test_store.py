@@ -378,6 +378,34 @@ def test_evict__leased__stays_until_the_lease_is_closed(store: Store, one: _Laye
     assert _list(store, "envs", "layers") == []
 
 
+@pytest.mark.parametrize("kind", ["layers", "envs"])
+def test_evict__somebody_was_killed_while_he_removed_a_tree__it_goes(
+    store: Store, one: _Layer, kind: str
+) -> None:
+    prefix = _compose(store, one)
+    name = prefix.name if kind == "envs" else one[0].digest
+    (store.root / kind / f"{name}.json").unlink()
+    with store.lease(prefix.name, [one[0].digest]):
+        store.evict()
+        assert len(_list(store, "envs", "layers")) == 2
+    store.evict()
+    assert name not in _list(store, kind)
+    assert len(_list(store, "envs", "layers")) == 1
+
+
+@pytest.mark.parametrize("by_unpacking", [False, True])
+def test_compose__what_was_known_of_the_environment_is_lost__is_noted_again(
+    store: Store, tmp_path: Path, one: _Layer, by_unpacking: bool
+) -> None:
+    archive, _ = make_archive(tmp_path, [one])
+    prefix = store.unpack(archive)
+    record = prefix.with_suffix(".json")
+    before = record.read_text()
+    record.unlink()
+    assert (store.unpack(archive) if by_unpacking else _compose(store, one)) == prefix
+    assert record.read_text() == before
+
+
 def test_evict__used_by_a_lease__counts_as_used(store: Store, one: _Layer, two: _Layer) -> None:
     first, second = _compose(store, one), _compose(store, two)
     _age(store, first.name, second.name, one[0].digest, two[0].digest)
