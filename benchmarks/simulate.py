@@ -5,7 +5,7 @@
     python benchmarks/simulate.py --tasks 1000000 --workers 1875 --shapes trimodal --strategies adaptive
     python benchmarks/simulate.py --log RUN.log          # a real run again, from its transaction log
     python benchmarks/simulate.py --trace TASKS.csv      # tasks that others measured
-    python benchmarks/simulate.py --plots docs/figures   # all figures of docs/reference-resources.md; needs matplotlib
+    python benchmarks/simulate.py --plots docs/figures   # all figures of docs/reference-resources.md; pip install -e '.[benchmarks]'
 
 A trace is a table of `category,cores,memory,disk,wall_time` (MB and seconds; more columns do no harm), one task a line below the
 heading, in the order in which they are submitted. Those of Tovar et al. (TPDS 2018) are in the public repository
@@ -23,6 +23,7 @@ import csv
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,17 @@ COLOURS = {
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tasks", type=int, default=10_000)
-    parser.add_argument("--workers", type=int, default=20)
-    parser.add_argument("--cores", type=int, default=16)
-    parser.add_argument("--memory", type=int, default=64_000, help="MB of each worker")
-    parser.add_argument("--disk", type=int, help="MB of each worker; as much as memory unless told")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--shapes", default=",".join((*SHAPES, HEP)))
-    parser.add_argument("--strategies", default=",".join(STRATEGIES))
-    parser.add_argument("--peak", type=float, default=1.0, help="when in its time a task needs most (0 to 1)")
+    parser.add_argument("--tasks", type=_parse_count, default=10_000)
+    parser.add_argument("--workers", type=_parse_count, default=20)
+    parser.add_argument("--cores", type=_parse_count, default=16)
+    parser.add_argument("--memory", type=_parse_count, default=64_000, help="MB of each worker")
+    parser.add_argument("--disk", type=_parse_count, help="MB of each worker; as much as memory unless told")
+    parser.add_argument("--seeds", type=_parse_count, default=1)
+    parser.add_argument("--shapes", type=_parse_names((*SHAPES, HEP)), default=(*SHAPES, HEP))
+    parser.add_argument("--strategies", type=_parse_names(STRATEGIES), default=tuple(STRATEGIES))
+    parser.add_argument(
+        "--peak", type=_parse_share, default=1.0, help="when in its time a task needs most (0 to 1)"
+    )
     parser.add_argument("--hep", action="store_true", help="run what LFM's figure 6 shows")
     measured = parser.add_mutually_exclusive_group()
     measured.add_argument("--log", type=Path, help="take the tasks from a transaction log")
@@ -63,10 +66,43 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _parse_share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
+
+
+def _parse_names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Make what parses names with commas between them, and refuses those that are not known."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
+        return names
+
+    return parse
+
+
 def main() -> None:
     """Simulate, print, and draw if asked to."""
     args = parse_arguments()
     if args.plots:
+        if find_spec("matplotlib") is None:
+            raise SystemExit(
+                "there is no matplotlib to draw with; install it with: pip install -e '.[benchmarks]'"
+            )
         args.plots.mkdir(parents=True, exist_ok=True)
     if args.hep or args.plots:
         runs = run_hep()
@@ -83,7 +119,7 @@ def main() -> None:
 
 def run_shapes(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Run each shape with each strategy; give times relative to the oracle's."""
-    strategies = [name for name in args.strategies.split(",") if name != "oracle"]
+    strategies = [name for name in args.strategies if name != "oracle"]
     workers = Pool(args.workers, args.cores, args.memory, args.disk or args.memory)
     measured = args.log or args.trace
     print(f"{args.tasks} tasks (HEP: {HEP_POOL})" if not measured else f"the tasks of {measured}", end=", ")
@@ -114,7 +150,7 @@ def _iter_loads(args: argparse.Namespace) -> Iterable[tuple[str, list[Load]]]:
         load = _read_measured(read_log, args.log) if args.log else _read_measured(read_trace, args.trace)
         yield load.name, [load]
         return
-    for shape in args.shapes.split(","):
+    for shape in args.shapes:
         yield shape, [make_load(shape, args.tasks, seed) for seed in range(1, args.seeds + 1)]
 
 
@@ -129,10 +165,10 @@ def _read_measured(read: Callable[[Path], Load], path: Path) -> Load:
 
 def _check_fit(load: Load, pool: Pool) -> None:
     for category, most in find_most(load.needs).items():
-        if most.memory_mb > pool.memory_mb or most.disk_mb > pool.disk_mb:
+        if most.memory_mb > pool.memory_mb or most.disk_mb > pool.disk_mb or most.cores > pool.cores:
             raise SystemExit(
-                f"{load.name}: tasks of category {category!r} need up to {most.memory_mb} MB and {most.disk_mb} MB of disk, "
-                "more than a worker has; give more with --memory and --disk"
+                f"{load.name}: tasks of category {category!r} need up to {most.cores} cores, {most.memory_mb} MB and "
+                f"{most.disk_mb} MB of disk, more than a worker has; give more with --cores, --memory and --disk"
             )
 
 

@@ -8,6 +8,7 @@ and retries. What is simulated is what the workers answer. A task that needs mor
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ from wq_package.task import Call, Function, Resources, ResultCode, Task
 
 __all__ = ["STRATEGIES", "Outcome", "Pool", "simulate"]
 
-AT_ONCE = 20_000
-"""How many tasks wait in the queue at most; more are submitted when fewer wait."""
+AT_ONCE = 10_000
+"""How many tasks are submitted at once, when no more than so many are left beside those that may be running."""
 ORACLE_GRAIN = 1.02
 """The oracle knows each task's memory to 2 %, so that it can queue like tasks together."""
 _FUNCTION = Function("f" * 64, b"")
@@ -96,13 +97,14 @@ class _Simulation:
     def run(self) -> Outcome:
         """Run to the end."""
         state, pending = self._state, self._pending
+        least = AT_ONCE + self._pool.workers * self._pool.cores
         self._carry_out(0.0, state.handle(*self._greet()))
-        self._refill(0.0)
+        self._refill(0.0, least)
         now = 0.0
         while pending:
             now, _, event = heapq.heappop(pending)
             self._carry_out(now, state.handle(e.Tick(now, now), event))
-            if len(state.tasks) < AT_ONCE // 2 and self._submitted < len(self._needs):
+            if len(state.tasks) < least and self._submitted < len(self._needs):
                 self._refill(now)
         assert not state.tasks, f"{len(state.tasks)} tasks never ended"
         self._outcome.seconds = now
@@ -132,8 +134,8 @@ class _Simulation:
             said += [m.Info("end_of_resource_update", "0"), m.Info("worker-end-time", "0")]
             yield from (e.Received(number, word) for word in said)
 
-    def _refill(self, now: float) -> None:
-        until = min(len(self._needs), self._submitted + AT_ONCE)
+    def _refill(self, now: float, count: int = 0) -> None:
+        until = min(len(self._needs), self._submitted + AT_ONCE + count)
         events = [
             e.Submitted(task_id + 1, self._make_task(self._needs[task_id]))
             for task_id in range(self._submitted, until)
@@ -200,7 +202,5 @@ def _round_up(amount: int, total: int, steps: int = 0) -> int:
     if steps:
         grain = max(1, total // steps)
         return min(total, -(-amount // grain) * grain)
-    step = 16.0
-    while step < amount:
-        step *= ORACLE_GRAIN
-    return min(total, int(step))
+    powers = math.ceil(math.log(max(amount, 16) / 16, ORACLE_GRAIN) - 1e-9)
+    return min(total, math.ceil(16 * ORACLE_GRAIN**powers))

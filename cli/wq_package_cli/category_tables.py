@@ -78,7 +78,7 @@ def _draw_histogram(use: Row) -> list[Text]:
     ]
     most = max((count for _, count in rows), default=1.0) or 1.0
     lines = [
-        f"{'up to ' if place else 'tasks up to '}{upper:g} MB".rjust(22)
+        f"{'up to ' if place else 'tasks up to '}{upper:,.3g} MB".rjust(22)
         + f"  {'█' * max(1, round(count / most * BAR))} {count:g}"
         for place, (upper, count) in enumerate(rows)
     ]

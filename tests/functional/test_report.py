@@ -84,6 +84,8 @@ def test_report__run_with_a_real_worker__is_shown_by_a_browser(tmp_path: Path) -
 
     assert "Run of my &lt;project&gt;" in shown
     assert "copy&amp;paste" in shown
+    for count, name in ((5, "tasks ended well"), (1, "tasks failed")):  # one left with exit code 3
+        assert f"<b>{count}</b><span>{name}</span>" in shown
     assert shown.count("<svg") == page.read_text().count("<svg") >= 4
     browse(tmp_path, page, f"--screenshot={tmp_path / 'shot.png'}")
     assert len((tmp_path / "shot.png").read_bytes()) > 20_000

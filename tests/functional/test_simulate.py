@@ -85,7 +85,7 @@ HEADING = "category,cores,memory,disk,wall_time\n"
         (HEADING + "a,1,2,3,4\na,1,many,3,4\n", "line 3: memory is 'many', not a number from 0 on"),
         (HEADING + "a,1,2\n", "line 2: disk is '', not a number from 0 on"),
         (HEADING + "a,1,2,3,4\nb,1,2,3,0\n", "no task of category 'b' has a wall_time above 0"),
-        (HEADING + "a,1,2000,3,4\n", "more than a worker has; give more with --memory and --disk"),
+        (HEADING + "a,1,2000,3,4\n", "more than a worker has; give more with --cores, --memory and --disk"),
     ],
 )
 def test_simulate__unusable_trace__says_why(tmp_path: Path, text: str, said: str) -> None:
@@ -96,6 +96,25 @@ def test_simulate__unusable_trace__says_why(tmp_path: Path, text: str, said: str
     assert done.returncode == 1
     assert done.stderr.endswith(f"{said}\n")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--strategies", "oracle,adaptiv", "there is no 'adaptiv'; there are oracle, adaptive, "),
+        ("--shapes", "normal,", "there is no ''; there are normal, "),
+        ("--tasks", "0", "'0' is not a whole number from 1 on"),
+        ("--peak", "1.5", "'1.5' is not a number from 0 to 1"),
+    ],
+)
+def test_simulate__option_that_makes_no_sense__is_refused_before_anything_runs(
+    option: str, value: str, said: str
+) -> None:
+    done = simulate(option, value)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(f"simulate.py: error: argument {option}: {said}")
 
 
 def test_simulate__no_such_trace__says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import html
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -43,6 +44,7 @@ ABOVE = (
     " and tries that needed more count as well, also those whose tasks were cancelled or never ended."
 )
 MOST_POINTS = 300
+"""Of a line. Up to then, a point stands for as many tasks as there are points: fewer would hide how much they differ."""
 _BAD = "#c0392b"
 
 
@@ -78,12 +80,11 @@ def _escape(text: object) -> str:
 
 def _render_head(run: Run, categories: Sequence[CategoryFigures], title: str) -> str:
     started = datetime.datetime.fromtimestamp(run.started, datetime.UTC)
-    done = run.ends.get("success", 0)
-    failed = sum(run.ends.values()) - done - run.ends.get("cancelled", 0)
+    failed = sum(run.ends.values()) - run.done - run.ends.get("cancelled", 0)
     retried = sum(each.ends.get(TryEnd.EXHAUSTED, 0) for each in categories)
     cards = [
         ("duration", _show_seconds(run.seconds)),
-        ("tasks ended well", f"{done:,}"),
+        ("tasks ended well", f"{run.done:,}"),
         ("tasks failed", f"{failed:,}"),
         ("workers", f"{len(run.workers):,}"),
         ("tries that needed more", f"{retried:,}"),
@@ -274,7 +275,7 @@ def _render_category(run: Run, figures: CategoryFigures) -> str:
         f'<span><i style="background:{COLOURS[0]}"></i>used, median; the area from least to most</span>'
         "<span><i class=dash></i>label</span></p>"
     )
-    is_above = any(value > max(figures.memories) for _, value in label.points)
+    is_above = any(value > math.ceil(max(figures.memories)) for _, value in label.points)
     return (
         f"<section><h2>Memory of {_escape(figures.name)}</h2><p>MB used and given, by when tasks ended."
         f"{ABOVE if is_above else ''}</p>{keys}{over_time}"
@@ -287,7 +288,7 @@ def _follow_memory(
 ) -> tuple[list[tuple[float, float, float]], list[tuple[float, float]], list[tuple[float, float]]]:
     """Follow what tasks used and were given, in groups of tasks that ended one after the other."""
     measured.sort(key=lambda each: each.ended)
-    size = max(1, -(-len(measured) // MOST_POINTS))
+    size = max(math.isqrt(len(measured)), -(-len(measured) // MOST_POINTS))
     band, median, given = [], [], []
     for place in range(0, len(measured), size):
         group = measured[place : place + size]

@@ -104,6 +104,9 @@ class Run:
     layer_bytes: int = 0
     outputs: int = 0
     ends: dict[str, int] = field(default_factory=dict)
+    """By code: how many tasks ended with it."""
+    done: int = 0
+    """How many of them ended well: a program that ran and did not leave with exit code 0 did not."""
     records_lost: int = 0
     lines_torn: int = 0
 
@@ -236,6 +239,7 @@ class _Reader:
         code = str(record["code"])
         run.ends[code] = run.ends.get(code, 0) + 1
         is_done = code == "success" and not record.get("exit_code")
+        run.done += is_done
         attempt = self._close(int(record["task"]), now, TryEnd.DONE if is_done else TryEnd.FAILED)
         _take_use(attempt, record)
         self._categories.pop(record["task"], None)

@@ -5,8 +5,8 @@ or clocks. There are two forecasts of what the next tasks need: what the last on
 carried on along its slope. Each makes its own ladder. Of both it is known what they would have cost for the tasks that ended
 since, and the cheaper one is followed. See `wq_package.resources.boxes` for how a ladder is made.
 
-A task that was exhausted and has not ended yet counts like those that needed more than it had: else the largest, which take
-longest to become known, would always be forgotten.
+A task that was exhausted and has not ended yet counts like those that needed more than it had, and fades as they do: else the
+largest, which take longest to become known, would always be forgotten.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ LONGEST_PAUSE = 100
 """After how many measurements at least and at most the ladder is made anew."""
 PLANS_AHEAD = 20
 """Or at most so often while the tasks end that are running, if there are thousands."""
+LAG_LEARNT = 0.05
+"""How much of how many tasks are under way is learnt from one that ended."""
 AHEAD = 25
 """For how many tasks from now needs are forecast along their slope."""
 PLANS_KEPT = 200
@@ -58,10 +60,10 @@ class AdaptiveLabels:
         self._serials: deque[int] = deque(maxlen=KEPT)
         self._bounded: deque[bool] = deque(maxlen=KEPT)
         """Whether a task kept all cores busy that it was given, and may have had use for more."""
-        self._exhausted: dict[int, Usage] = {}
-        """What was measured of tasks that were exhausted and have not ended yet."""
-        self._begun = 0
-        self._observed = 0
+        self._exhausted: dict[int, tuple[Usage, int]] = {}
+        """What was measured of tasks that were exhausted and have not ended yet, and how many had ended then."""
+        self._begun = self._ended = self._observed = 0
+        self._under_way: float | None = None
         self._next_plan = options.tasks_measured
         self._forecasts: tuple[Ladder, ...] = ((), ())
         self._costs = [0.0, 0.0]
@@ -95,20 +97,29 @@ class AdaptiveLabels:
         was_retried: bool = False,
     ) -> bool:
         """Take in a task that ended; tell whether the ladder may be another now."""
+        self._ended += 1
         self._judge(usage, serial)
         self._usages.append(usage)
         self._serials.append(serial)
         self._bounded.append(usage.cores >= cores and cores < (largest.cores or 0))
         if was_retried:
             self._exhausted.pop(serial, None)
+        else:
+            self._note_lag(serial)
         return self._count(largest)
 
     def observe_exhaustion(self, usage: Usage, largest: Resources, *, serial: int = 0) -> bool:
         """Take in a first try that used more than its label; tell whether the ladder may be another now."""
-        self._exhausted[serial] = usage
+        self._exhausted[serial] = usage, self._ended
+        self._note_lag(serial)
         if len(self._exhausted) > KEPT:
             del self._exhausted[next(iter(self._exhausted))]
         return bool(self.ladder) and bool(self._usages) and self._count(largest)
+
+    def _note_lag(self, serial: int) -> None:
+        """Learn how many tasks are under way: as many as began since one that comes to its end now."""
+        lag, before = self._begun - serial, self._under_way
+        self._under_way = lag if before is None else before + LAG_LEARNT * (lag - before)
 
     # -- which forecast is right ----------------------------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class AdaptiveLabels:
         self._observed += 1
         if self._observed < self._next_plan:
             return False
-        longest = max(LONGEST_PAUSE, (self._begun - self._observed) // PLANS_AHEAD)
+        longest = max(LONGEST_PAUSE, int(self._under_way or 0) // PLANS_AHEAD)
         pause = min(max(SHORTEST_PAUSE, self._observed // 4), longest)
         self._next_plan = self._observed + pause
         self._followed = self._choose_forecast()
@@ -148,21 +159,32 @@ class AdaptiveLabels:
 
     def _forecast(self, totals: tuple[float, ...]) -> tuple[Ladder, Ladder]:
         usages, serials = self._list_unbounded(), list(self._serials)
-        exhausted = list(self._exhausted.values())
         weights = _fade(len(usages), STEADY_FADING)
+        pending = self._list_pending(STEADY_FADING)
+        exhausted = [(usage, weight) for _, usage, weight in pending]
         steady = make_steps(usages, weights, exhausted, totals, self._options)
         weights = _fade(min(len(usages), int(FORGOTTEN * TREND_FADING)), TREND_FADING)
         recent = slice(len(usages) - len(weights), None)
+        pending = self._list_pending(TREND_FADING)
         ahead = list(
             project(
-                [*usages[recent], *exhausted],
-                [*serials[recent], *self._exhausted],
-                [*weights, *[0.0] * len(exhausted)],  # of these only the least that they need is known
+                [*usages[recent], *(usage for _, usage, _ in pending)],
+                [*serials[recent], *(serial for serial, _, _ in pending)],
+                [*weights, *[0.0] * len(pending)],  # of these only the least that they need is known
                 self._begun + AHEAD,
             )
         )
-        trend = make_steps(ahead[: len(weights)], weights, ahead[len(weights) :], totals, self._options)
+        exhausted = [(usage, item[2]) for usage, item in zip(ahead[len(weights) :], pending, strict=True)]
+        trend = make_steps(ahead[: len(weights)], weights, exhausted, totals, self._options)
         return steady, trend
+
+    def _list_pending(self, fading: float) -> list[tuple[int, Usage, float]]:
+        """List the tasks that were exhausted and have not ended yet, with how much each still counts."""
+        return [
+            (serial, usage, math.exp((ended - self._ended) / fading))
+            for serial, (usage, ended) in self._exhausted.items()
+            if self._ended - ended < FORGOTTEN * fading
+        ]
 
     def _list_unbounded(self) -> list[Usage]:
         """List what was used, with as many cores for tasks that had too few as others were seen to use."""

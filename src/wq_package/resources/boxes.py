@@ -50,7 +50,7 @@ class Step:
 def make_steps(
     usages: Sequence[Usage],
     weights: Sequence[float],
-    exhausted: Sequence[Usage],
+    exhausted: Sequence[tuple[Usage, float]],
     totals: tuple[float, ...],
     options: CategoryOptions,
 ) -> tuple[Step, ...]:
@@ -59,7 +59,8 @@ def make_steps(
     Args:
         usages: what tasks used that ended.
         weights: how much each of these still counts.
-        exhausted: what tasks had used that were ended because of it, and are still to be tried with more.
+        exhausted: what tasks had used that were ended because of it, and are still to be tried with more; and how much each
+            of these still counts.
         totals: cores, memory and disk of the largest worker.
         options: the least and the most that the category may be given.
     """
@@ -67,7 +68,10 @@ def make_steps(
     samples = sorted(known, key=itemgetter(0))
     shares = [share for share, _, _ in samples]
     weighed = [(share, usage.seconds, weight) for share, usage, weight in samples]
-    steps = plan_steps(_add_exhausted(weighed, list(_iter_shares(exhausted, totals))))
+    least = _iter_shares([usage for usage, _ in exhausted], totals)
+    steps = plan_steps(
+        _add_exhausted(weighed, [*zip(least, (weight for _, weight in exhausted), strict=True)])
+    )
     most = list(_iter_most([usage for _, usage, _ in samples]))
     return tuple(_make_step(share, shares, most, totals, options) for share in steps)
 
@@ -126,7 +130,7 @@ def _keep_within(options: CategoryOptions, kind: str, amount: int) -> int:
     return max(1, math.ceil(least or 0), capped)
 
 
-def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> list[Sample]:
+def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[tuple[float, float]]) -> list[Sample]:
     """Spread the weight of each exhausted task over the samples (smallest first) that need more than it had."""
     shares = [share for share, _, _ in samples]
     later = [0.0]
@@ -134,17 +138,18 @@ def _add_exhausted(samples: Sequence[Sample], exhausted: Sequence[float]) -> lis
         later.append(later[-1] + weight)
     later.reverse()
     from_here = [0.0] * (len(samples) + 1)
-    beyond = 0
-    for share in exhausted:
+    most = beyond = 0.0
+    for share, counts in exhausted:
         place = bisect_right(shares, share)
         if place < len(samples):
-            from_here[place] += 1 / later[place]
+            from_here[place] += counts / later[place]
         else:
-            beyond += 1
+            beyond += counts
+        most = max(most, share)
     spread, weighed = 0.0, []
     for (share, seconds, weight), more in zip(samples, from_here, strict=False):
         spread += more
         weighed.append((share, seconds, weight * (1 + spread)))
     if beyond:
-        weighed.append((max(exhausted) * 1.25, weighed[-1][1], float(beyond)))
+        weighed.append((most * 1.25, weighed[-1][1], beyond))
     return weighed

@@ -9,7 +9,7 @@ from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.manager.state.records import box_fits
 from wq_package.protocol import messages as m
-from wq_package.resources import CategoryOptions, LabelMode
+from wq_package.resources import CategoryOptions, LabelMode, Usage
 from wq_package.task import Call, Resources, ResultCode, Task
 
 LABELLED = CategoryOptions(LabelMode.MIN_WASTE, window=2)
@@ -169,6 +169,21 @@ def test_exhaustion__retry__overtakes_the_others() -> None:
     assert find_dispatched(actions)[0] == task_id
 
 
+@pytest.mark.parametrize(("waiting", "step"), [(0, -1), (50, 1)])
+def test_exhaustion__nobody_else_waits__takes_the_step_that_surely_is_enough(waiting: int, step: int) -> None:
+    state = make_state(CategoryOptions(LabelMode.ADAPTIVE, window=10), cores=1, memory=64000, disk=64000)
+    labels = state.categories.find("default").labels
+    assert labels is not None
+    for memory in [2000, 2000, 2000, 2000, 2000, 6000, 6000, 6000, 14000, 14000] * 20:
+        labels.observe(Usage(0, memory, 10, 60.0), Resources(1, 64000, 64000))
+    assert len(labels.ladder) > 2
+    submit(state, 1, 1 + waiting)
+
+    again = find_boxes(state.handle(answer(1, (labels.ladder[0].memory_mb or 0) + 1, is_exhausted=True)))
+
+    assert again[1][1] == labels.ladder[step].memory_mb
+
+
 def test_exhaustion__above_what_the_task_declares__is_an_error() -> None:
     state = make_state()
     task_id = _teach(state, 100, 100)
@@ -223,6 +238,21 @@ def test_labels__larger_than_every_worker_left__gives_whole_workers() -> None:
     state.sweep()
 
     assert state.tasks[task_id].worker is state.workers[2]
+
+
+@pytest.mark.parametrize("mode", [LabelMode.MIN_WASTE, LabelMode.MAX_THROUGHPUT])
+def test_labels__short_calls_read_more_cores_than_any_worker_has__still_fit(mode: LabelMode) -> None:
+    # 10 ms of processor time, as the clock tells it, in 8.4 ms: 1.19 cores, which would be 2.
+    state = make_state(CategoryOptions(mode, window=2), cores=1)
+    for task_id in range(1, 8):
+        submit(state, task_id, 1)
+        state.handle(answer(task_id, 100, cores=1.19))
+
+    ((cores, memory, _),) = find_boxes(submit(state, 8, 1)).values()
+
+    assert (cores, state.categories.records["default"].label is not None) == (1, True)
+    assert memory is not None
+    assert memory < 8000
 
 
 def test_labels__results_that_were_not_measured__teach_nothing() -> None:

@@ -107,7 +107,8 @@ class AnswerDesk:
         largest = placement.find_largest()
         if categories.note_exhaustion(record, result.measured, largest):
             placement.reconsider()
-        allotment = categories.find_next(record, result.measured, largest)
+        is_last = not placement.count_waiting()
+        allotment = categories.find_next(record, result.measured, largest, is_last=is_last)
         if allotment is None:
             return False
         self._ledger.take_from_worker(record)

@@ -139,8 +139,13 @@ class Categories:
     # -- what becomes of a task that needs more -------------------------------------------------------------------------
 
     @staticmethod
-    def find_next(record: TaskRecord, measured: Measurement, largest: Resources) -> Resources | None:
-        """Find what a task that was exhausted is given next; `None` if it had all that there is, or that it may use."""
+    def find_next(
+        record: TaskRecord, measured: Measurement, largest: Resources, *, is_last: bool = False
+    ) -> Resources | None:
+        """Find what a task that was exhausted is given next; `None` if it had all that there is, or that it may use.
+
+        Where no other task waits (`is_last`), nobody else has use for the room that smaller steps would save.
+        """
         lane, category = record.lane, record.lane.category_record
         if category.labels is None:
             return None
@@ -149,7 +154,8 @@ class Categories:
         if any(had >= most[kind] for kind, had in exceeded.items()):
             return None
         needs = {kind: max(had, getattr(measured, kind, None) or 0) for kind, had in exceeded.items()}
-        for step in category.labels.ladder:
+        ladder = category.labels.ladder
+        for step in ladder[::-1] if is_last else ladder:
             if all((getattr(step, kind) or 0) > need for kind, need in needs.items()):
                 return step
         if category.labels.is_probing:

@@ -25,11 +25,15 @@ class Keeping:
 
     def __init__(self, find_box: BoxFinder) -> None:
         self._find_box = find_box
-        self._kept: dict[int, WorkerRecord] = {}
+        self._kept: dict[Lane, dict[int, WorkerRecord]] = {}
+        """In the order in which they were taken."""
+        self._slots: dict[int, int] = {}
+        """By worker: how many tasks of the lane that it is kept for it can run at a time."""
+        self._sums: dict[Lane, int] = {}
 
     def count(self) -> int:
         """Count the workers that are kept."""
-        return len(self._kept)
+        return len(self._slots)
 
     def keep(self, lane: Lane, candidates: Iterable[WorkerRecord], epoch: float) -> None:
         """Keep as many more workers as the ready tasks of this lane can fill, those with most room first.
@@ -39,7 +43,7 @@ class Keeping:
             candidates: workers that are not kept and could run them if they were idle.
             epoch: the time.
         """
-        missing = lane.count - sum(self._count_slots(lane, worker) for worker in self._list_kept(lane))
+        missing = lane.count - self._sums.get(lane, 0)
         if missing <= 0:
             return
         rest = find_patience(lane)
@@ -47,32 +51,43 @@ class Keeping:
         for worker in sorted(free, key=lambda worker: self._find_room(lane, worker), reverse=True):
             if missing <= 0:
                 return
-            worker.kept_for, worker.kept_since = lane, epoch
-            self._kept[worker.number] = worker
-            missing -= self._count_slots(lane, worker)
+            missing -= self._take(lane, worker, epoch)
+
+    def _take(self, lane: Lane, worker: WorkerRecord, epoch: float) -> int:
+        worker.kept_for, worker.kept_since = lane, epoch
+        slots = self._slots[worker.number] = self._count_slots(lane, worker)
+        self._kept.setdefault(lane, {})[worker.number] = worker
+        self._sums[lane] = self._sums.get(lane, 0) + slots
+        return slots
+
+    def recount(self, worker: WorkerRecord) -> None:
+        """Note that a worker has another total than before."""
+        lane = worker.kept_for
+        if lane is not None:
+            slots = self._count_slots(lane, worker)
+            self._sums[lane] += slots - self._slots[worker.number]
+            self._slots[worker.number] = slots
 
     def release_spare(self) -> list[WorkerRecord]:
-        """Release the workers that their lanes do not need any more; list them."""
-        if not self._kept:
-            return []
+        """Release the workers that their lanes do not need any more, the newest first; list them."""
         released = []
-        left: dict[int, int] = {}
-        for worker in list(self._kept.values()):
-            lane = worker.kept_for
-            assert lane is not None
-            if left.setdefault(id(lane), lane.count) <= 0:
+        for lane in list(self._kept):
+            workers = self._kept[lane]
+            while workers:
+                worker = workers[next(reversed(workers))]
+                if self._sums[lane] - self._slots[worker.number] < lane.count:
+                    break
                 self._release(worker, -math.inf)
                 released.append(worker)
-            else:
-                left[id(lane)] -= self._count_slots(lane, worker)
         return released
 
     def release_overdue(self, epoch: float) -> list[WorkerRecord]:
         """Release the workers that have been kept for too long: what runs there does not end; list them."""
         overdue = [
             worker
-            for worker in self._kept.values()
-            if worker.kept_for is not None and epoch - worker.kept_since > find_patience(worker.kept_for)
+            for lane, workers in self._kept.items()
+            for worker in workers.values()
+            if epoch - worker.kept_since > find_patience(lane)
         ]
         for worker in overdue:
             self._release(worker, epoch)
@@ -80,15 +95,16 @@ class Keeping:
 
     def forget(self, worker: WorkerRecord) -> None:
         """Forget a worker that is gone."""
-        self._kept.pop(worker.number, None)
-        worker.kept_for = None
+        self._release(worker, worker.kept_since)
 
     def _release(self, worker: WorkerRecord, since: float) -> None:
-        del self._kept[worker.number]
-        worker.kept_for, worker.kept_since = None, since
-
-    def _list_kept(self, lane: Lane) -> list[WorkerRecord]:
-        return [worker for worker in self._kept.values() if worker.kept_for is lane]
+        lane, worker.kept_for, worker.kept_since = worker.kept_for, None, since
+        if lane is None:
+            return
+        self._sums[lane] -= self._slots.pop(worker.number)
+        del self._kept[lane][worker.number]
+        if not self._kept[lane]:
+            del self._kept[lane], self._sums[lane]
 
     def _count_slots(self, lane: Lane, worker: WorkerRecord) -> int:
         return count_boxes(self._find_box(lane, worker), worker.total)

@@ -38,6 +38,8 @@ LANES_TRIED = 256
 LANES_KEPT = 10_000
 """How many lanes are remembered before the empty ones are forgotten, with what they have learnt."""
 BOXES_KEPT = 256
+FEW_WORKERS = 4
+"""Up to how many workers that gained room, it is asked first whether any of them has enough for a lane."""
 MANY_WORKERS = 64
 """From how many workers on those that have room are looked up, and not found by trying one after the other."""
 WORKERS_COMPARED = 32
@@ -146,6 +148,7 @@ class Placement:
     def note_total(self, worker: WorkerRecord) -> None:
         """Note that a worker has another total than before."""
         self._largest = None
+        self._keeping.recount(worker)
         self.free(worker)
 
     def free(self, worker: WorkerRecord) -> None:
@@ -187,11 +190,25 @@ class Placement:
         tries = len(heap) if all_lanes else LANES_TRIED
         while heap and tries > 0:
             lane = heap[0][2]
-            if not self._place_lane(lane, min(heap[1:3], default=None), dispatch):
+            if not self._may_have_room(lane) or not self._place_lane(
+                lane, min(heap[1:3], default=None), dispatch
+            ):
                 tries -= 1
                 heapq.heappop(heap)
                 continue
             heapq.heapreplace(heap, self._rank(lane))
+
+    def _may_have_room(self, lane: Lane) -> bool:
+        """Tell whether there may be room for a task of a lane; it is known at once if few workers have gained room."""
+        if len(self._freed) > FEW_WORKERS or lane.allotment is not None:
+            return True
+        if self._grown and lane.key in self._grown:
+            return True
+        times = 1 + self._count_ahead(lane)
+        for worker in self._freed.values():
+            if box_fits(self._find_box(lane, worker), worker.used, worker.total, times):
+                return True
+        return False
 
     @staticmethod
     def _rank(lane: Lane) -> tuple[float, int, Lane]:
