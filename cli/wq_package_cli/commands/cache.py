@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         add("--json", action="store_true", help="print as JSON")
         if action == "prune":
             add("--keep", metavar="SIZE", type=_parse_size, help="bytes that may stay, for example `5G`")
-            add("--days", metavar="N", type=float, help="keep what was used in the last N days")
+            add("--days", metavar="N", type=_parse_days, help="keep what was used in the last N days")
 
 
 def run(args: argparse.Namespace, printer: Printer) -> ExitCode:
@@ -63,6 +65,14 @@ def _parse_size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"`{text}` is not a size such as `500M` or `5G`")
     return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _parse_days(text: str) -> float:
+    with suppress(ValueError):
+        days = float(text)
+        if 0 <= days < math.inf:
+            return days
+    raise argparse.ArgumentTypeError(f"`{text}` is not a number of days")
 
 
 def _list(cache: LayerCache, printer: Printer, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ from wq_package.analyze.finder import FolderCache, FoundModule
 from wq_package.analyze.implied import find_implied
 from wq_package.analyze.installed import load_installed
 from wq_package.analyze.local import LocalCollector
-from wq_package.analyze.metadata import Need, iter_needs, parse_need
+from wq_package.analyze.metadata import Need, is_requirement, iter_needs, parse_need
 from wq_package.analyze.programs import find_programs
 from wq_package.analyze.resolve import Answer, Chain
 from wq_package.analyze.search_paths import find_path_literal
@@ -331,10 +331,11 @@ class Gatherer:
 
 
 def _parse_given(text: str, option: str) -> Need:
-    need = parse_need(text)
+    need = parse_need(text) if is_requirement(text) else None
     if need is None:
         raise AnalysisError(
-            f"`{text}` is not a requirement", hint=f"`{option}` takes a distribution such as `numpy`"
+            f"`{text}` is not a requirement",
+            hint=f"`{option}` takes a distribution such as `numpy` or `numpy>=2`",
         )
     return need
 

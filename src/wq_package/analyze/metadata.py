@@ -22,6 +22,7 @@ from wq_package.spec.environment import canonicalize_name
 __all__ = [
     "Metadata",
     "Need",
+    "is_requirement",
     "iter_needs",
     "parse_editable_folder",
     "parse_finder_mapping",
@@ -36,6 +37,7 @@ _NEED = re.compile(
     r"^\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[(?P<extras>[^\]]*)\])?"
     r"\s*(?P<constraint>[^;]*?)\s*(?:;\s*(?P<marker>.*))?$"
 )
+_PLAIN_NEED = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:==\d+(?:\.\d+)*)?$")
 _CLAUSE = re.compile(
     r"""^(?P<name>[a-z_]+)\s*(?P<sign>[<>=!]=|<|>)\s*(?P<quote>['"])(?P<value>[^'"]*)(?P=quote)$"""
 )
@@ -111,6 +113,19 @@ def parse_need(text: str) -> Need | None:
         canonicalize_name(extra.strip()) for extra in (found["extras"] or "").split(",") if extra.strip()
     )
     return Need(found["name"], extras, found["constraint"].strip("() "), (found["marker"] or "").strip())
+
+
+def is_requirement(text: str) -> bool:
+    """Tell whether a text is a PEP 508 requirement, all of it."""
+    if _PLAIN_NEED.match(text):
+        return True
+    from packaging.requirements import InvalidRequirement, Requirement  # costs 20 ms
+
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return False
+    return True
 
 
 def iter_needs(requires: Iterable[str], extras: frozenset[str], target: Target) -> list[Need]:

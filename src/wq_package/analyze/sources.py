@@ -30,6 +30,8 @@ MAX_SOURCE = 256 * 1024 * 1024
 
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 _SUFFIXES = (".py", ".pyw", ".ipynb")
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta", ".wq-package")
+"""What virtual environments, conda's and unpacked archives have in them."""
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 
 
@@ -107,7 +109,7 @@ def make_label(file: str) -> str:
 def iter_source_paths(path: Path) -> Iterator[Path]:
     """Yield the sources of a folder, sorted; a file yields itself.
 
-    Hidden folders, virtual environments and installed packages inside the folder are passed over.
+    Hidden folders, environments and installed packages inside the folder are passed over.
     """
     if not path.is_dir():
         yield path
@@ -121,7 +123,7 @@ def _is_searched(folder: str, name: str) -> bool:
     if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
         return False
     inner = f"{folder}/{name}"
-    return not (os.path.exists(f"{inner}/pyvenv.cfg") or os.path.exists(f"{inner}/conda-meta"))  # noqa: PTH110 - a hot path
+    return not any(os.path.exists(f"{inner}/{mark}") for mark in _ENVIRONMENTS)  # noqa: PTH110 - a hot path
 
 
 def locate_source(

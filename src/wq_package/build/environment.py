@@ -22,7 +22,7 @@ from wq_package.archive.writer import write_archive
 from wq_package.build.artefacts import Artefact
 from wq_package.build.base import EnvironmentBase, is_conda_spec
 from wq_package.build.installed import find_distributions, find_running_distributions
-from wq_package.build.interpreter import Interpreter, find_interpreter, satisfies_version
+from wq_package.build.interpreter import Interpreter, check_wanted, find_interpreter, satisfies_version
 from wq_package.build.layer_cache import CachedLayer, LayerCache, default_cache_root
 from wq_package.build.layer_maker import LayerMaker
 from wq_package.build.lock_text import Lock, check_lock, parse_lock, render_lock
@@ -145,6 +145,7 @@ def _prepare(spec: EnvironmentSpec, options: BuildOptions, reporter: Reporter) -
 
 
 def _take_python(spec: EnvironmentSpec, python: str) -> EnvironmentSpec:
+    check_wanted(python)
     return replace(spec, python=python, conda=tuple(each for each in spec.conda if each.name != "python"))
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from wq_package.build.scripts import describe_python
-from wq_package.errors import BackendFailedError, BackendNotFoundError, NotRelocatableError
+from wq_package.errors import BackendFailedError, BackendNotFoundError, BuildError, NotRelocatableError
 from wq_package.programs import run_program
 
 __all__ = [
     "Interpreter",
+    "check_wanted",
     "describe_interpreter",
     "describe_running_interpreter",
     "find_interpreter",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 # Before Python 3.12, a thread may see the variables of `sysconfig` half collected by another one.
+_WANTED = re.compile(r"\d+(\.\d+)*(\.\*)?|[<>!~=]=?\s*\d[\d.,*<>!~= ]*")
 _ONE_AT_A_TIME = threading.Lock()
 _SCRIPT = Path(describe_python.__file__)
 _FOLDERS_LEFT_OUT = frozenset(
@@ -109,6 +111,17 @@ def satisfies_version(version: str, wanted: str) -> bool:
         return _contains(wanted, version)
     parts = wanted.lstrip("=").removesuffix(".*").split(".")
     return version.split(".")[: len(parts)] == parts
+
+
+def check_wanted(wanted: str) -> None:
+    """Refuse what cannot be a version that a user asks for.
+
+    Raises:
+        BuildError: it is neither a version nor a constraint.
+    """
+    if not _WANTED.fullmatch(wanted):
+        hint = "write it as `3.12`, `3.12.4` or `>=3.11,<3.13`"
+        raise BuildError(f"`{wanted}` is not a version of Python", hint=hint)
 
 
 def _contains(specifier: str, version: str) -> bool:

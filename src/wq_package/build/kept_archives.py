@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wq_package.archive.unfinished import is_abandoned
+from wq_package.errors import BuildError
 
 __all__ = ["KeptArchive", "KeptArchives", "remove_archive"]
 
@@ -47,8 +48,16 @@ class KeptArchives:
         self._held: dict[Path, int] = {}
 
     def make_folder(self) -> None:
-        """Make the folder for a new archive."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder for a new archive.
+
+        Raises:
+            BuildError: it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "set WQ_PACKAGE_CACHE, or the executor's `cache_dir`, to a folder that can be written"
+            raise BuildError(f"`{self.folder}` cannot be made ({error.strerror})", hint=hint) from error
 
     def hold(self, path: Path) -> bool:
         """Keep an archive until `close`; `False` if it is not there."""

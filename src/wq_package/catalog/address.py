@@ -47,12 +47,22 @@ def _parse_catalog(text: str, default_port: int) -> CatalogAddress:
         host, bracket, rest = text[1:].partition("]")
         port = rest.removeprefix(":") if bracket else "?"
     elif text.count(":") > 1:
-        host, port = text, ""
+        host, port = text if _is_address(text) else "", ""
     else:
         host, _, port = text.partition(":")
     if not host or any(letter.isspace() or letter in "/@?#" for letter in host):
         raise QueueError(f"`{text}` is no catalog", hint="write HOST or HOST:PORT")
     return CatalogAddress(host, _parse_port(port, text) if port else default_port)
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress  # costs 5 ms, and few catalogs are named so
+
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_port(text: str, where: str) -> int:

@@ -38,6 +38,7 @@ from wq_package.executor.labelling import choose_call_mode, find_labelling
 from wq_package.executor.listening import Listening, default_worker_command
 from wq_package.executor.packed import PackedApp
 from wq_package.executor.packing import Packer
+from wq_package.executor.parameters import check_parameters
 from wq_package.executor.parsl_log import forward_log
 from wq_package.executor.requirements import SourceAnalyzer
 from wq_package.executor.routing import RoutingOptions, TaskRouter
@@ -134,6 +135,7 @@ class WQPackageExecutor(WorkerBlocks, RepresentationMixin, UsageInformation):  #
         block_error_handler: bool | Callable[..., None] = True,  # noqa: FBT001, FBT002 - as in Parsl
         remote_monitoring_radio: RadioConfig | None = None,
     ) -> None:
+        check_parameters(port, max_retries, extra_pkgs or ())
         # Each executor needs a provider of its own: a default argument would be shared by all of them.
         super().__init__(provider or LocalProvider(), block_error_handler)
         self.label = label

@@ -296,9 +296,9 @@ async def serve(
     server = Server(handler, password, tls, options)
     try:
         await server.listen(host, port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # the latter for a number that is no port
         raise QueueError(
-            f"cannot listen on {host or '*'}:{port}: {error.strerror or error}",
+            f"cannot listen on {host or '*'}:{port}: {getattr(error, 'strerror', None) or error}",
             hint="choose another port, or 0 for any that is free",
         ) from error
     return server

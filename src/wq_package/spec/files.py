@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+_FOLDER_HINT = "name a file; `wq-package build --prefix DIR` packs an environment"
+
+
 def load_spec(path: Path, notes: Notes | None = None) -> EnvironmentSpec:
     """Load a spec from environment.yml, requirements.txt, poncho's JSON, pylock.toml or a program's script block.
 
@@ -99,7 +102,8 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise InvalidSpecError(str(path), ("it is not UTF-8 text",), hint="is this a spec file?") from error
     except OSError as error:
-        raise InvalidSpecError(str(path), (f"it cannot be read: {error.strerror or error}",)) from error
+        issue = f"it cannot be read: {error.strerror or error}"
+        raise InvalidSpecError(str(path), (issue,), hint=_FOLDER_HINT if path.is_dir() else None) from error
 
 
 def _make_absolute(source: LocalSource, path: Path) -> LocalSource:

@@ -4,6 +4,7 @@ import pytest
 
 from wq_package.analyze.metadata import (
     Metadata,
+    is_requirement,
     iter_needs,
     parse_editable_folder,
     parse_finder_mapping,
@@ -90,3 +91,19 @@ def test_parse_editable_folder__only_editable_installs__have_one(text: str, fold
 )
 def test_parse_finder_mapping__literal_only__is_read(text: str, mapping: dict[str, str]) -> None:
     assert parse_finder_mapping(text) == mapping
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("numpy", True),
+        ("numpy==2.1.0", True),
+        ("numpy>=2,<3; python_version < '3.13'", True),
+        ("six @ https://example.org/six.whl", True),
+        ("num py", False),
+        ("numpy=2", False),
+        ("", False),
+    ],
+)
+def test_is_requirement__only_if_all_of_it_is(text: str, expected: bool) -> None:
+    assert is_requirement(text) is expected

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wq_package.build.interpreter import describe_running_interpreter, find_interpreter
-from wq_package.errors import BackendNotFoundError
+from wq_package.build.interpreter import check_wanted, describe_running_interpreter, find_interpreter
+from wq_package.errors import BackendNotFoundError, BuildError
 
 _RUNNING = describe_running_interpreter()
 
@@ -51,3 +51,16 @@ def test_describe__debian_site__is_known_also_inside_a_virtual_environment(
         monkeypatch.setattr("site.__file__", str(tmp_path / "site.py"))
 
         assert describe_running_interpreter().sees_site_packages is sees
+
+
+@pytest.mark.parametrize(
+    "wanted", ["3.11.7", "3.11", "3", "3.11.*", "==3.11.7", ">=3.11,<3.13", ">= 3.11, < 3.13", "~=3.11"]
+)
+def test_check_wanted__version_or_constraint__is_taken(wanted: str) -> None:
+    check_wanted(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["banana", "python3.11", "3.11!", ">=", "3.", "latest"])
+def test_check_wanted__anything_else__is_refused(wanted: str) -> None:
+    with pytest.raises(BuildError, match="is not a version of Python"):
+        check_wanted(wanted)

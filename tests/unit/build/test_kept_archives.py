@@ -9,6 +9,7 @@ from wq_package.archive.unfinished import name_unfinished
 from wq_package.build.cache_upkeep import prune_layers
 from wq_package.build.kept_archives import KeptArchives
 from wq_package.build.layer_cache import LayerCache
+from wq_package.errors import BuildError
 
 
 @pytest.fixture
@@ -16,6 +17,12 @@ def kept(tmp_path: Path) -> KeptArchives:
     archives = KeptArchives(tmp_path)
     archives.make_folder()
     return archives
+
+
+def test_make_folder__cannot_be_made__says_what_to_do() -> None:
+    with pytest.raises(BuildError, match="`/proc/none/environments` cannot be made") as caught:
+        KeptArchives(Path("/proc/none")).make_folder()
+    assert "cache_dir" in str(caught.value.hint)
 
 
 def add(kept: KeptArchives, name: str, used: float) -> Path:

@@ -23,7 +23,7 @@ def test_parse_catalogs__text__gives_addresses(text: str, catalogs: tuple[Catalo
 
 
 @pytest.mark.parametrize(
-    "text", [":1", "host:x", "host:0", "host:65536", "http://host", "a b", "[::1", "user@host"]
+    "text", [":1", "host:x", "host:0", "host:65536", "http://host", "a b", "a:b:c", "[::1", "user@host"]
 )
 def test_parse_catalogs__nonsense__is_a_clear_error(text: str) -> None:
     with pytest.raises(QueueError) as raised:

@@ -48,3 +48,11 @@ def test_main__wrong_usage__exits_with_2(argv: list[str], capsys: pytest.Capture
 def test_version__asked__is_the_package_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == ExitCode.DONE
     assert re.fullmatch(r"wq-package \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("days", ["-3", "nan", "inf", "many"])
+def test_cache_prune__days_that_are_none__removes_nothing(
+    days: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cache", "prune", "--cache", str(tmp_path), f"--days={days}"]) == ExitCode.USAGE
+    assert f"`{days}` is not a number of days" in capsys.readouterr().err

@@ -29,6 +29,9 @@ def test_autolabel__is_a_mode(autolabel: bool | str, mode: LabelMode) -> None:
         ({"autolabel": True, "autolabel_window": 0}, "`autolabel_window` is wrong"),
         ({"autolabel": True, "call_mode": "in-place"}, "cannot be told apart"),
         ({"call_mode": "sometimes"}, "`sometimes` is no `call_mode`"),
+        ({"port": 99999}, "`port=99999` is no port"),
+        ({"max_retries": -1}, "`max_retries=-1` makes no sense"),
+        ({"extra_pkgs": ["numpy", "num py"]}, "`num py` in `extra_pkgs` is not a requirement"),
     ],
 )
 def test_parameters__that_make_no_sense__are_refused_with_a_hint(
