@@ -18,15 +18,21 @@ def answer(task_id: int, memory: float = 10.0, *, worker: int = 1, is_exhausted:
     return e.Received(worker, message)
 
 
-def make_state(workers: int = 1) -> ManagerState:
-    """Make a state in which task 1 is to be tried with a whole worker, and small tasks run and wait."""
+def make_state(workers: int = 1, retries: int = 1) -> ManagerState:
+    """Make a state in which the first tasks are to be tried with all memory of a worker, and small tasks run and wait."""
     options = StateOptions(categories={"labelled": LABELLED}, look_ahead=0)
     state = ManagerState(options)
     for number in range(1, workers + 1):
         connect(state, number, cores=4, memory=4000, disk=4000)
-    state.handle(e.Submitted(1, Task(call=CALL, category="labelled")))
-    state.handle(*(e.Submitted(number, SMALL) for number in range(2, 100)))
-    assert find_dispatched(state.handle(answer(1, 1001, is_exhausted=True))) == []
+    first = range(1, 1 + retries)
+    task = Task(call=CALL, resources=Resources(cores=1, disk_mb=100), category="labelled")
+    state.handle(*(e.Submitted(number, task) for number in first))
+    state.handle(*(e.Submitted(number, SMALL) for number in range(1 + retries, 100)))
+    for number in first:
+        worker = state.tasks[number].worker
+        assert worker is not None
+        state.handle(answer(number, 1001, worker=worker.number, is_exhausted=True))
+    assert not any(state.tasks[number].worker for number in first)
     return state
 
 
@@ -99,6 +105,33 @@ def test_retry__kept_worker_is_lost__another_is_kept() -> None:
 
     assert finish_one(state, 3 - kept) == []
     assert state.workers[3 - kept].kept_for is not None
+
+
+def resize(state: ManagerState, number: int, **totals: int) -> None:
+    said: list[m.ToManager] = [m.Resource(kind, total, total, total) for kind, total in totals.items()]
+    said.append(m.Info("end_of_resource_update", "0"))
+    state.handle(*(e.Received(number, each) for each in said))
+
+
+def test_retry__kept_worker_has_become_too_small__is_for_all_again() -> None:
+    state = make_state(2)
+    kept = next(number for number in (1, 2) if state.workers[number].kept_for)
+    resize(state, kept, memory=3000)
+
+    assert state.workers[kept].kept_for is None
+    assert finish_one(state, 3 - kept) == []
+    assert finish_one(state, kept) != []
+
+
+def test_retry__kept_worker_has_become_larger__others_are_for_all_again() -> None:
+    state = make_state(2, retries=3)
+    assert all(worker.kept_for for worker in state.workers.values())
+    resize(state, 1, cores=8, memory=8000, disk=8000)
+
+    assert state.workers[1].kept_for is not None
+    assert state.workers[2].kept_for is None
+    assert finish_one(state, 2) != []
+    state.check()
 
 
 def test_probing__many_wait__workers_are_divided_differently() -> None:

@@ -61,12 +61,16 @@ class Keeping:
         return slots
 
     def recount(self, worker: WorkerRecord) -> None:
-        """Note that a worker has another total than before."""
+        """Note that a worker has another total than before; it is not kept if that is too little."""
         lane = worker.kept_for
-        if lane is not None:
-            slots = self._count_slots(lane, worker)
-            self._sums[lane] += slots - self._slots[worker.number]
-            self._slots[worker.number] = slots
+        if lane is None:
+            return
+        slots = self._count_slots(lane, worker)
+        if not slots:
+            self._release(worker, -math.inf)
+            return
+        self._sums[lane] += slots - self._slots[worker.number]
+        self._slots[worker.number] = slots
 
     def release_spare(self) -> list[WorkerRecord]:
         """Release the workers that their lanes do not need any more, the newest first; list them."""
