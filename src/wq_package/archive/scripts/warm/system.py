@@ -6,37 +6,45 @@ Knows `/proc`, process groups and the C library; knows nothing of calls.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
-_libc: Any = None
+_prctl: Any = None
+_fork: Any = None
 
 
 def load_libc() -> None:
-    """Load the C library, with C's own standard output unbuffered, where that can be done."""
-    global _libc  # noqa: PLW0603 - loaded once, before any fork
+    """Load what we need of the C library, with C's own standard output unbuffered, where that can be done."""
+    global _prctl, _fork
     try:
         import ctypes
 
-        libc = ctypes.CDLL(None)
+        libc = ctypes.PyDLL(None)  # it keeps the lock of Python: nothing here waits
         for name in ("stdout", "stderr"):
             libc.setvbuf(ctypes.c_void_p.in_dll(libc, name), None, 2, 0)  # 2 is _IONBF
-    except Exception:  # noqa: BLE001 - only tidiness is lost
+        prctl, fork = libc.prctl, libc.fork
+    except Exception:  # noqa: BLE001 - only tidiness and speed are lost
         return
-    _libc = libc
+    _prctl, _fork = prctl, fork
+
+
+def find_bare_fork() -> Any:
+    """Find C's own `fork`, without what Python does about it; `None` where Python needs that."""
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return _fork if has_lock else None
 
 
 def adopt_orphans() -> None:
     """Have children of our children handed to us when their parents are gone."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if _prctl is not None:
+        _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """Be killed when our parent is gone."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, 9)
+def die_with_parent() -> bool:
+    """Be killed when our parent is gone; tell whether that can be had."""
+    return _prctl is not None and _prctl(PR_SET_PDEATHSIG, 9) == 0
 
 
 def kill_group(pid: int) -> None:

@@ -30,6 +30,8 @@ WATCH_SECONDS = 0.02
 """A call that is gone sooner is not worth watching: its process tells all about it in the end."""
 SPARES = 4
 _PLACES = 4096
+_REHEARSALS = 32
+"""So often Python must have run something before it has nothing more to note about it: notes make pages that are copied."""
 
 
 class Fork:
@@ -80,6 +82,8 @@ class Zygote:
         self.next_look = 0.0
         self.has_looked = True
         adopt_orphans()
+        for _ in range(_REHEARSALS):
+            host.rehearse()
         self.woken, wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(wake, False)
@@ -199,21 +203,17 @@ class Zygote:
         theirs.close()
         self.spares[pid] = Spare(end, self.place)
         try:
-            os.setpgid(pid, pid)  # the child does the same; whoever is first
+            os.setpgid(pid, pid)  # before it is given anything to run
         except OSError:
             return
 
     def _run_child(self, end: Any) -> None:
         status = 1
         try:
-            os.setpgid(0, 0)
-            die_with_parent()
+            if not die_with_parent():
+                self._close_others()  # so that we hear of its end
             signal.set_wakeup_fd(-1)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-            for other in self.spares.values():
-                other.end.close()
-            os.close(self.host.calls.fileno())
-            os.close(self.woken)
             redirect_output(self.host.spool)
             self.host.rehearse()
             packet = end.recv(PACKET_LIMIT)
@@ -225,6 +225,10 @@ class Zygote:
             status = 0
         finally:
             os._exit(status)
+
+    def _close_others(self) -> None:
+        for other in self.spares.values():
+            other.end.close()
 
     def _drop_spares(self) -> None:
         """End the children that wait; they are reaped like any other."""
