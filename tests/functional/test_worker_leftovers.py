@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_peers import SECONDS, FakeManager, RunningWorker, start_worker
+from worker_peers import SECONDS, FakeManager, RunningWorker, pair, start_worker
 from wq_package.protocol import messages as m
 
 
@@ -96,6 +96,30 @@ def test_worker__manager_goes__nothing_of_it_stays_in_the_workdir(tmp_path: Path
             manager.greeting = []
             await manager.wait_for_worker()  # that is the end of a connection, as with real workers
             await settle(lambda: not find_left())
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("make", ["mkfifo", "mkdir", ":"])
+def test_task__puts_something_else_in_the_place_of_its_output__fails_alone(tmp_path: Path, make: str) -> None:
+    async def run() -> None:
+        async with pair(tmp_path) as (manager, worker):
+            spoil = f"touch out; for file in ../out.*; do rm $file; {make} $file; done"
+            outputs = (m.TaskFile("kept", "out"),)
+            manager.send(m.TaskDescription(1, spoil, cores=2))
+            await manager.wait_for(lambda: len(manager.bodies) == 1)
+            manager.send(m.TaskDescription(2, spoil, cores=2, outputs=outputs))
+            await manager.wait_for(lambda: len(manager.bodies) == 2)
+            manager.send(m.TaskDescription(3, "echo well", cores=2))
+            await manager.wait_for(lambda: len(manager.bodies) == 3)
+
+            results = [header for header, _ in manager.bodies]
+            assert [r.status for r in results if isinstance(r, m.Result)] == [32, 32, 0]
+            assert manager.bodies[0][1].startswith(b"the worker could not run the task: ")
+            assert manager.bodies[2][1] == b"well\n"
+            (workspace,) = worker.workdir.iterdir()
+            await settle(lambda: not list((workspace / "cache").iterdir()))
             await leave_well(manager, worker)
 
     asyncio.run(run())

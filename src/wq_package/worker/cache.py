@@ -54,6 +54,10 @@ class EntryStore:
         self._elsewhere[key] = path
         return key
 
+    def is_own(self, key: int) -> bool:
+        """Whether an entry is this worker's alone; a file that is elsewhere has names that others use."""
+        return key not in self._elsewhere
+
     def remove(self, key: int) -> None:
         """Remove an entry; may take long for a folder."""
         remove_tree(self.locate(key))

@@ -161,7 +161,12 @@ class CallRoom:
         used = worker.disks.end(action.serial)
         try:
             used = max(used, await loop.run_in_executor(worker.threads, measure_disk, (sandbox,)))
-            found = await loop.run_in_executor(worker.threads, collect)
+            collecting = loop.run_in_executor(worker.threads, collect)
+            try:
+                found = await asyncio.shield(collecting)
+            except asyncio.CancelledError:  # the thread goes on
+                collecting.add_done_callback(self._drop)
+                raise
         except OSError as error:
             found = Collected((), tuple(output.sandbox_name for output in action.call.outputs))
             _log.warning("the outputs of call %d are lost: %s", action.call.task_id, error)
@@ -170,6 +175,12 @@ class CallRoom:
         self._keep([key for _, key in found.stored])
         ended = ev.add_outputs(event, found.stored, found.missing)
         self._handle(ev.add_disk(ended, used, action.call.disk_mb if action.call.is_enforced else None))
+
+    def _drop(self, collecting: asyncio.Future[Collected]) -> None:
+        """Remove outputs that were collected in vain."""
+        if not collecting.cancelled() and collecting.exception() is None:
+            for _, key in collecting.result().stored:
+                self._worker.entries.remove(key)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -7,6 +7,7 @@ and held to its limits, and collects what it left. Decides nothing about when it
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -137,7 +138,11 @@ class RunRoom:
         Raises:
             OSError: see `wq_package.worker.sandbox.make_sandbox`.
         """
-        staged = [(self._store.locate(file.key), file.sandbox_name, file.is_private) for file in inputs]
+        store = self._store
+        staged = [
+            (store.locate(file.key), file.sandbox_name, file.is_private and store.is_own(file.key))
+            for file in inputs
+        ]
         make_sandbox(folder, staged, folders)
 
     async def _prepare_slowly(self, run: _Run, on_end: Callable[[RunEnded], None]) -> None:
@@ -244,8 +249,10 @@ class RunRoom:
         self, run: _Run, end: ProgramEnd, usec: int, collected: Collected, on_end: Callable[[RunEnded], None]
     ) -> None:
         try:
-            output = os.stat(run.output)
-        except OSError as error:  # the task has removed more than its own files
+            output = _find_output(run.output)
+        except OSError as error:  # the task has gone to more than its own files
+            for _, key in collected.stored:
+                self._threads.submit(self._store.remove, key)
             self._fail(run, error, on_end)
             return
         run.disk = max(run.disk, output.st_blocks / _BLOCKS_PER_MB)
@@ -272,7 +279,8 @@ class RunRoom:
         message = f"the worker could not run the task: {error.strerror or error}\n"
         _log.warning("task %d: %s", run.action.task.task_id, message.strip())
         try:
-            with open(run.output, "w") as file:
+            remove_tree(run.output)
+            with open(run.output, "x") as file:
                 file.write(message)
         except OSError:  # the disk is full indeed
             on_end(RunEnded(run.action.serial, failure=code, message=message))
@@ -297,6 +305,18 @@ class RunRoom:
         task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type] # always a coroutine
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+
+
+def _find_output(path: str) -> os.stat_result:
+    """Look at a file of output, which the task may have put something else in the place of: whoever opens a pipe waits.
+
+    Raises:
+        OSError: it is no file, or not there.
+    """
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "its output is no file any more", path)
+    return status
 
 
 def _make_temporary(folder: str) -> None:

@@ -142,7 +142,13 @@ def _collect_all(folder: str, outputs: Sequence[wire.TaskFile], store: EntryStor
     # Links first, while what they lead to is still in its place.
     for output in sorted(outputs, key=lambda output: not os.path.islink(f"{folder}/{output.sandbox_name}")):
         key = store.make_key()
-        if _collect(folder, output.sandbox_name, store.locate(key), taken):
+        try:
+            is_there = _collect(folder, output.sandbox_name, store.locate(key), taken)
+        except (OSError, RecursionError):
+            for made in (key, *(key for _, key in stored)):
+                store.remove(made)
+            raise
+        if is_there:
             stored.append((output.cache_name, key))
         else:
             missing.append(output.sandbox_name)
@@ -179,7 +185,7 @@ def _copy_item(source: str, place: str) -> None:
         copy_file(source, place)
         return
     try:
-        shutil.copytree(source, place, ignore_dangling_symlinks=True)
+        shutil.copytree(source, place, ignore=_LoopFinder(source, place), ignore_dangling_symlinks=True)
     except shutil.Error as error:  # a list of paths and texts
         path, _, text = error.args[0][0]
         found = _ERROR_NUMBER.match(text)
@@ -188,17 +194,44 @@ def _copy_item(source: str, place: str) -> None:
         raise OSError(number, f"`{os.path.relpath(path, source)}` cannot be copied: {reason}") from error
 
 
+class _LoopFinder:
+    """Names the links of a folder that is being copied which lead back to it, or to where it is copied."""
+
+    def __init__(self, source: str, place: str) -> None:
+        self._source = source
+        self._place = os.path.realpath(place)
+
+    def __call__(self, folder: str, names: list[str]) -> list[str]:
+        links = [name for name in names if os.path.islink(f"{folder}/{name}")]
+        if not links:
+            return []
+        targets = {name: os.path.realpath(f"{folder}/{name}") for name in links}
+        way = [self._place, os.path.realpath(self._source)]
+        while len(folder) > len(self._source):
+            way.append(os.path.realpath(folder))
+            folder = os.path.dirname(folder)
+        return [name for name, target in targets.items() if any(_contains(target, each) for each in way)]
+
+
+def _contains(folder: str, path: str) -> bool:
+    """Whether a path is that of a folder, or below it."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
 def _follow_links_within(sandbox: str, folder: str) -> None:
-    """Replace links to other places of the sandbox, which is about to go, by what they lead to."""
-    inside = os.path.realpath(folder) + "/"
-    whole = os.path.realpath(sandbox) + "/"
+    """Replace links to other places of the sandbox, which is about to go, by what they lead to.
+
+    Those that lead to a folder that they are in have no end: they are left out.
+    """
+    inside, whole = os.path.realpath(folder), os.path.realpath(sandbox)
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             path = f"{parent}/{name}"
             target = os.path.realpath(path) if os.path.islink(path) else ""
-            leads_out = target.startswith(whole) and not target.startswith(inside)
-            if leads_out and os.path.exists(target):
-                os.unlink(path)
+            if not _contains(whole, target) or _contains(inside, target) or not os.path.exists(target):
+                continue
+            os.unlink(path)
+            if not _contains(target, inside):
                 _copy_item(target, path)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,7 +38,7 @@ class Bench:
         self.told: list[ev.Event] = []
         self.is_told = asyncio.Event()
         self.threads = threads = ThreadPoolExecutor(2)
-        worker = SimpleNamespace(
+        self.worker = worker = SimpleNamespace(
             workspace=folder,
             threads=threads,
             runs=SimpleNamespace(make_sandbox=self.make_sandbox),
@@ -111,3 +112,46 @@ def test_close__while_the_sandbox_is_made__it_does_not_stay(tmp_path: Path) -> N
         assert (bench.given, bench.told) == ([], [])
 
     run(test)
+
+
+class SlowStore(EntryStore):
+    """A cache that makes no second entry until it may."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.may_make = threading.Event()
+        self.is_making = threading.Event()
+
+    def make_key(self) -> int:
+        key = super().make_key()
+        if key == 2:
+            self.is_making.set()
+            assert self.may_make.wait(PATIENCE)
+        return key
+
+
+def test_close__while_outputs_are_collected__they_do_not_stay(tmp_path: Path) -> None:
+    async def test() -> None:
+        bench = Bench(tmp_path)
+        bench.worker.entries = entries = SlowStore(tmp_path / "cache")
+        bench.may_make.set()
+        call = replace(CALL, outputs=(m.TaskFile("c", "out"), m.TaskFile("d", "more")))
+        bench.room.start(replace(START, call=call))
+        await bench.is_told.wait()
+        (tmp_path / "t.7" / "out").write_text("x")
+        bench.room.end(ev.CallEnded(7))
+        assert await asyncio.to_thread(entries.is_making.wait, PATIENCE)
+
+        await bench.room.close()
+        entries.may_make.set()
+        await asyncio.to_thread(bench.threads.shutdown)
+        await asyncio.sleep(0)  # what the threads have done is heard
+
+        assert list_names(tmp_path) == ["cache"]
+        assert list_names(tmp_path / "cache") == []
+
+    run(test)
+
+
+def list_names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]

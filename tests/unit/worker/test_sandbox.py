@@ -5,11 +5,14 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from wq_package.protocol import messages as m
+from wq_package.worker.actions import StagedFile
 from wq_package.worker.cache import EntryReceiver, EntryStore, iter_entry, open_file, remove_tree
+from wq_package.worker.runs import RunRoom
 from wq_package.worker.sandbox import collect_outputs, make_sandbox, measure_tree
 
 
@@ -45,6 +48,20 @@ def test_make_sandbox__private_input__is_linked_and_not_copied(tmp_path: Path) -
     make_sandbox(str(tmp_path / "box"), [(str(tmp_path / "cached"), "in", True)], [])
 
     assert (tmp_path / "box" / "in").samefile(tmp_path / "cached")
+
+
+def test_make_sandbox__private_input_that_the_store_shares__is_copied(
+    tmp_path: Path, store: EntryStore
+) -> None:
+    (tmp_path / "held").write_text("x")
+    key = store.adopt(str(tmp_path / "held"))
+    nothing = cast(Any, None)
+    room = RunRoom(str(tmp_path), nothing, store, nothing, nothing, nothing)
+
+    room.make_sandbox(str(tmp_path / "box"), [StagedFile(key, "in", is_private=True)], [])
+    (tmp_path / "box" / "in").write_text("changed")
+
+    assert (tmp_path / "held").read_text() == "x"
 
 
 def test_make_sandbox__folder_with_links_and_modes__is_copied_as_it_is(tmp_path: Path) -> None:
@@ -109,6 +126,52 @@ def test_collect_outputs__links_into_the_sandbox__are_replaced_by_what_they_lead
     assert (places["2"] / "in").readlink() == Path("own")
     assert collected.missing == ("dangling",)
     assert places["1"].read_text() == "real"
+
+
+def test_collect_outputs__links_that_lead_back_to_where_they_are__have_an_end(
+    tmp_path: Path, store: EntryStore
+) -> None:
+    box = tmp_path / "box"
+    for name in ("a", "b", "deep/c", "x", "y"):
+        (box / name).mkdir(parents=True)
+        (box / name / "file").write_text(name)
+    (box / "a" / "b").symlink_to("../b")
+    (box / "b" / "a").symlink_to("../a")
+    (box / "deep" / "c" / "up").symlink_to("..")
+    (box / "deep" / "c" / "top").symlink_to(box)
+    (box / "x" / "l").symlink_to("../y")
+    (box / "y" / "l").symlink_to("../x")
+    (box / "alias").symlink_to("x")
+
+    names = ["a", "b", "deep/c", "alias"]
+    collected = collect_outputs(str(box), [output(name, name) for name in names], store)
+
+    places = {name: Path(store.locate(key)) for name, key in collected.stored}
+
+    def list_all(name: str) -> list[str]:
+        return sorted(str(path.relative_to(places[name])) for path in places[name].rglob("*"))
+
+    assert list_all("deep/c") == ["file"]
+    assert list_all("alias") == ["file", "l", "l/file"]
+    assert {len(list_all(name)) for name in ("a", "b")} <= {3, 5}
+    assert (places["a"] / "b" / "file").read_text() == "b"
+    assert (places["b"] / "a" / "file").read_text() == "a"
+
+
+def test_collect_outputs__one_of_them_fails__none_stays_in_the_cache(
+    tmp_path: Path, store: EntryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box" / "d").mkdir(parents=True)
+    (tmp_path / "box" / "good").write_text("x")
+    monkeypatch.chdir(tmp_path / "box" / "d")  # the name of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("odd")
+    outputs = [output(name, str(index)) for index, name in enumerate(["good", "d", "d"])]
+
+    with pytest.raises(OSError, match="cannot be copied"):
+        collect_outputs(str(tmp_path / "box"), outputs, store)
+
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_collect_outputs__folder_with_a_file_that_cannot_be_copied__says_which(
