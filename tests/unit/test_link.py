@@ -262,7 +262,10 @@ def test_receive__nobody_consumes__reading_stops_and_goes_on() -> None:
             await wait_until(lambda: not worker._wire.transport.is_reading())
             waiting = sum(len(event.body) for event in worker._wire.events if isinstance(event, m.Data))
             assert waiting <= wire_module.MAX_WAITING_BYTES + wire_module.READ_SIZE
+            for _ in range(10 * size // 2**20):  # whoever did not wait would have sent all by then
+                await asyncio.sleep(0)
             assert not sending.done()
+            assert manager.buffered > 0
             events = await receive_until(worker, m.EndOfBody)
             assert sum(len(event.body) for event in events if isinstance(event, m.Data)) == size
             await sending

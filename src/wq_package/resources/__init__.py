@@ -6,7 +6,7 @@ Knows resources as numbers and nothing of tasks, workers, wires or clocks.
 from __future__ import annotations
 
 from wq_package.resources.category import CategoryOptions, LabelMode, Usage, find_usage
-from wq_package.resources.contract import SharingRule, compute_box, fits
+from wq_package.resources.contract import SharingRule, compute_box
 from wq_package.resources.labels import Labels, make_labels
 from wq_package.resources.probing import count_parts, divide, enlarge
 
@@ -21,6 +21,5 @@ __all__ = [
     "divide",
     "enlarge",
     "find_usage",
-    "fits",
     "make_labels",
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wq_package.task import Resources
 
-__all__ = ["SharingRule", "compute_box", "fits"]
+__all__ = ["SharingRule", "compute_box"]
 
 
 class SharingRule(enum.Enum):
@@ -60,17 +60,6 @@ def compute_box(
     else:
         box = _raise_to(declared, total, 1 / math.floor(1 / share + 1e-9))
     return _at_least(box, minimum or Resources())
-
-
-def fits(box: Resources, free: Resources) -> bool:
-    """Tell whether a box fits into what is free."""
-    need, have = _complete(box), _complete(free)
-    return (
-        need.cores <= have.cores
-        and need.memory_mb <= have.memory_mb
-        and need.disk_mb <= have.disk_mb
-        and need.gpus <= have.gpus
-    )
 
 
 def _complete(resources: Resources) -> _Amounts:

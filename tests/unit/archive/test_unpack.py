@@ -392,3 +392,10 @@ def test_unpack_archive__index_lies_about_a_layer__is_refused(tmp_path: Path) ->
     with pytest.raises(CorruptArchiveError, match="says something else"):
         unpack_archive(path, tmp_path / "env")
     assert [entry.name for entry in tmp_path.iterdir()] == ["env.tar.zst"]
+
+
+def test_unpack_layer__many_files__leaves_none_open(tmp_path: Path) -> None:
+    layer, stored = make_layer({f"data/{number}": b"x" for number in range(200)})
+    before = set(Path("/proc/self/fd").iterdir())
+    unpack_layer(io.BytesIO(stored), layer, tmp_path)
+    assert not set(Path("/proc/self/fd").iterdir()) - before

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from connection_pair import ConnectionPair, greeting
-from wq_package.errors import LocalProtocolError, RemoteProtocolError
+from wq_package.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from wq_package.protocol import messages as m
 from wq_package.protocol.connection import MAX_HTTP_HEADERS, MAX_TEXT, Connection, Role
 
@@ -197,3 +197,27 @@ def test_properties__of_a_conversation__are_known_to_both_sides() -> None:
     pair.to_worker(m.Hello(1, "session"))
     assert pair.worker.speaks_dialect
     assert not pair.worker.is_authenticated
+
+
+def test_skip_body__part_of_it_was_not_taken_in_yet__comes_first() -> None:
+    pair = ConnectionPair()
+    assert pair.to_worker(m.Put("a", 6, 0o644)) == [m.Put("a", 6, 0o644)]
+    pair.worker.receive_data(b"ab")
+    assert pair.worker.skip_body(4) == 0
+    assert pair.worker.next_events() == [m.Data(b"ab")]
+    assert pair.worker.skip_body(9) == 4
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        (Role.MANAGER, "the worker asks for a password, and this manager has none"),
+        (Role.WORKER, "the manager asks for a password, and this worker has none"),
+    ],
+)
+def test_auth__asked_of_one_without_a_password__says_who_asks_whom(role: Role, words: str) -> None:
+    connection = Connection(role)
+    connection.receive_data(b"auth password sha1\n")
+    with pytest.raises(AuthenticationError) as caught:
+        connection.next_events()
+    assert str(caught.value) == words

@@ -150,3 +150,10 @@ def test_connection__own_dialect__is_refused_to_a_real_peer() -> None:
     with pytest.raises(LocalProtocolError, match="a worker does not say `CallTask`"):
         pair.worker.send(m.CallTask(1, "", "f0", 0))
     assert pair.manager.data_to_send() == b""
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, "7001", True])
+def test_peer_address__port_that_cannot_be__is_refused(port: object) -> None:
+    assert dialect.decode_dialect(b"serving", b'[65535,"secret"]') == m.PeerAddress(65535, "secret")
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        dialect.decode_dialect(b"serving", json.dumps([port, "secret"]).encode())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from wq_package.resources import SharingRule, compute_box, fits
+from wq_package.resources import SharingRule, compute_box
 from wq_package.task import Resources
 
 WORKER = Resources(4, 2000, 2000, 8)
@@ -46,13 +46,6 @@ def test_compute_box__whole_worker__gives_all_of_what_is_missing(declared: Resou
     assert compute_box(declared, WORKER) == box
 
 
-def test_compute_box__four_and_three_cores_on_eight__one_more_still_fits() -> None:
-    worker = Resources(8, 8000, 8000, 0)
-    boxes = [compute_box(Resources(cores, 10, 10), worker) for cores in (4, 3, 1)]
-    assert fits(Resources(sum(box.cores or 0 for box in boxes), 30, 30, 0), worker)
-    assert not fits(Resources(8.5, 30, 30, 0), worker)
-
-
 @pytest.mark.parametrize(
     ("declared", "box"),
     [
@@ -69,6 +62,6 @@ def test_compute_box__proportional_raised__whole_number_of_boxes_fits(
     assert compute_box(declared, WORKER, rule=SharingRule.PROPORTIONAL_RAISED) == box
 
 
-def test_compute_box__more_than_the_worker_has__does_not_fit() -> None:
-    assert not fits(compute_box(Resources(cores=5), WORKER), WORKER)
-    assert not fits(compute_box(Resources(gpus=1), Resources(4, 2000, 2000, 0)), Resources(4, 2000, 2000, 0))
+def test_compute_box__more_than_the_worker_has__is_not_cut_to_what_fits() -> None:
+    assert compute_box(Resources(cores=5), WORKER) == Resources(5, 2000, 2000, 0)
+    assert compute_box(Resources(gpus=1), Resources(4, 2000, 2000, 0)) == Resources(0, 2000, 2000, 1)

@@ -14,7 +14,6 @@ from wq_package.worker.actions import (
     Box,
     DropCall,
     KillRun,
-    SendCallResult,
     SendResults,
     StagedFile,
     StartCall,
