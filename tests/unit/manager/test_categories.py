@@ -255,6 +255,56 @@ def test_labels__short_calls_read_more_cores_than_any_worker_has__still_fit(mode
     assert memory < 8000
 
 
+def test_exhaustion__measured_on_more_cores_than_there_are__teaches_none_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Usage] = []
+    state = make_state()
+    labels = state.categories.find("default").labels
+    assert labels is not None
+
+    def note(_labels: object, usage: Usage, *_: object, **__: object) -> bool:
+        seen.append(usage)
+        return False
+
+    monkeypatch.setattr(type(labels), "observe_exhaustion", note)
+    task_id = _teach(state, 100, 100)
+    submit(state, task_id, 1)
+    state.handle(answer(task_id, 200, cores=500, is_exhausted=True))
+    assert [usage.cores for usage in seen] == [8]
+
+
+def test_labels__measured_on_more_cores_than_there_are_by_a_worker_that_leaves__keep_to_what_there_was() -> (
+    None
+):
+    state = make_state(cores=4)
+    submit(state, 1, 2, make_task(Resources(2, 100, 100)))
+    state.handle(*_drain(1))
+    state.handle(answer(1, 100, cores=500), answer(2, 100, cores=500))
+    assert (state.categories.records["default"].label or Resources()).cores == 4
+
+
+def test_exhaustion__worker_is_leaving_and_there_is_no_other__is_tried_again_when_one_comes() -> None:
+    state = make_state()
+    task_id = _teach(state, 100, 100)
+    submit(state, task_id, 1)
+    state.handle(*_drain(1))
+
+    assert not find_results(state.handle(answer(task_id, 400, is_exhausted=True)))
+
+    connect(state, 2, cores=8, memory=8000, disk=8000)
+    assert state.tasks[task_id].worker is state.workers[2]
+    assert state.tasks[task_id].box[1] > 400
+
+
+def _drain(worker: int) -> list[e.Received]:
+    """What a worker says that takes nothing more."""
+    kinds = ("cores", "memory", "disk", "gpus")
+    said: list[m.ToManager] = [m.Resource(kind, 0, 0, 0) for kind in kinds]
+    said.append(m.Info("end_of_resource_update", "0"))
+    return [e.Received(worker, message) for message in said]
+
+
 def test_labels__results_that_were_not_measured__teach_nothing() -> None:
     state = make_state()
     for number in range(1, 4):

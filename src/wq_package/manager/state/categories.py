@@ -82,12 +82,10 @@ class Categories:
 
     def note_end(self, record: TaskRecord, measured: Measurement, largest: Resources) -> bool:
         """Take in what a task used that ended by itself; tell whether other tasks are given something else now."""
-        usage = find_usage(measured)
+        usage = _find_usage(record, measured, largest)
         if usage is None:
             return False
         category = record.lane.category_record
-        # No task keeps more cores busy than any worker has: what is measured beyond is the grain of the clocks.
-        usage = replace(usage, cores=min(usage.cores, math.ceil(largest.cores or usage.cores)))
         category.measured += 1
         cores, memory, disk = category.uses
         box, seconds = record.box, usage.seconds
@@ -111,7 +109,7 @@ class Categories:
             use.lost += amount * seconds
         if category.labels is None or record.lane.allotment is not None:
             return False
-        usage = find_usage(measured) or Usage(0, 0, 0, seconds)
+        usage = _find_usage(record, measured, largest) or Usage(0, 0, 0, seconds)
         is_new = category.labels.observe_exhaustion(usage, largest, serial=record.serial)
         return is_new and self._relabel(category)
 
@@ -163,6 +161,16 @@ class Categories:
             return enlarge((record.box[0] / 1000, *record.box[1:3]), limits)
         category.at_full += 1
         return Resources(**most)  # type: ignore[arg-type]  # by the names of its fields
+
+
+def _find_usage(record: TaskRecord, measured: Measurement, largest: Resources) -> Usage | None:
+    usage = find_usage(measured)
+    if usage is None:
+        return None
+    # No task keeps more cores busy than any worker has: what is measured beyond is the grain of the clocks. Its own
+    # worker may be gone by now, or say that it has nothing any more.
+    most = max(largest.cores or 0, record.box[0] / 1000)
+    return replace(usage, cores=min(usage.cores, math.ceil(most)))
 
 
 def _fill(lane: Lane, given: Resources) -> Resources:

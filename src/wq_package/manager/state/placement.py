@@ -15,7 +15,6 @@ from wq_package.manager.state.categories import Categories
 from wq_package.manager.state.keeping import Keeping, is_kept_from
 from wq_package.manager.state.options import StateOptions
 from wq_package.manager.state.records import (
-    NO_BOX,
     Box,
     EnvironmentRecord,
     EnvironmentStage,
@@ -29,7 +28,7 @@ from wq_package.manager.state.records import (
     encode_box,
     need_processor,
 )
-from wq_package.manager.state.room import RoomIndex
+from wq_package.manager.state.room import LargestTotal, RoomIndex
 from wq_package.resources import compute_box, count_parts
 from wq_package.task import Resources, Task
 
@@ -59,7 +58,7 @@ class Placement:
     def __init__(self, options: StateOptions, categories: Categories) -> None:
         self._options = options
         self._categories = categories
-        self._largest: Resources | None = None
+        self._largest = LargestTotal()
         self.epoch = 0.0
         self.lanes: dict[LaneKey, Lane] = {}
         self.environments: dict[str, EnvironmentRecord] = {}
@@ -124,30 +123,26 @@ class Placement:
 
     def add_worker(self, worker: WorkerRecord) -> None:
         """Let a worker take tasks."""
-        self.workers[worker.number] = self._freed[worker.number] = worker
-        self._room.update(worker)
-        self._largest = None
+        self.workers[worker.number] = worker
+        self.note_total(worker)
         self._dialect_workers += worker.is_dialect
 
     def remove_worker(self, worker: WorkerRecord) -> None:
         """Let a worker take nothing more."""
         if self.workers.pop(worker.number, None) is not None:
             self._dialect_workers -= worker.is_dialect
-            self._largest = None
+            self._largest.forget()
         self._freed.pop(worker.number, None)
         self._keeping.forget(worker)
         self._room.remove(worker)
 
     def find_largest(self) -> Resources:
-        """Find the most that any worker has of each resource."""
-        if self._largest is None:
-            totals = [worker.total for worker in self.workers.values()]
-            self._largest = decode_box(tuple(map(max, zip(NO_BOX, *totals, strict=True))))
-        return self._largest
+        """Find the most that any worker has of each resource; while all are gone or leaving, the most that any had."""
+        return self._largest.find(self.workers.values())
 
     def note_total(self, worker: WorkerRecord) -> None:
         """Note that a worker has another total than before."""
-        self._largest = None
+        self._largest.note(worker.total)
         self._keeping.recount(worker)
         self.free(worker)
 

@@ -6,9 +6,9 @@ needs more than a cell can have passes over all that are in it. With thousands o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from wq_package.manager.state.records import WorkerRecord
+from wq_package.manager.state.records import NO_BOX, Box, WorkerRecord, decode_box
 from wq_package.task import Resources
 
 Cell = tuple[int, int]
@@ -48,3 +48,32 @@ class RoomIndex:
         for cell in sorted(self._cells, reverse=True):
             if cell[0] >= cores and cell[1] >= memory:
                 yield from self._cells[cell].values()
+
+
+class LargestTotal:
+    """The most that any worker has of each resource, worked out anew only when that may be something else."""
+
+    def __init__(self) -> None:
+        self._found: Resources | None = None
+        self._ever = NO_BOX
+
+    def note(self, total: Box) -> None:
+        """Note that some worker has this total now."""
+        self._found = None
+        self._ever = _find_most((self._ever, total))
+
+    def forget(self) -> None:
+        """Note that a worker is gone."""
+        self._found = None
+
+    def find(self, workers: Iterable[WorkerRecord]) -> Resources:
+        """Find it; while all workers are gone or have nothing any more, the most that any ever had."""
+        if self._found is None:
+            totals = [worker.total for worker in workers if any(worker.total)]
+            self._found = decode_box(_find_most(totals or (self._ever,)))
+        return self._found
+
+
+def _find_most(totals: Iterable[Box]) -> Box:
+    cores, memory, disk, gpus = map(max, zip(*totals, strict=True))
+    return cores, memory, disk, gpus
