@@ -37,13 +37,27 @@ async def find_managers(
         try:
             records = await asyncio.to_thread(query_catalog, catalog, _EXPRESSION)
         except (OSError, ValueError) as error:
-            problems.append(f"{catalog} ({error})")
+            problems.append(f"{catalog} ({_explain(error)})")
         else:
             return select_managers(records, pattern, versions)
     raise ManagerUnreachableError(
         f"no catalog answers: {', '.join(problems) or 'none was named'}",
         hint="name a catalog with `CATALOG_HOST` and `CATALOG_PORT`, or give the manager's host and port",
     )
+
+
+def _explain(error: OSError | ValueError) -> str:
+    """Say what is behind an error of requests, whose own words quote its objects."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return "it does not answer in time"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def query_catalog(catalog: CatalogAddress, expression: str) -> list[object]:

@@ -194,7 +194,7 @@ class _Reader:
         run = self._run
         if run is None:
             raise QueueError(
-                "this is no transaction log of wq-package",
+                "the file is no transaction log of wq-package",
                 hint="give the file that the manager's option `transaction_log` has named",
             )
         for attempt in self._open.values():

@@ -128,6 +128,8 @@ def test_find_managers__no_catalog_answers__says_what_to_do(is_named: bool) -> N
     catalogs = [CatalogAddress(LOOPBACK, find_closed_port())] if is_named else []
     with pytest.raises(ManagerUnreachableError, match="no catalog answers") as raised:
         asyncio.run(find_managers(catalogs, "mine"))
+    reason = f"{catalogs[0]} (Connection refused)" if catalogs else "none was named"
+    assert str(raised.value) == f"no catalog answers: {reason}"
     assert "CATALOG_HOST" in str(raised.value.hint)
 
 
