@@ -35,6 +35,8 @@ py.install_sources('src/other/single.py')
 py.extension_module('_core', 'src/mylib/core.c', install: true, subdir: 'mylib')
 made = configure_file(input: 'version.in', output: '_version.py', configuration: {'version': meson.project_version()})
 py.install_sources(made, subdir: 'mylib')
+data = configure_file(input: 'version.in', output: 'table.v2.txt', configuration: {'version': meson.project_version()})
+py.install_sources(data, subdir: 'mylib/sub')
 """
 _C = """\
 #include <Python.h>
@@ -83,10 +85,11 @@ def test_prefix__editable_of_meson_python__is_packed_with_what_was_compiled(tmp_
     code = (
         "import importlib.metadata, mylib.sub, pathlib, single\n"
         "table = pathlib.Path(mylib.sub.__file__).with_name('table.txt').read_text()\n"
-        "print(importlib.metadata.version('my-lib'), table.strip(), single.x)"
+        "made = pathlib.Path(mylib.sub.__file__).with_name('table.v2.txt').read_text()\n"
+        "print(importlib.metadata.version('my-lib'), table.strip(), made.strip(), single.x)"
     )
     shown = _run(tmp_path / "moved" / "bin" / "python3", "-c", code, cwd=tmp_path, env={})
-    assert shown == "1.5 table 3\n"
+    assert shown == "1.5 table VERSION = '1.5' 3\n"
     with ArchiveReader(tmp_path / "env.tar.zst") as archive:
         machines = {layer.header.name: layer.header.machine for layer in archive.index.layers}
     assert machines["mylib._core"] == os.uname().machine

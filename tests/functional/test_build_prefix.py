@@ -117,12 +117,15 @@ def test_prefix__keep_edits__packs_what_is_there_and_marks_it(folder: Path) -> N
     site = folder / "venv" / _SITE
     (site / "tblib" / "__init__.py").write_text("edited = 1\n")
     (site / "tblib" / "added.py").write_text("x = 4\n")
+    (site / "tblib" / "added.v2.json").write_text("{}")
     (site / "cloudpickle" / "cloudpickle_fast.py").unlink()
 
     words = _build(folder, "--keep-edits")
     assert "`tblib/__init__.py` was edited" in words
     assert "`cloudpickle/cloudpickle_fast.py` cannot be read" in words
     assert _import(folder, "import tblib.added; print(tblib.edited, tblib.added.x)") == "1 4"
+    listing = "import pathlib, tblib; print(*pathlib.Path(tblib.__file__).parent.glob('added*.json'))"
+    assert _import(folder, listing).endswith("/tblib/added.v2.json")
     (site / "tblib" / "__init__.py").write_text("edited = 2\n")
     _build(folder, "--keep-edits")
     assert _import(folder, "import tblib; print(tblib.edited)") == "2"

@@ -6,14 +6,18 @@ nothing.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from wq_package.build.installed import InstalledDistribution
 from wq_package.build.record import parse_record
+from wq_package.spec.local_source import name_local_file, place_local_file
 
 __all__ = ["find_editable_sources", "is_editable_from", "iter_importable"]
+
+_LOG = logging.getLogger(__name__)
 
 # What lies beside a package in its project's folder and is no part of it, as setuptools' own discovery has it.
 _NOT_SHIPPED = re.compile(
@@ -86,12 +90,14 @@ def _iter_planned(loader: Path) -> Iterator[tuple[str, Path]]:
     yield from places.items()
     for source, target in parse_planned_files(plan):
         parts = PurePosixPath(target).parts
-        stem, _, rest = parts[-1].partition(".")
-        place = places.get(parts[0] if parts[1:] else stem)
+        place = places.get(parts[0] if parts[1:] else parts[0].partition(".")[0])
         if place and place.joinpath(*parts[1:]) == Path(source):
             continue
-        if "." not in rest or rest.endswith(".so"):  # others have no name that an import could have
-            yield ".".join((*parts[:-1], stem)), Path(source)
+        name = name_local_file(PurePosixPath(target))
+        if place_local_file(name, Path(source)).partition(".")[0] == target.partition(".")[0]:
+            yield name, Path(source)
+        else:
+            _LOG.warning("`%s` is left out, because it is installed under another name: `%s`", source, target)
 
 
 def _iter_path_lines(file: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ from wq_package.build.wheel_layer import find_edits
 from wq_package.errors import BuildError
 from wq_package.programs import run_program
 from wq_package.spec.environment import EnvironmentSpec, LocalSource, WheelRequirement
+from wq_package.spec.local_source import name_local_file
 
 __all__ = ["PrefixContents", "build_prefix", "read_prefix"]
 
@@ -198,8 +199,9 @@ def _add_local(
                 )
             local |= found
     unowned = [pair for folder in folders for pair in _iter_unowned(Path(folder), owned)]
-    local |= {name: path for name, path in unowned if "." not in name}
-    nested = tuple(LocalSource(name, str(path), "") for name, path in unowned if "." in name)
+    sites = set(map(Path, folders))
+    local |= {name: path for name, path in unowned if path.parent in sites}
+    nested = tuple(LocalSource(name, str(path), "") for name, path in unowned if path.parent not in sites)
     sources = tuple(LocalSource(name, str(path), "") for name, path in sorted(local.items()))
     return PrefixContents(
         replace(spec, local=sources), python, folders, bool(spec.conda), nested, distributions
@@ -217,8 +219,8 @@ def _iter_unowned(site: Path, owned: set[str]) -> Iterator[tuple[str, Path]]:
             if path.is_dir() and str(path) in parents:
                 waiting.append(path)
             elif path.is_file() or (path / "__init__.py").is_file():
-                relative = path.relative_to(site)
-                yield ".".join((*relative.parts[:-1], path.stem if path.is_file() else path.name)), path
+                place = PurePosixPath(path.relative_to(site))
+                yield name_local_file(place) if path.is_file() else ".".join(place.parts), path
 
 
 def _is_skipped(path: Path) -> bool:

@@ -20,7 +20,7 @@ from wq_package.build.layer_cache import compute_key
 from wq_package.build.layer_plan import LayerPlan
 from wq_package.errors import BuildError, InvalidSpecError
 from wq_package.spec.environment import LocalSource
-from wq_package.spec.local_source import digest_local_source, iter_local_files
+from wq_package.spec.local_source import digest_local_source, iter_local_files, place_local_file
 
 __all__ = [
     "Recipe",
@@ -189,11 +189,12 @@ def _find_needs(files: Iterable[Path]) -> tuple[str, tuple[int, int] | None]:
 
 def _plan_local_layer(source: LocalSource, digest: str, interpreter: Interpreter) -> LayerPlan:
     root = Path(source.path)
-    target = f"{interpreter.site_packages}/{source.import_name.replace('.', '/')}"
-    paths = [
-        (file, target + root.suffix if root.is_file() else f"{target}/{name}")
-        for name, file in iter_local_files(root)
-    ]
+    site = interpreter.site_packages
+    if root.is_file():
+        paths = [(root, f"{site}/{place_local_file(source.import_name, root)}")]
+    else:
+        folder = f"{site}/{source.import_name.replace('.', '/')}"
+        paths = [(file, f"{folder}/{name}") for name, file in iter_local_files(root)]
     machine, glibc = _find_needs(file for file, _ in paths)
     imports = (source.import_name.split(".")[0],)
     return LayerPlan(

@@ -1,18 +1,19 @@
 """Which files local source is made of, and its digest (shell module: reads folders and files).
 
-Knows the one rule of what travels with a local module or package. Knows nothing of imports.
+Knows the one rule of what travels with a local module or package, and where a single file goes. Knows nothing of imports.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wq_package.errors import InvalidSpecError
 
-__all__ = ["digest_local_source", "iter_local_files"]
+__all__ = ["digest_local_source", "iter_local_files", "name_local_file", "place_local_file"]
 
+_MODULES = (".py", ".so")
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 _SKIPPED_SUFFIXES = (".pyc", ".pyo", ".tmp", ".swp", "~")
 
@@ -38,6 +39,23 @@ def iter_local_files(path: Path) -> Iterator[tuple[str, Path]]:
 
 def _travels(name: str) -> bool:
     return not (name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(_SKIPPED_SUFFIXES))
+
+
+def name_local_file(place: PurePosixPath) -> str:
+    """Name a file by its place below `site-packages`: a module as it is imported, any other with all of its name.
+
+    `pkg/_core.abi3.so` is `pkg._core`, and `pkg/table.v2.json` is `pkg.table.v2.json`.
+    """
+    name = place.name.partition(".")[0] if place.name.endswith(_MODULES) else place.name
+    return ".".join((*place.parts[:-1], name))
+
+
+def place_local_file(import_name: str, file: Path) -> str:
+    """Tell the place below `site-packages` of a file that `name_local_file` has named, or a user by how it is imported."""
+    is_whole = f".{import_name}".endswith(f".{file.name}") and not file.name.endswith(_MODULES)
+    if is_whole:
+        return import_name[: -len(file.name)].replace(".", "/") + file.name
+    return import_name.replace(".", "/") + file.suffix
 
 
 def digest_local_source(path: Path) -> str:

@@ -61,6 +61,8 @@ def meson_site(tmp_path: Path, project: Path) -> Path:
         f"{build}/_core.cpython-311.so": "{py_platlib}/demo/_core.cpython-311.so",
         f"{build}/_version.py": "{py_purelib}/demo/_version.py",
         f"{build}/more.tar.gz": "{py_purelib}/demo/more.tar.gz",
+        f"{build}/more.json": "{py_purelib}/demo/more.json",
+        f"{build}/renamed.json": "{py_purelib}/demo/other.json",
         f"{project}/demo/__init__.py": "{py_purelib}/demo/__init__.py",
         f"{project}/demo_single.py": "{py_purelib}/alone.py",
         f"{project}/tool": "{bindir}/tool",
@@ -78,7 +80,19 @@ def test_sources__meson__names_packages_modules_and_what_was_built(
         "alone": project / "demo_single.py",
         "demo._core": tmp_path / "build" / "_core.cpython-311.so",
         "demo._version": tmp_path / "build" / "_version.py",
+        "demo.more.tar.gz": tmp_path / "build" / "more.tar.gz",
+        "demo.more.json": tmp_path / "build" / "more.json",
     }
+
+
+def test_sources__meson_file_under_another_name__is_told(
+    meson_site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _find(meson_site)
+    assert (
+        "renamed.json` is left out, because it is installed under another name: `demo/other.json`"
+        in caplog.text
+    )
 
 
 def test_sources__meson_without_its_build_folder__nothing(tmp_path: Path, meson_site: Path) -> None:
