@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,9 +47,12 @@ class TransactionLog:
                 f"transaction log `{path}` cannot be written: {error.strerror}",
                 hint="give a path in a folder that exists and that you may write to",
             ) from error
-        self._pending: list[Record] = []
+        self._pending: deque[Record] = deque()
         self._lock = threading.Lock()
-        self._lost = 0
+        # Each is written by one thread only: the one that gathers, and the one that writes.
+        self._refused = 0
+        self._unwritten = 0
+        self._told = 0
         self._is_torn = False
         self._has_warned = False
 
@@ -57,12 +61,12 @@ class TransactionLog:
         if len(self._pending) < MOST_PENDING:
             self._pending.extend(records)
         else:
-            self._lost += len(list(records))
+            self._refused += len(list(records))
 
     def flush(self) -> None:
         """Write what was gathered. Never fails: what cannot be written is counted."""
         with self._lock:
-            pending, self._pending = self._pending, []
+            pending = [self._pending.popleft() for _ in range(len(self._pending))]
             if pending:
                 self._write(pending)
 
@@ -71,16 +75,18 @@ class TransactionLog:
             if record["event"] == "environment-offered":
                 record["archive_bytes"] = _find_size(record["archive"])
         text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-        if self._lost:
-            lost = {"event": "records-lost", "time": records[0]["time"], "count": self._lost}
+        lost_in_all = self._refused + self._unwritten
+        if lost_in_all > self._told:
+            count = lost_in_all - self._told
+            lost = {"event": "records-lost", "time": records[0]["time"], "count": count}
             text = json.dumps(lost, separators=(",", ":")) + "\n" + text
         if self._is_torn:
             text = "\n" + text
         if self._write_all(text.encode()):
-            self._lost = 0
+            self._told = lost_in_all
             self._has_warned = False
             return
-        self._lost += len(records)
+        self._unwritten += len(records)
 
     def _write_all(self, data: bytes) -> bool:
         written = 0

@@ -30,7 +30,6 @@ class Observer:
     def __init__(self) -> None:
         self._joined: dict[int, str] = {}
         self._tries: dict[int, int] = {}
-        self._relabelled: dict[str, int] = {}
         self._event_readers: dict[type, Callable[[Any, ManagerState], Iterator[Record]]] = {
             e.Submitted: self._read_submitted,
             e.Refused: self._read_submitted,
@@ -160,7 +159,7 @@ class Observer:
     # -- labels -----------------------------------------------------------------------------------------------------------
 
     def _find_labels(self, state: ManagerState) -> Iterator[Record]:
-        for category in state.categories.take_relabelled():
+        for category in state.categories.relabelled.values():
             yield _describe_label(category)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,29 @@ def test_log__disk_is_full__loses_records_and_says_how_many(tmp_path: Path) -> N
 def test_log__path_that_cannot_be_written__is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(QueueError, match="cannot be written"):
         TransactionLog(tmp_path / path)
+
+
+def test_log__is_written_while_records_are_gathered__loses_none(tmp_path: Path) -> None:
+    log = TransactionLog(tmp_path / "log")
+
+    def make_records() -> Iterator[dict[str, Any]]:
+        for number in range(5):
+            yield {"event": "test", "time": float(number)}
+            log.flush()  # as the other thread may at any moment
+
+    log.add(make_records())
+    log.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["time"] for line in lines] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_labels__nobody_looks_on__are_not_kept_for_anybody() -> None:
+    state = ManagerState(StateOptions(default_category=CategoryOptions(LabelMode.MIN_WASTE, window=2)))
+    state.handle(*greet(1, cores=8, memory=8000, disk=8000))
+    for number in (1, 2):
+        state.handle(e.Submitted(number, Task(call=Call(FUNCTION, b""))))
+        result = m.CallResult(number, "success", 0, 0, 0, 1_000_000, 0, 1_000_000, 500.0, 10.0)
+        state.handle(e.Received(1, result))
+    assert list(state.categories.relabelled) == ["default"]
+    state.handle()
+    assert not state.categories.relabelled

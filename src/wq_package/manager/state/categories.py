@@ -28,7 +28,8 @@ class Categories:
     def __init__(self, options: StateOptions) -> None:
         self._options = options
         self.records: dict[str, CategoryRecord] = {}
-        self._relabelled: dict[str, CategoryRecord] = {}
+        self.relabelled: dict[str, CategoryRecord] = {}
+        """Those whose label has changed because of the events that were handled last."""
 
     def find(self, name: str) -> CategoryRecord:
         """Find a category's record, or begin it."""
@@ -123,16 +124,8 @@ class Categories:
             changed = changed or lane.declared != before
         if changed:
             category.relabelled += 1
-            self._relabelled[category.name] = category
+            self.relabelled[category.name] = category
         return changed
-
-    def take_relabelled(self) -> list[CategoryRecord]:
-        """Take the categories whose label has changed since this was asked last."""
-        if not self._relabelled:
-            return []
-        relabelled = list(self._relabelled.values())
-        self._relabelled.clear()
-        return relabelled
 
     # -- what becomes of a task that needs more -------------------------------------------------------------------------
 

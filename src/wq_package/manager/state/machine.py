@@ -135,9 +135,10 @@ class ManagerState:
 
         Several events at once cost less than one by one, and let urgent tasks overtake others in the same batch.
         """
+        ledger = self._ledger
+        ledger.categories.relabelled.clear()
         for event in events:
             self._handlers[type(event)](event)
-        ledger = self._ledger
         ledger.placement.place(
             self._tasks.dispatch, self._environments.offer, all_lanes=self._tries_all_lanes
         )
