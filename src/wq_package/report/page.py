@@ -307,7 +307,7 @@ def _follow_label(run: Run, category: str, unit: float) -> list[tuple[float, flo
         if change.category == category and change.steps
     ]
     thin = points[:: max(1, len(points) // MOST_POINTS)]
-    return [*thin, (run.seconds / unit, thin[-1][1])] if thin else []
+    return [*thin, (run.seconds / unit, points[-1][1])] if points else []
 
 
 # -- transfers ----------------------------------------------------------------------------------------------------------------

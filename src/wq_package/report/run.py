@@ -259,7 +259,10 @@ class _Reader:
         )
 
     def _left(self, run: Run, record: Record, now: float) -> None:
-        run.workers[int(record["worker"])].left = now
+        number = int(record["worker"])
+        for task in [task for task, attempt in self._open.items() if attempt.worker == number]:
+            self._close(task, now, TryEnd.RETURNED)
+        run.workers[number].left = now
 
     # -- labels, environments, transfers ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import pytest
 from wq_package.report import Run, render_page
 from wq_package.report.charts import Axis, show_number
 from wq_package.report.figures import make_bins, sum_up_categories, sum_up_time
+from wq_package.report.page import _follow_label
 from wq_package.report.run import EnvironmentUse, LabelChange, Try, TryEnd, WorkerSpan
 
 
@@ -191,3 +192,11 @@ def test_page__label_above_all_that_was_used__says_why(memory: float, is_above: 
     check(page)
     assert ("A label may lie above" in page) == is_above
     assert "1 core, " in page
+
+
+def test_follow_label__very_many__ends_with_the_last() -> None:
+    run = make_run(4)
+    run.labels = [LabelChange(1000.0 + n, "c0", "adaptive", ((1, float(n)),)) for n in range(1, 1000)]
+    points = _follow_label(run, "c0", 1.0)
+    assert len(points) < 600
+    assert points[-1][1] == 999

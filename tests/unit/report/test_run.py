@@ -50,6 +50,28 @@ def test_read_run__a_try_in_vain__is_followed_by_another(limit: str, expected: T
     assert [attempt.end for attempt in run.tries] == [expected, TryEnd.DONE]
 
 
+def test_read_run__worker_leaves__its_tries_end_then_and_not_when_they_are_sent_again() -> None:
+    joined = {"event": "worker-joined", "worker": 1, "total": {}}
+    left = {"event": "worker-left", "worker": 1, "reason": "killed"}
+
+    run = read(
+        joined,
+        submit(1),
+        submit(2),
+        send(1),
+        send(2, worker=2),
+        left,
+        submit(3),
+        send(1, worker=2),
+        end(1),
+        end(2),
+    )
+
+    first, other, second = run.tries
+    assert (first.ended, first.end) == (106.0, TryEnd.RETURNED)
+    assert (other.end, second.end) == (TryEnd.DONE, TryEnd.DONE)
+
+
 @pytest.mark.parametrize("ended", [end(exit_code=1), end(code="wall time exceeded")])
 def test_read_run__a_task_that_failed__says_so(ended: dict[str, Any]) -> None:
     assert read(submit(), send(), ended).tries[0].end is TryEnd.FAILED
