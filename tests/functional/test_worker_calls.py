@@ -70,6 +70,22 @@ def spawn_daemon(path: str) -> None:
         time.sleep(0.005)
 
 
+def keep_child(path: str) -> bool:
+    """Leave a process to whoever adopts it, as shells do, and tell whether it runs still when a file is there."""
+    out, into = os.pipe()
+    if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
+            os.close(out)
+            time.sleep(600)
+        os.write(into, str(pid).encode())
+        os._exit(0)
+    pid = int(os.read(out, 20))
+    os.wait()
+    wait_for_file(path)
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
 def draw() -> float:
     return random.random()  # the module is loaded with the function, before the forks
 
@@ -340,11 +356,33 @@ def test_call__forked__daemon_of_it_is_killed_while_younger_calls_run(tmp_path: 
         async with pair(tmp_path) as (manager, worker):
             daemon = manager.call(spawn_daemon, str(tmp_path / "pid"), mode="fork")
             await manager.answer(daemon)
+            await asyncio.sleep(
+                0.05
+            )  # the system does not tell which began first of what began in the same tick
             younger = manager.call(wait_for_file, str(tmp_path / "go"), mode="fork")
             pid = int((tmp_path / "pid").read_text())
             await settle(lambda: not is_alive(pid))
             (tmp_path / "go").touch()
             await manager.answer(younger)
+            await leave_well(manager, worker)
+
+    asyncio.run(run())
+
+
+def test_call__forked__its_own_background_process_is_left_alone_while_it_runs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pair(tmp_path, "--cores", "2") as (manager, worker):
+            quick, slow = manager.define(add), manager.define(keep_child)
+            await manager.run(quick, 1, 2, mode="fork")
+            for turn in range(5):  # of a tick of the system, where it begins is chance
+                place = tmp_path / f"go{turn}"
+                number = manager.call(slow, str(place), mode="fork")
+                await settle(place.with_suffix(".begun").exists)
+                for _ in range(3):
+                    await manager.run(quick, 1, 2, mode="fork")
+                    await asyncio.sleep(0.06)  # what calls leave behind is looked for now and then
+                place.touch()
+                assert (await manager.answer(number)).value is True
             await leave_well(manager, worker)
 
     asyncio.run(run())

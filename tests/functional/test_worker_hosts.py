@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import pickle
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -120,5 +121,50 @@ def test_answer__large_and_cannot_be_kept__fails_that_call_alone(tmp_path: Path)
         assert pool.ended[lost].code is ResultCode.UNKNOWN
         assert "answer is gone" in pool.ended[lost].message
         assert await pool.run(lambda: 3, is_forked=False) == 3
+
+    run_with_pool(tmp_path, test)
+
+
+def test_call__after_one_that_has_removed_its_folder__runs_in_the_same_host(tmp_path: Path) -> None:
+    place = str(tmp_path / "gone")
+
+    def go_and_remove() -> int:
+        Path(place).mkdir()
+        os.chdir(place)
+        Path(place).rmdir()
+        return os.getpid()
+
+    async def test(pool: Pool) -> None:
+        host = await pool.run(go_and_remove, is_forked=False)
+        (tmp_path / "box").mkdir()
+        found = await pool.run(
+            lambda: (os.getpid(), str(Path.cwd()), os.environ["NAME"]),
+            is_forked=False,
+            variables={"NAME": "x"},
+            sandbox=str(tmp_path / "box"),
+        )
+        assert found == (host, str(tmp_path / "box"), "x")
+        assert await pool.run(lambda: str(Path.cwd()), is_forked=False) == str(tmp_path / "hosts" / "1")
+
+    run_with_pool(tmp_path, test)
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [
+        ({"variables": {"NA=ME": "x"}}, "ValueError"),
+        ({"variables": {"NAME": "x\0y"}}, "ValueError"),
+        ({"sandbox": "/nowhere/at/all"}, "FileNotFoundError"),
+        ({"arguments": "/nowhere/at/all"}, "FileNotFoundError"),
+    ],
+)
+def test_call__cannot_be_settled__says_so_and_its_host_goes_on(
+    tmp_path: Path, is_forked: bool, extra: dict[str, object], kind: str
+) -> None:
+    async def test(pool: Pool) -> None:
+        assert (await pool.run(os.getpid, is_forked=is_forked, **extra))["type"] == kind
+        assert await pool.run(os.getenv, "NAME", is_forked=is_forked) is None
+        assert pool.gone == []
 
     run_with_pool(tmp_path, test)

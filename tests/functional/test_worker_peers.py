@@ -36,7 +36,7 @@ def keep(room: PeerRoom, digest: str, body: bytes) -> None:
     assert copy is not None
     with copy:
         copy.write(body)
-    assert room.keep_copy(digest)
+    assert room.keep_copy(digest, len(body))
 
 
 def run_with_room(
@@ -156,7 +156,7 @@ def test_open_copy__two_fetches_of_one_layer__have_one_copy_between_them(tmp_pat
         with first:
             assert room.open_copy(OTHER, 10) is None
             first.write(b"whole copy")
-        assert room.keep_copy(OTHER)
+        assert room.keep_copy(OTHER, 10)
         assert (tmp_path / "served" / OTHER).read_bytes() == b"whole copy"
 
     run_with_room(tmp_path, False, test)

@@ -288,8 +288,12 @@ def _store(store: Store, layer: wire.Layer, size: int, feed: LayerFeed, peers: P
     finally:
         if copy is not None:
             copy.close()
-    is_whole = copy is not None and is_verified and os.path.getsize(copy.name) == layer.size
-    return LayerEnd(is_served=peers is not None and is_whole and peers.keep_copy(digest))
+    if copy is None or peers is None:
+        return LayerEnd()
+    if is_verified:
+        return LayerEnd(is_served=peers.keep_copy(digest, layer.size))
+    peers.drop_copy(digest)
+    return LayerEnd()
 
 
 def _parse_index(offer: wire.EnvironmentOffer) -> ArchiveIndex:

@@ -102,10 +102,14 @@ class PeerRoom:
         except OSError:
             return None
 
-    def keep_copy(self, digest: str) -> bool:
-        """Serve a copy that is complete, and whose layer has been verified."""
+    def keep_copy(self, digest: str, size: int) -> bool:
+        """Serve a copy whose layer has been verified; it goes if the disk was too full for all of it."""
+        copy = self._folder / f"{digest}.part"
         try:
-            (self._folder / f"{digest}.part").replace(self._folder / digest)
+            if copy.stat().st_size != size:
+                copy.unlink()
+                return False
+            copy.replace(self._folder / digest)
         except OSError:  # the room has been closed
             return False
         self._kept.add(digest)

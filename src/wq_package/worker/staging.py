@@ -52,6 +52,7 @@ class Staging:
         self._offered: dict[str, float] = {}
         self._clearing = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def carry_out(self, action: act.Action) -> None:
         """Do what the state says about environments."""
@@ -86,6 +87,7 @@ class Staging:
 
     async def close(self) -> None:
         """Give up what is under way, and let other workers fetch it."""
+        self._is_closed = True
         for feed in self._feeds:
             feed.abort()
         for task in list(self._tasks):
@@ -126,7 +128,8 @@ class Staging:
     def _begin_layer(self, layer: wire.Layer) -> None:
         def end(end: LayerEnd) -> None:
             self._feeds.discard(feed)
-            self._end_layer(layer.digest, end)
+            if not self._is_closed:  # else its claim is given back already, and its store may be gone
+                self._end_layer(layer.digest, end)
 
         self._feed = feed = self._worker.environments.receive_layer(layer, end, self._peers)
         self._feeds.add(feed)
@@ -170,7 +173,12 @@ class Staging:
             self._outbox.send(wire.FetchFailed(digest, "the worker was not offered this layer"))
             return
         ended: asyncio.Future[LayerEnd] = asyncio.get_running_loop().create_future()
-        feed = environments.receive_layer(wire.Layer(digest, size), ended.set_result, self._peers)
+
+        def finish(end: LayerEnd) -> None:
+            if not ended.done():  # we may have been cancelled
+                ended.set_result(end)
+
+        feed = environments.receive_layer(wire.Layer(digest, size), finish, self._peers)
         self._feeds.add(feed)
         failure: PeerError | None = None
         try:

@@ -58,11 +58,19 @@ class Host:
         if extra is None:
             is_returned, answer = self._call(digest, memoryview(packet)[start:])
         else:
-            with _settled(extra):
-                is_returned, answer = self._call(digest, _find_arguments(extra, packet, start))
+            is_returned, answer = self._call_settled(extra, digest, packet, start)
         spent = time.perf_counter_ns() - began
         cpu, memory = self.meter.end()
         return serial, is_returned, answer, spent // 1000, cpu, memory
+
+    def _call_settled(
+        self, extra: dict[str, Any], digest: bytes, packet: bytes, start: int
+    ) -> tuple[bool, bytes]:
+        try:
+            with _settled(extra, self.spool):
+                return self._call(digest, _find_arguments(extra, packet, start))
+        except Exception as error:  # noqa: BLE001 - what is wrong with its variables or files is its own answer
+            return False, self.runner.encode_error(error)
 
     def rehearse(self) -> None:
         """Run a call of nothing, and answer nobody."""
@@ -122,28 +130,35 @@ class Host:
 
 
 @contextlib.contextmanager
-def _settled(extra: dict[str, Any]) -> Any:
-    """Be in the call's sandbox, with its variables, for as long as it runs."""
+def _settled(extra: dict[str, Any], spool: str) -> Any:
+    """Be in the call's sandbox, with its variables, for as long as it runs; then where we were, or in `spool` if that is gone."""
     variables = extra.get("variables") or {}
     before = {name: os.environ.get(name) for name in variables}
     sandbox = extra.get("sandbox")
-    home = os.getcwd()
-    _set_variables(variables)
+    home = _find_folder(spool)
     if extra.get("processors"):  # a fork's only
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, extra["processors"])
-    if sandbox:
-        os.chdir(sandbox)
-        sys.path.insert(0, sandbox)
     try:
+        _set_variables(variables)
+        if sandbox:
+            os.chdir(sandbox)
+            sys.path.insert(0, sandbox)
         yield
     finally:
         _set_variables(before)
         if sandbox:
-            os.chdir(home)
+            os.chdir(home if os.path.isdir(home) else spool)
             with contextlib.suppress(ValueError):
                 sys.path.remove(sandbox)
             sys.path_importer_cache.pop(sandbox, None)
+
+
+def _find_folder(spool: str) -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # an earlier call has gone there and removed it
+        return spool
 
 
 def _set_variables(variables: dict[str, str | None]) -> None:

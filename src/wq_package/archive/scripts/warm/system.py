@@ -65,10 +65,10 @@ def list_children() -> list[int]:
 
 
 def find_birth(pid: int) -> float:
-    """Tell when a process began, in seconds since the machine did; later than ever if that is not known."""
+    """Tell when a process began at the latest, in seconds since the machine did; later than ever if that is not known."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
     except OSError:
         return float("inf")
-    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK")  # the system tells the tick only
