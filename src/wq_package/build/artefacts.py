@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 _TAG = re.compile(r"^Tag:[ \t]*(\S+)\s*$", re.MULTILINE)
-_PASSWORD = re.compile(r"^((?:\w+\+)?https?://)[^/@]*@")
+# The user of an `ssh:` URL is no secret, and part of the address.
+_PASSWORD = re.compile(r"^((?:\w+\+)?https?://)[^/]*@")
 
 
 @dataclass(frozen=True, slots=True)

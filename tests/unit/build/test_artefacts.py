@@ -63,6 +63,11 @@ def test_select__no_wheels_at_all__is_the_source() -> None:
     ("text", "requirement"),
     [
         ('{"url": "https://u:p@h/a-1.whl", "archive_info": {}}', "a @ https://h/a-1.whl"),
+        ('{"url": "https://u:p@ss@h/a-1.whl", "archive_info": {}}', "a @ https://h/a-1.whl"),
+        (
+            '{"url": "ssh://git@h/a.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
+            "a @ git+ssh://git@h/a.git@abc",
+        ),
         (
             '{"url": "https://h/a.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}, "subdirectory": "x"}',
             "a @ git+https://h/a.git@abc#subdirectory=x",
