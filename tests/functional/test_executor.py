@@ -245,7 +245,7 @@ def test_block_error_handler__of_the_users_own__decides(folder: Path) -> None:
         error = double(1).exception(timeout=SECONDS)
     assert isinstance(error, BadStateException)
     assert "two failed blocks" in str(error)
-    assert seen[0] == "0"
+    assert "0" in seen
 
 
 def test_outstanding__counts_cores(folder: Path) -> None:

@@ -100,6 +100,8 @@ def _iter_bindings(statement: ast.AST, *, with_changes: bool) -> Iterator[tuple[
         yield from ((alias.asname or alias.name.partition(".")[0], alias) for alias in statement.names)
     elif isinstance(statement, FunctionNode | ast.ClassDef):
         yield statement.name, statement
+        if with_changes:
+            yield from _iter_registered(statement)
     elif isinstance(statement, ast.ExceptHandler) and statement.name:
         yield statement.name, statement.type or statement
     elif isinstance(statement, ast.match_case):
@@ -111,6 +113,14 @@ def _iter_bindings(statement: ast.AST, *, with_changes: bool) -> Iterator[tuple[
     for target, value in _iter_assigned(statement):
         yield from _iter_target(target, value, statement, with_changes=with_changes)
     yield from _iter_walrus(statement)
+
+
+def _iter_registered(statement: FunctionNode | ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
+    """Yield what a decorator such as `@show.register(int)` changes: who uses it needs what is registered with it."""
+    for decorator in statement.decorator_list:
+        chain = read_chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if chain is not None and len(chain) > 1:
+            yield chain[0], ast.Expr(value=statement)  # type: ignore[arg-type]  # by itself: several may have one name
 
 
 def _iter_assigned(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.AST]]:

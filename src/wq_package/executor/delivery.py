@@ -1,6 +1,6 @@
 """Tasks that have not ended, and the thread that completes their futures (shell module).
 
-Knows futures and what a result means; knows nothing of how tasks are sent. Futures are completed in a thread of its own:
+Knows futures and what a result means; knows nothing of how tasks are sent. Results complete futures in a thread of its own:
 what hangs on them, Parsl's and the user's, must not stop the manager.
 """
 
