@@ -23,10 +23,12 @@ import json, os, sys
 import work_queue as wq
 
 folder, script = sys.argv[1:3]
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # newer managers print warnings
 queue = wq.WorkQueue(port=0)
 if os.path.exists(folder + "/password"):
     assert queue.specify_password_file(folder + "/password")
-print(queue.port, flush=True)
+print(queue.port, file=answers, flush=True)
 results = []
 
 def submit(command, cores=1, **options):
@@ -63,7 +65,7 @@ exec(script)
 stats = queue.stats
 print(json.dumps({"results": results, "removed": stats.workers_removed, "joined": stats.workers_joined,
                   "sent": stats.bytes_sent,
-                  "lost": stats.workers_lost}), flush=True)
+                  "lost": stats.workers_lost}), file=answers, flush=True)
 sys.stdin.read()
 queue.shutdown_workers(0)
 """
