@@ -19,6 +19,8 @@ import cloudpickle
 from wq_package.task import Call, CallMode, Environment, Function, Resources, Task
 
 PASSWORD = b"sesame\n"
+NEWER = os.environ.get("WQ_PACKAGE_NEWER_WORK_QUEUE", "")
+"""A folder with the programs of a newer Work Queue: see `recipes/newer-work-queue`."""
 SMALL = Resources(1, 50, 50)
 SECONDS = 180.0
 """How long a test waits for what takes a moment."""
@@ -36,12 +38,12 @@ class Programs:
     def start(
         self, kind: str, port: int, *more: str, cores: int = 2, password: Path | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a worker with 1000 MB of memory and of disk: `debian`, `ours`, or ours without a password."""
+        """Start a worker with 1000 MB of memory and of disk: `debian`, `newer`, `ours`, or ours without a password."""
         workdir = self.folder / f"workdir{len(self.processes)}"
         workdir.mkdir()
-        if kind == "debian":
+        if kind in ("debian", "newer"):
             command = [
-                "work_queue_worker",
+                f"{NEWER}/work_queue_worker" if kind == "newer" else "work_queue_worker",
                 "-o",
                 str(self.folder / f"debian{len(self.processes)}.log"),
                 "-d",

@@ -56,6 +56,7 @@ class FakeManager:
     """Serves one worker; every method waits for what it needs."""
 
     speaks_dialect: bool = True
+    only_protocol: int | None = None
     password: bytes | None = None
     greeting: list[m.Event] = field(default_factory=list)
     seen: list[m.Event] = field(default_factory=list)
@@ -105,8 +106,14 @@ class FakeManager:
             assert self._header is not None
             self._end_body(self._header, bytes(self._body))
             return
+        if self.is_closed:
+            return
+        if isinstance(event, m.Workqueue) and self.only_protocol not in (None, event.version):
+            self.link.close()  # without a word, as real managers do
+            self.is_closed = True
+            return
         self.seen.append(event)
-        self.is_closed = self.is_closed or isinstance(event, m.ConnectionClosed)
+        self.is_closed = isinstance(event, m.ConnectionClosed)
         if isinstance(event, m.CallResult | m.Result | m.File | m.Update):
             self._header, self._body = event, bytearray()
         if isinstance(event, m.Info) and event.key == "worker-end-time":

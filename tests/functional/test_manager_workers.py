@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from manager_programs import PASSWORD, SECONDS, SMALL, Programs, make_call
+from manager_programs import NEWER, PASSWORD, SECONDS, SMALL, Programs, make_call
 from wq_package.manager import Manager, ManagerOptions
 from wq_package.task import InputFile, OutputFile, Resources, ResultCode, Task, TaskResult
 
-KINDS = [pytest.param("debian", marks=pytest.mark.workqueue), "ours"]
+KINDS = [pytest.param("debian", marks=pytest.mark.workqueue), "ours", *["newer"] * bool(NEWER)]
 
 
 @pytest.fixture

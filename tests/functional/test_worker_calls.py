@@ -620,6 +620,38 @@ def test_worker__idle__leaves_by_itself(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_worker__manager_of_another_protocol__is_found_out_and_served(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            FakeManager(speaks_dialect=False, only_protocol=11) as manager,
+            start_worker(manager.port, tmp_path, "--cores", "2") as worker,
+        ):
+            await manager.wait_for_worker()
+            assert [event.version for event in manager.greeting if isinstance(event, m.Workqueue)] == [11]
+            manager.send(m.Putcmd("echo made > %%", "made", 5, 0o644))
+            manager.send(m.Putcmd("exit 3", "not-made", 5, 0o644))
+            assert (await manager.wait_for_message(m.CacheUpdate)).size == 5
+            assert "exit code 3" in (await manager.wait_for_message(m.CacheInvalid)).message
+            for number, name in ((1, "made"), (2, "not-made")):
+                given = (m.TaskFile(name, "in"),)
+                manager.send(m.TaskDescription(number, "cat in", cores=1, inputs=given))
+            statuses: dict[int, int] = {}
+            while len(statuses) < 2:
+                await manager.wait_for_message(m.AvailableResults)
+                manager.send(m.SendResults(-1))
+                await manager.wait_for_message(m.End)
+                results = [event for event in manager.seen if isinstance(event, m.Result)]
+                statuses = {result.task_id: result.status for result in results}
+            assert statuses == {1: 0, 2: 1}
+            assert [body for header, body in manager.bodies if isinstance(header, m.Result) and body] == [
+                b"made\n"
+            ]
+            manager.send(m.Exit())
+            assert await worker.wait() == 0
+
+    asyncio.run(run())
+
+
 def test_worker__idle_while_a_file_arrives__stays_for_its_task(tmp_path: Path) -> None:
     async def run() -> None:
         async with pair(tmp_path, "--idle-timeout", "1") as (manager, worker):

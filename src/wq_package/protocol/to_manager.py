@@ -77,13 +77,14 @@ def _encode_resource(message: m.Resource, conversation: Conversation) -> bytes:
     if message.name == "tag":
         return b"resource tag %d" % message.total
     values = (message.total, message.smallest, message.largest)
-    if conversation.version == 11:
-        return b"resource %b %b" % (name, b" ".join(b"%f" % value for value in values))
-    if any(value != int(value) for value in values):
+    # Managers of protocol 11, too, drop a worker that sends a decimal point: CCTools 7.14.5 does.
+    if all(value == int(value) for value in values):
+        return b"resource %b %b" % (name, b" ".join(b"%d" % value for value in values))
+    if conversation.version != 11:
         raise LocalProtocolError(
             f"protocol {conversation.version} knows whole numbers of {message.name} only"
         )
-    return b"resource %b %b" % (name, b" ".join(b"%d" % value for value in values))
+    return b"resource %b %b" % (name, b" ".join(b"%f" % value for value in values))
 
 
 def _decode_resource(rest: bytes) -> m.Resource:

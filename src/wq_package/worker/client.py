@@ -31,6 +31,7 @@ from wq_package.worker.hosts import find_own_python
 from wq_package.worker.measure.disk import DiskWatch
 from wq_package.worker.options import WorkerOptions
 from wq_package.worker.process import ProgramEnd, Spawner
+from wq_package.worker.protocols import ProtocolChoice
 from wq_package.worker.runs import RunRoom
 from wq_package.worker.seeking import seek_manager
 from wq_package.worker.session import Session
@@ -43,6 +44,7 @@ __all__ = ["run_worker"]
 _log = logging.getLogger(__name__)
 _BACKOFF_LIMIT = 15.0
 _SILENT_SECONDS = 1.0
+"""A pause after somebody who takes connections and says nothing, who must not keep us for ever, nor busy."""
 
 
 async def run_worker(options: WorkerOptions) -> None:
@@ -106,6 +108,7 @@ class Worker:
         self.calls.register(WORKER_PYTHON, find_own_python())
         self.serials = itertools.count(1)
         self.end_time = 0.0 if options.wall_time is None else time.time() + options.wall_time
+        self.protocol = ProtocolChoice()
         self.session: Session | None = None
         self.is_leaving = False
         self._is_draining = False
@@ -167,13 +170,19 @@ class Worker:
                     return
                 if link is None:
                     return
-                was_heard = await self._serve(link)
-                if self.options.single_shot or self._is_draining:
-                    return
-                if was_heard:
+                has_heard = await self._serve(link)
+                if has_heard:
                     has_served = True
                     limit = time.monotonic() + self.options.patience
-                else:  # somebody who takes connections and says nothing must not keep us for ever, nor busy
+                    self.protocol.note_heard()
+                elif not self._is_draining and self.protocol.note_silence():
+                    _log.info("the manager said nothing: trying protocol %d", self.protocol.number)
+                    if self.options.single_shot:  # if it has gone, so do we
+                        has_served, limit = True, time.monotonic()
+                    continue
+                if self.options.single_shot or self._is_draining:
+                    return
+                if not has_heard:
                     await self._pause(_SILENT_SECONDS)
 
     async def _find_manager(self, limit: float) -> Link | None:
@@ -183,10 +192,13 @@ class Worker:
         while not self.is_leaving:
             seconds = min(15.0, max(limit - time.monotonic(), 1.0))
             try:
-                return await seek_manager(options, seconds)
+                link, protocol = await seek_manager(options, seconds)
             except ManagerUnreachableError:
                 if time.monotonic() >= limit:
                     raise
+            else:
+                self.protocol.take(protocol or self.protocol.number)
+                return link
             await self._pause(min(pause, max(limit - time.monotonic(), 0.01)))
             pause = min(pause * 2, _BACKOFF_LIMIT)
         return None

@@ -18,8 +18,8 @@ _HOST_SECONDS = 5.0
 """A manager tells all of its addresses; most cannot be reached from elsewhere."""
 
 
-async def seek_manager(options: WorkerOptions, seconds: float) -> Link:
-    """Try once to connect to a manager.
+async def seek_manager(options: WorkerOptions, seconds: float) -> tuple[Link, int | None]:
+    """Try once to connect to a manager, and tell its protocol number if a catalog knows it.
 
     Args:
         options: where it is, and how to prove ourselves.
@@ -32,18 +32,19 @@ async def seek_manager(options: WorkerOptions, seconds: float) -> Link:
     """
     tls = TlsOptions(fingerprint=options.tls_fingerprint) if options.tls_fingerprint else None
     if not options.project:
-        return await connect(options.host, options.port, password=options.password, tls=tls, timeout=seconds)
+        link = await connect(options.host, options.port, password=options.password, tls=tls, timeout=seconds)
+        return link, None
     found = list(await find_managers(options.catalogs, options.project))
     random.shuffle(found)  # so that many workers spread over many managers
     refusal: AuthenticationError | None = None
     for manager in found:
         try:
-            link = await _connect_to(manager, options, tls, min(seconds, _HOST_SECONDS))
+            found_link = await _connect_to(manager, options, tls, min(seconds, _HOST_SECONDS))
         except AuthenticationError as error:
             refusal = error
         else:
-            if link is not None:
-                return link
+            if found_link is not None:
+                return found_link, manager.protocol
     if refusal is not None:
         raise refusal
     problem = "does not answer" if found else "is not known to the catalog"

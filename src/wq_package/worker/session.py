@@ -28,7 +28,7 @@ from wq_package.worker.cache import remove_tree
 from wq_package.worker.calls import CallRoom
 from wq_package.worker.discovery import find_disk_mb
 from wq_package.worker.disk_room import DiskRoom
-from wq_package.worker.fetch import fetch
+from wq_package.worker.fetch import Source, Sources
 from wq_package.worker.greeting import render_greeting
 from wq_package.worker.input_files import InputFiles
 from wq_package.worker.outbox import Outbox
@@ -45,7 +45,6 @@ _Message = TypeVar("_Message", bound=wire.Message)
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _DRAIN_QUIET_SECONDS = 2.0
-_PROTOCOL = 9
 _PARTING_SECONDS = 5.0
 
 
@@ -57,7 +56,8 @@ class Session:
         self._link = link
         self._bodies = worker.workspace / f"bodies.{next(worker.serials)}"
         disk = find_disk_mb(worker.options, worker.workspace)
-        self._state = WorkerState(replace(worker.capacity, disk_mb=disk), worker.serials)
+        self._protocol = worker.protocol.number
+        self._state = WorkerState(replace(worker.capacity, disk_mb=disk), worker.serials, self._protocol)
         self._outbox = Outbox(link, self._fail)
         self._body = BodyReceiver(self._bodies)
         self._header: wire.Message | None = None
@@ -65,7 +65,7 @@ class Session:
         self._files = InputFiles(worker, link, self._outbox, self._staging.make_room, self._store)
         self._keys: set[int] = set()
         self._calls = CallRoom(worker, self.handle, self._keys.update)
-        self._source: wire.Url | wire.Thirdget | None = None
+        self._sources = Sources(worker, self._outbox, self._keys.add, self._store)
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
         self.was_heard = False
@@ -88,8 +88,7 @@ class Session:
             while not self._link.is_closed:
                 for event in await self._link.receive():
                     self._receive(event)
-                    if self._source is not None:
-                        await self._fetch(self._source)
+                    await self._sources.fetch_waiting()
                 await self._staging.wait_for_room()
         except RemoteProtocolError as error:
             _log.warning("the manager broke the protocol: %s", escape_controls(str(error)))
@@ -107,30 +106,22 @@ class Session:
         self._link.hold()
         try:
             for position, event in enumerate(events):
-                if isinstance(event, wire.Url | wire.Thirdget):
+                if isinstance(event, Source):
                     return events[position:]
                 self._receive(event)
         finally:
             self._link.release()
         return []
 
-    async def _fetch(self, source: wire.Url | wire.Thirdget) -> None:
-        """Get a cache entry that the next lines may name."""
-        self._source = None
-        worker = self._worker
-        key = worker.entries.make_key()
-        self._keys.add(key)
-        failure = await fetch(source, worker.entries.locate(key), worker.spawner, worker.threads)
-        if failure:
-            self._fail(RemoteProtocolError(f"`{source.name}` cannot be had: {failure}"))
-        else:
-            self._store((source.name, key))
-
     def _greet(self) -> None:
         system = os.uname()
         hostname = socket.gethostname().replace(" ", "-") or "unknown"
         identity = wire.Workqueue(
-            _PROTOCOL, hostname, system.sysname, platform.machine() or "unknown", f"wq-package-{__version__}"
+            self._protocol,
+            hostname,
+            system.sysname,
+            platform.machine() or "unknown",
+            f"wq-package-{__version__}",
         )
         worker, box = self._worker, self._state.capacity
         features = (*worker.features, wire.DIALECT_FEATURE)
@@ -155,8 +146,8 @@ class Session:
             case wire.Put() | wire.Dir() | wire.Symlink() | wire.End() | wire.FileOffer():
                 self._header = event if isinstance(event, wire.Put) else None
                 self._files.receive(event)
-            case wire.Url() | wire.Thirdget():
-                self._source = event
+            case wire.Url() | wire.Thirdget() | wire.Puturl() | wire.Putcmd():
+                self._sources.add(event)
             case wire.FunctionDefinition():
                 self._header = event
                 self._body.begin(event.size)

@@ -33,7 +33,7 @@ class ArrivalDesk:
             if not is_inside_name(name):
                 return [Disconnect(f"task {task.task_id} names `{name}`, which is outside its sandbox")]
         missing = [file.cache_name for file in task.inputs if file.cache_name not in book.entries]
-        if missing and not book.speaks_dialect:
+        if missing and not book.speaks_dialect and book.protocol < 11:
             return [Disconnect(f"task {task.task_id} needs `{missing[0]}`, which was never sent")]
         if missing:
             return book.refuse_run(record, ResultCode.INPUT_MISSING)

@@ -31,10 +31,12 @@ class Book:
     Args:
         capacity: what this worker has.
         serials: numbers for tasks, never the same twice in the life of a worker.
+        protocol: the number that the manager speaks.
     """
 
-    def __init__(self, capacity: Box, serials: Iterator[int]) -> None:
+    def __init__(self, capacity: Box, serials: Iterator[int], protocol: int) -> None:
         self.ledger = Ledger(capacity)
+        self.protocol = protocol
         self.speaks_dialect = False
         self.is_draining = False
         self.last_task_id = 0

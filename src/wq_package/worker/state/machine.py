@@ -32,10 +32,11 @@ class WorkerState:
     Args:
         capacity: what this worker has.
         serials: numbers for tasks, never the same twice in the life of a worker.
+        protocol: the number that the manager speaks.
     """
 
-    def __init__(self, capacity: Box, serials: Iterator[int]) -> None:
-        self._book = book = Book(capacity, serials)
+    def __init__(self, capacity: Box, serials: Iterator[int], protocol: int = 9) -> None:
+        self._book = book = Book(capacity, serials, protocol)
         self._schedule = schedule = Schedule(book)
         self._arrivals = ArrivalDesk(book, schedule)
         self._ends = EndDesk(book, schedule)

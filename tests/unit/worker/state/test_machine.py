@@ -60,8 +60,8 @@ NOW = 1000.0
 WORKER = Box(cores=4, memory_mb=1000, disk_mb=1000, gpus=1)
 
 
-def make_state(*, dialect: bool = False, capacity: Box = WORKER) -> WorkerState:
-    state = WorkerState(capacity, itertools.count(1))
+def make_state(*, dialect: bool = False, capacity: Box = WORKER, protocol: int = 9) -> WorkerState:
+    state = WorkerState(capacity, itertools.count(1), protocol)
     if dialect:
         assert state.handle(m.Hello(1, "s"), NOW) == []
         assert state.handle(FunctionStored("f"), NOW) == []
@@ -141,6 +141,13 @@ def test_task__input_never_sent__a_real_manager_is_dropped() -> None:
     actions = state.handle(make_task(inputs=(m.TaskFile("x", "x"),)), NOW)
 
     assert len(find(actions, Disconnect)) == 1
+
+
+def test_task__input_never_sent__a_manager_of_protocol_11_is_told() -> None:
+    state = make_state(protocol=11)
+
+    assert state.handle(make_task(7, inputs=(m.TaskFile("x", "x"),)), NOW) == [Send(m.AvailableResults())]
+    assert state.handle(m.SendResults(-1), NOW) == [SendResults((EndedTask(m.Result(1, 0, 0, 0, 7), ""),), 0)]
 
 
 def test_task__input_never_sent__our_manager_is_told() -> None:
