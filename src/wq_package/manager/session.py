@@ -254,7 +254,8 @@ class Session:
         assert staged.path is not None
         if staged.environment is not None:
             try:
-                await self._archives.open(staged.environment)
+                async with self._archives.use(staged.environment):
+                    pass  # it is there, and has in it what it should
             except ArchiveError as error:
                 return str(error)
         try:
@@ -330,23 +331,27 @@ class Session:
 
     async def _offer(self, action: a.OfferEnvironment) -> None:
         try:
-            archive = await self._archives.open(action.environment)
+            async with self._archives.use(action.environment) as archive:
+                self.link.send(archive.offer)
         except ArchiveError as error:
             self._post([e.OfferFailed(self.number, action.environment.digest, str(error))])
-            return
-        self.link.send(archive.offer)
 
     async def _send_layers(self, action: a.SendLayers) -> None:
         """Send one layer, and line up again for the others, so that tasks are not held up by all of them."""
-        archive = await self._archives.open(action.environment)
         digest = action.digests[0]
-        if not archive.has_layer(digest):
-            raise RemoteProtocolError(f"the worker asked for layer {digest[:12]}, which it was not offered")
-        offset, size = archive.find_range(digest)
-        self.link.send(m.Layer(digest, size))
-        async with asyncio.timeout(self.inbox.find_time(size)):
-            if not await self._send_range(archive.file, offset, size):  # the worker sees that it is damaged
-                _logger.warning("layer %s was not sent whole: its archive has been cut", digest[:12])
+        async with self._archives.use(action.environment) as archive:
+            place = archive.ranges.get(digest)
+            if place is None:
+                raise RemoteProtocolError(
+                    f"the worker asked for layer {digest[:12]}, which it was not offered"
+                )
+            offset, size = place
+            self.link.send(m.Layer(digest, size))
+            async with asyncio.timeout(self.inbox.find_time(size)):
+                if not await self._send_range(
+                    archive.file, offset, size
+                ):  # the worker sees that it is damaged
+                    _logger.warning("layer %s was not sent whole: its archive has been cut", digest[:12])
         self.bytes_sent += size
         self._post([e.TransferEnded(self.number, size)])
         if len(action.digests) > 1:
