@@ -17,7 +17,7 @@ from wq_package.archive.reader import ArchiveReader
 from wq_package.link import Link, connect, serve
 from wq_package.manager import BlockingManager, Manager, ManagerOptions
 from wq_package.protocol import messages as m
-from wq_package.task import Environment, Resources, TaskResult
+from wq_package.task import Environment, Resources
 from wq_package.worker.actions import Box
 from wq_package.worker.greeting import render_greeting
 
@@ -96,22 +96,26 @@ async def _lie(link: Link, asked: list[str], sizes: dict[str, int]) -> None:
 
 
 async def _join_as_peer(port: int, address: m.PeerAddress, digests: list[str]) -> Link:
-    """Connect as a worker without resources that says it has every layer."""
+    """Connect as a worker that gets every layer from the manager, says that it serves them, and is never ready."""
     link = await connect("127.0.0.1", port, password=PASSWORD)
     identity = m.Workqueue(9, "bad", "Linux", "x86_64", "test")
-    link.send(*render_greeting(identity, "bad", (m.DIALECT_FEATURE,), Box(0, 0, 0, 0), 0.0))
-    while not any(isinstance(event, m.ServePeers) for event in await link.receive()):
-        assert not link.is_closed
-    link.send(address, *(m.LayerStored(digest, is_served=True) for digest in digests))
+    link.send(*render_greeting(identity, "bad", (m.DIALECT_FEATURE,), Box(2, 50, 50, 0), 0.0))
+    coming: list[str] = []
+    left = set(digests)
+    while left:
+        for event in await link.receive():
+            assert not isinstance(event, m.ConnectionClosed)
+            if isinstance(event, m.ServePeers):
+                link.send(address)
+            elif isinstance(event, m.EnvironmentOffer):
+                link.send(m.LayersWanted(event.digest, tuple(digests)))
+            elif isinstance(event, m.Layer):
+                coming.append(event.digest)
+            elif isinstance(event, m.EndOfBody):
+                left.remove(coming[-1])
+                link.send(m.LayerStored(coming[-1], is_served=True))
     await link.drain()
     return link
-
-
-async def _run_task(manager: Manager, environment: Environment) -> TaskResult:
-    manager.submit(make_call(os.getpid, environment=environment, resources=WHOLE))
-    result = await manager.wait(SECONDS)
-    assert result is not None
-    return result
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["liar", "unreachable"])
@@ -128,12 +132,16 @@ def test_peers__that_lie_or_cannot_be_reached__the_manager_sends_instead(
         if not is_there:
             await server.aclose()
         async with server, Manager(ManagerOptions(password=PASSWORD, peers=True)) as manager:
-            bad = await _join_as_peer(manager.port, address, list(sizes))
+            for _ in range(2):  # more than the bad one has room for
+                manager.submit(make_call(os.getpid, environment=environment, resources=WHOLE))
+            joining = _join_as_peer(manager.port, address, list(sizes))
+            bad = await asyncio.wait_for(joining, SECONDS)
             start_worker(programs, manager.port)
-            result = await _run_task(manager, environment)
+            result = await manager.wait(SECONDS)
+            assert result is not None
             assert result.is_success, result
             assert pickle.loads(result.value)[0]
-            assert manager.statistics().bytes_sent > SIZE
+            assert manager.statistics().bytes_sent > 2 * SIZE
             assert len(asked) <= 3, "a liar was asked again"
             assert bool(asked) is is_there
             await bad.aclose()
