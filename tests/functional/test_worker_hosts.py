@@ -168,3 +168,28 @@ def test_call__cannot_be_settled__says_so_and_its_host_goes_on(
         assert pool.gone == []
 
     run_with_pool(tmp_path, test)
+
+
+def test_call__forked__module_whose_hook_for_forks_raises__hurts_no_call(tmp_path: Path) -> None:
+    def register(moment: str) -> int:
+        def fail() -> None:
+            raise RuntimeError(moment)
+
+        os.register_at_fork(**{moment: fail})
+        return 3
+
+    class Registers:
+        def __init__(self, moment: str) -> None:
+            self.moment = moment
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return register, (self.moment,)
+
+    values = [Registers(moment) for moment in ("before", "after_in_parent", "after_in_child")]
+
+    async def test(pool: Pool) -> None:
+        for _ in range(6):
+            assert await pool.run(lambda: values, is_forked=True) == [3, 3, 3]
+        assert pool.gone == []
+
+    run_with_pool(tmp_path, test)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+import traceback
 from typing import Any
 
 from .system import find_bare_fork
@@ -61,11 +62,18 @@ def _fork(bare_fork: Any) -> int:
 
 def _fork_with(hooks: list[dict[str, Any]], bare_fork: Any) -> int:
     for each in reversed(hooks):
-        if each.get("before"):
-            each["before"]()
+        _run(each, "before")
     pid: int = bare_fork()
     which = "after_in_child" if pid == 0 else "after_in_parent"
     for each in hooks:
-        if each.get(which):
-            each[which]()
+        _run(each, which)
     return pid if pid >= 0 else os.fork()
+
+
+def _run(hooks: dict[str, Any], moment: str) -> None:
+    hook = hooks.get(moment)
+    if hook is not None:
+        try:
+            hook()
+        except BaseException:  # noqa: BLE001 - as in Python's own forks, which only print it
+            traceback.print_exc()
