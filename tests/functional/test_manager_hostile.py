@@ -53,6 +53,38 @@ async def expect_end(reader: asyncio.StreamReader) -> bytes:
             return b""
 
 
+async def serve_one(
+    manager: Manager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> TaskResult:
+    """Be a worker for one task, whoever had it before."""
+    async with asyncio.timeout(SECONDS):
+        await reader.readuntil(b"task 1\n")
+        await reader.readuntil(b"end\n")
+        writer.write(b"available_results\n")
+        await reader.readuntil(b"send_results -1\n")
+    writer.write(b"result 0 0 2 10 1\nokend\n")
+    result = await manager.wait(SECONDS)
+    assert result is not None
+    return result
+
+
+@asynccontextmanager
+async def connect_for_output(
+    manager: Manager, place: Path
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Be a worker that is asked for the output of a task."""
+    manager.submit(Task(command="true", outputs=(OutputFile("out", str(place)),), max_retries=None))
+    async with connect(manager) as (reader, writer):
+        writer.write(GREETING)
+        async with asyncio.timeout(SECONDS):
+            await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
+            writer.write(b"available_results\n")
+            await reader.readuntil(b"send_results -1\n")
+            writer.write(b"result 0 0 0 10 1\nend\n")
+            await reader.readuntil(b"get out-1-0-0 1\n")
+        yield reader, writer
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -78,14 +110,7 @@ def test_hostile_peer__is_dropped__the_queue_goes_on(words: bytes) -> None:
                 await expect_end(reader)
             async with connect(manager) as (reader, writer):
                 writer.write(GREETING)
-                async with asyncio.timeout(SECONDS):
-                    assert b"task 1\n" in await reader.readuntil(b"task 1\n")
-                    await reader.readuntil(b"end\n")
-                    writer.write(b"available_results\n")
-                    await reader.readuntil(b"send_results -1\n")
-                writer.write(b"result 0 0 2 10 1\nokend\n")
-                result = await manager.wait(SECONDS)
-            assert result is not None
+                result = await serve_one(manager, reader, writer)
             assert (result.task_id, result.output) == (task_id, b"ok")
 
     asyncio.run(run())
@@ -110,15 +135,7 @@ def test_hostile_worker__returns_a_task_it_was_not_given__is_dropped() -> None:
 def test_hostile_worker__sends_an_output_with_a_path_that_leads_out__is_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         async with Manager(ManagerOptions(password=None)) as manager:
-            manager.submit(Task(command="true", outputs=(OutputFile("out", str(tmp_path / "got" / "out")),)))
-            async with connect(manager) as (reader, writer):
-                writer.write(GREETING)
-                async with asyncio.timeout(SECONDS):
-                    await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
-                    writer.write(b"available_results\n")
-                    await reader.readuntil(b"send_results -1\n")
-                    writer.write(b"result 0 0 0 10 1\nend\n")
-                    await reader.readuntil(b"get out-1-0-0 1\n")
+            async with connect_for_output(manager, tmp_path / "got" / "out") as (reader, writer):
                 writer.write(b"file out-1-0-0/../../evil 4\nevilend\n")
                 await expect_end(reader)
             assert manager.statistics().tasks_left == 1
@@ -277,34 +294,10 @@ def test_hostile_worker__asks_without_end_and_reads_nothing__is_dropped_alone(wo
     asyncio.run(run())
 
 
-async def serve_one(
-    manager: Manager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> TaskResult:
-    """Be a worker for one task, whoever had it before."""
-    async with asyncio.timeout(SECONDS):
-        await reader.readuntil(b"task 1\n")
-        await reader.readuntil(b"end\n")
-        writer.write(b"available_results\n")
-        await reader.readuntil(b"send_results -1\n")
-    writer.write(b"result 0 0 2 10 1\nokend\n")
-    result = await manager.wait(SECONDS)
-    assert result is not None
-    return result
-
-
 def test_hostile_worker__goes_in_the_middle_of_a_deep_folder__its_task_runs_elsewhere(tmp_path: Path) -> None:
     async def run() -> None:
         async with Manager(ManagerOptions(password=None)) as manager:
-            output = OutputFile("out", str(tmp_path / "got"))
-            manager.submit(Task(command="true", outputs=(output,), max_retries=None))
-            async with connect(manager) as (reader, writer):
-                writer.write(GREETING)
-                async with asyncio.timeout(SECONDS):
-                    await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
-                    writer.write(b"available_results\n")
-                    await reader.readuntil(b"send_results -1\n")
-                    writer.write(b"result 0 0 0 10 1\nend\n")
-                    await reader.readuntil(b"get out-1-0-0 1\n")
+            async with connect_for_output(manager, tmp_path / "got") as (reader, writer):
                 folders = (b"dir out-1-0-0" + b"/a" * levels + b" 0\n" for levels in range(1300))
                 writer.write(b"".join(folders) + b"garbage\n")
                 await expect_end(reader)
@@ -315,23 +308,6 @@ def test_hostile_worker__goes_in_the_middle_of_a_deep_folder__its_task_runs_else
 
     asyncio.run(run())
     assert list(tmp_path.iterdir()) == []
-
-
-@asynccontextmanager
-async def connect_for_output(
-    manager: Manager, place: Path
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Be a worker that is asked for the output of a task."""
-    manager.submit(Task(command="true", outputs=(OutputFile("out", str(place)),)))
-    async with connect(manager) as (reader, writer):
-        writer.write(GREETING)
-        async with asyncio.timeout(SECONDS):
-            await reader.readuntil(b"outfile out-1-0-0 out 0\nend\n")
-            writer.write(b"available_results\n")
-            await reader.readuntil(b"send_results -1\n")
-            writer.write(b"result 0 0 0 10 1\nend\n")
-            await reader.readuntil(b"get out-1-0-0 1\n")
-        yield reader, writer
 
 
 def test_worker__sends_a_body_slowly__is_heard(tmp_path: Path) -> None:
