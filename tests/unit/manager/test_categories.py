@@ -368,3 +368,29 @@ def test_lanes__very_many__idle_ones_follow_no_label_any_more(monkeypatch: pytes
 def test_box__larger_than_the_worker__is_not_sent_ahead_either() -> None:
     assert not box_fits((2000, 10, 10, 0), [0, 0, 0, 0], (1000, 1000, 1000, 0), 17)
     assert box_fits((1000, 10, 10, 0), [1000, 10, 10, 0], (1000, 1000, 1000, 0), 17)
+
+
+def test_relabelled__is_told_once() -> None:
+    state = make_state()
+    _teach(state, 500, 500)
+    assert [record.name for record in state.categories.take_relabelled()] == ["default"]
+    assert state.categories.take_relabelled() == []
+
+
+def test_labels__more_cores_measured_than_any_worker_has__are_the_grain_of_the_clocks() -> None:
+    state = make_state()
+    for number in (1, 2):
+        submit(state, number, 1)
+        state.handle(answer(number, 500, cores=9.2))
+    label = state.categories.records["default"].label
+    assert label is not None
+    assert label.cores == 8
+
+
+def test_exhaustion__nothing_was_measured__is_tried_with_more_of_everything() -> None:
+    state = make_state()
+    task_id = _teach(state, 500, 500)
+    assert find_boxes(submit(state, task_id, 1)) == {task_id: (1, 500, 10)}
+    assert find_boxes(state.handle(answer(task_id, -1, disk=-1, is_exhausted=True))) == {
+        task_id: (8, 8000, 8000)
+    }

@@ -4,7 +4,7 @@ from manager_peers import connect, make_call
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
-from wq_package.manager.state.transfers import MOST_WANTED
+from wq_package.manager.state.transfers import LONGEST_FETCH, MOST_WANTED
 from wq_package.protocol import messages as m
 from wq_package.task import Environment
 
@@ -128,3 +128,14 @@ def test_environment_failed__is_warned_of() -> None:
     connect(state, 1)
     warning = say(state, 1, m.EnvironmentFailed(ENVIRONMENT.digest, "too old"))[0]
     assert warning == a.Warn("an environment cannot be used on host1:worker-1: too old")
+
+
+def test_fetch__nothing_is_heard_of_it_for_long__the_manager_sends_the_layer() -> None:
+    state = make_state()
+    join(state, 1, "a")
+    say(state, 1, m.LayerStored("a", is_served=True))
+    join(state, 2, "a")
+    state.handle(e.Tick(LONGEST_FETCH, 0), *(e.Received(n, m.Alive()) for n in (1, 2)))
+    assert not [each for each in state.sweep() if isinstance(each, a.SendLayers)]
+    state.handle(e.Tick(LONGEST_FETCH + 1, 0), *(e.Received(n, m.Alive()) for n in (1, 2)))
+    assert a.SendLayers(2, ENVIRONMENT, ("a",)) in state.sweep()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from manager_peers import FUNCTION, connect, find_dispatched
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import events as e
+from wq_package.manager.state.keeping import PATIENCE, SECONDS, find_patience
 from wq_package.protocol import messages as m
 from wq_package.resources import CategoryOptions, LabelMode
 from wq_package.task import Call, Resources, ResultCode, Task
@@ -180,3 +181,28 @@ def test_probing__task_declares_some__is_given_that() -> None:
 
     assert {record.box for record in state.workers[2].tasks.values()} == {(1000, 4000, 1000, 0)}
     assert len(state.workers[2].tasks) == 4
+
+
+def test_retries__of_two_kinds__each_has_a_worker_kept() -> None:
+    state = ManagerState(StateOptions(default_category=LABELLED, look_ahead=0))
+    for number in (1, 2):
+        connect(state, number, cores=4, memory=4000, disk=4000)
+    for task_id, category in ((1, "a"), (2, "b")):
+        state.handle(e.Submitted(task_id, Task(call=CALL, category=category)))
+    state.handle(*(e.Submitted(number, SMALL) for number in range(3, 100)))
+    owners = {task_id: state.tasks[task_id].worker for task_id in (1, 2)}
+    for task_id, worker in owners.items():
+        assert worker is not None
+        state.handle(answer(task_id, 1001, worker=worker.number, is_exhausted=True))
+    kept = [worker.kept_for.category for worker in state.workers.values() if worker.kept_for]
+    assert sorted(kept) == ["a", "b"]
+
+
+def test_patience__with_what_is_known_of_the_category__follows_its_tasks() -> None:
+    state = ManagerState(StateOptions(categories={"labelled": LABELLED}, look_ahead=0))
+    connect(state, 1, cores=4, memory=4000, disk=4000)
+    state.handle(e.Submitted(1, Task(call=CALL, category="labelled")))
+    lane = state.tasks[1].lane
+    assert find_patience(lane) == SECONDS
+    state.handle(answer(1))
+    assert find_patience(lane) == PATIENCE * 1.0

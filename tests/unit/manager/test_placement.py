@@ -6,7 +6,7 @@ from manager_peers import SMALL, answer_command, connect, find_dispatched
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
-from wq_package.manager.state.placement import LANES_TRIED
+from wq_package.manager.state.placement import LANES_TRIED, MANY_WORKERS
 from wq_package.task import Resources, Task
 
 COMMAND = Task(command="true", resources=SMALL)
@@ -63,3 +63,21 @@ def test_unservable__one_that_fits_came_and_went__is_said_when_nobody_had_room_f
         texts = [action.text for action in state.sweep() if isinstance(action, a.Warn)]
         said |= {second: texts} if texts else {}
     assert [second for second, texts in said.items() if "`large`" in "".join(texts)] == [18]
+
+
+def test_place__several_kinds__in_the_order_in_which_they_came() -> None:
+    state = ManagerState()
+    count = 40
+    kinds = [dataclasses.replace(COMMAND, category=str(number)) for number in (3, 0, 4, 1, 2)]
+    state.handle(*(e.Submitted(number, kinds[number % 5]) for number in range(1, count)))
+    assert find_dispatched(connect(state, 1, cores=count)) == list(range(1, count))
+
+
+def test_place__many_workers_and_one_has_ended__a_task_of_a_new_kind_finds_it() -> None:
+    state = ManagerState()
+    for number in range(1, MANY_WORKERS + 2):
+        connect(state, number, cores=1)
+        state.handle(e.Submitted(number, COMMAND))
+    assert find_dispatched(state.handle(answer_command(7, 7))) == []
+    other = dataclasses.replace(COMMAND, category="other")
+    assert find_dispatched(state.handle(e.Submitted(1000, other)), 7) == [1000]

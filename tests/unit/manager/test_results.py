@@ -171,3 +171,10 @@ def test_call_without_an_answer__exit_code_of_a_shell__is_a_signal_if_there_is_o
     ended = TaskResult(1, ResultCode.SUCCESS, exit_code)
     result = add_outputs(record, ended)
     assert (result.code, result.signal) == (ResultCode.INTERPRETER_LOST, signal)
+
+
+def test_split_answer__figures__are_in_megabytes_and_seconds() -> None:
+    told = struct.pack("<8s4q", b"wqp-used", 1_500_000, 2048, 3072, 4096)
+    _, measured = split_answer(told, Measurement(2.0))
+    assert (measured.cpu_time, measured.memory_mb) == (1.5, 2.0)
+    assert (measured.read_mb, measured.written_mb) == (3.0, 4.0)

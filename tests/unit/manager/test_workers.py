@@ -4,6 +4,7 @@ from manager_peers import SMALL, answer_command, connect, find_dispatched, make_
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
+from wq_package.manager.state.greeting import MOST_NAMES
 from wq_package.protocol import messages as m
 from wq_package.task import Environment, InputFile, Task
 
@@ -68,3 +69,11 @@ def test_resources__told_again_as_they_were__do_not_bring_back_what_was_refused(
     assert find_dispatched(state.handle(*again, end)) == []
     more = [e.Received(1, m.Resource("disk", 2000, 2000, 2000))]
     assert find_dispatched(state.handle(*more, end)) == [1]
+
+
+def test_name__asked_without_end__drops_the_worker() -> None:
+    state = make_state()
+    state.handle(e.WorkerConnected(1, "x"))
+    actions = state.handle(*(e.Received(1, m.Name()) for _ in range(MOST_NAMES + 5)))
+    assert len([action for action in actions if isinstance(action, a.Send)]) == MOST_NAMES
+    assert len([action for action in actions if isinstance(action, a.Drop)]) == 1
