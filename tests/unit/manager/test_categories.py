@@ -370,13 +370,6 @@ def test_box__larger_than_the_worker__is_not_sent_ahead_either() -> None:
     assert box_fits((1000, 10, 10, 0), [1000, 10, 10, 0], (1000, 1000, 1000, 0), 17)
 
 
-def test_relabelled__is_told_once() -> None:
-    state = make_state()
-    _teach(state, 500, 500)
-    assert [record.name for record in state.categories.take_relabelled()] == ["default"]
-    assert state.categories.take_relabelled() == []
-
-
 def test_labels__more_cores_measured_than_any_worker_has__are_the_grain_of_the_clocks() -> None:
     state = make_state()
     for number in (1, 2):
