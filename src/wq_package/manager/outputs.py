@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wq_package.errors import RemoteProtocolError
+from wq_package.manager.bodies import BodyGatherer
 from wq_package.manager.state.actions import Fetch
 from wq_package.manager.state.events import OutputFetched
 
-LARGEST_ANSWER = 2**30
 MOST_LEVELS = 200
 """Folders in each other that an input or output may have: Python's own functions for trees fail beyond some hundreds."""
 
@@ -31,8 +31,7 @@ class OutputWriter:
         self._fetch = fetch
         self._is_missing = False
         self._message = ""
-        self._pieces: list[bytes] = []
-        self._gathered = 0
+        self._answer = BodyGatherer()
         self._file: BinaryIO | None = None
         self._partial: Path | None = None
         if fetch.path is not None:
@@ -53,10 +52,7 @@ class OutputWriter:
     def write(self, data: bytes) -> None:
         """Take in a piece of the file."""
         if self._partial is None:
-            self._gathered += len(data)
-            if self._gathered > LARGEST_ANSWER:
-                raise RemoteProtocolError(f"the worker sent an answer of more than {LARGEST_ANSWER} bytes")
-            self._pieces.append(data)
+            self._answer.add(data)
         elif self._file is not None:
             self._guard(self._file.write, data)
 
@@ -93,18 +89,22 @@ class OutputWriter:
         if self._partial is not None and not self._message and os.path.lexists(self._partial):
             assert fetch.path is not None
             self._guard(_publish, self._partial, Path(fetch.path))
+        answer, is_truncated = self._answer.finish()
+        if is_truncated:
+            self._message = "the answer is too large, or cannot be stored until all of it is there"
         self.discard()
         return OutputFetched(
             fetch.worker,
             fetch.task_id,
             fetch.sandbox_name,
             self._is_missing or bool(self._message),
-            b"".join(self._pieces),
+            answer,
             self._message,
         )
 
     def discard(self) -> None:
         """Leave nothing half written behind."""
+        self._answer.discard()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()

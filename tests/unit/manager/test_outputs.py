@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from wq_package.errors import RemoteProtocolError
+from wq_package.manager import bodies
 from wq_package.manager.outputs import MOST_LEVELS, OutputWriter
 from wq_package.manager.state.actions import Fetch
 
@@ -159,3 +161,29 @@ def test_output_writer__cannot_be_stored__gives_its_disk_space_back_at_once(tmp_
     assert list(tmp_path.iterdir()) == []
     writer.write(b"x" * 100_000)
     assert writer.finish().message
+
+
+def test_answer__large__does_not_wait_in_memory_for_its_end() -> None:
+    writer = make_writer(None)
+    writer.open_file("out-7")
+    piece = bytes(256 * 1024)
+    tracemalloc.start()
+    try:
+        for _ in range(128):
+            writer.write(bytes(len(piece)))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 8 * 2**20
+    writer.close_file()
+    assert writer.finish().content == piece * 128
+
+
+def test_answer__too_large__is_missing_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "LARGEST_BODY", 10)
+    writer = make_writer(None)
+    writer.open_file("out-7")
+    writer.write(bytes(11))
+    event = writer.finish()
+    assert event.is_missing
+    assert "too large" in event.message

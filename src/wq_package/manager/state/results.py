@@ -154,7 +154,7 @@ def add_outputs(record: TaskRecord, result: TaskResult) -> TaskResult:
         return result
     missing = tuple(name for name in run.missing if name != ANSWER)
     if record.task.call is not None and ANSWER in run.outputs:
-        result = _add_answer(result, run.answer)
+        result = _add_answer(result, run.answer, run.message)
     if not missing and not run.message:
         return result
     names = ", ".join(f"`{name}`" for name in missing)
@@ -163,7 +163,7 @@ def add_outputs(record: TaskRecord, result: TaskResult) -> TaskResult:
     return dataclasses.replace(result, code=code, missing_outputs=missing, message=result.message or sentence)
 
 
-def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
+def _add_answer(result: TaskResult, answer: bytes, problem: str) -> TaskResult:
     """Decode a call that ran as a command: its answer is a file, and without one it did not get to its end."""
     if result.code is not ResultCode.SUCCESS:
         return result
@@ -173,7 +173,7 @@ def _add_answer(result: TaskResult, answer: bytes) -> TaskResult:
     # The interpreter was the last command of a shell, which reports a signal as 128 and its number.
     signal = result.signal or (result.exit_code - 128 if 128 < result.exit_code <= 192 else None)
     end = f"was killed by signal {signal}" if signal else f"ended with exit code {result.exit_code}"
-    said = _find_last_line(result.output)
+    said = problem or _find_last_line(result.output)
     message = f"the call {end} and left no answer"
     return dataclasses.replace(
         result,
