@@ -79,6 +79,7 @@ _BOUND = {
     Future: "a future cannot be sent to a worker, where nobody would complete it: send its result",
     threading.Thread: "a thread cannot be sent to a worker: start it there",
 }
+_BOUND_KINDS = tuple(_BOUND)
 
 
 class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not typed
@@ -93,7 +94,7 @@ class _RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpick
         make = _MADE_ANEW.get(type(obj))
         if make is not None:
             return make, ()
-        if isinstance(obj, tuple(_BOUND)):
+        if isinstance(obj, _BOUND_KINDS):
             raise TypeError(next(words for kind, words in _BOUND.items() if isinstance(obj, kind)))
         if is_dispatcher(obj) and _travels_by_value(obj):
             return _reduce_dispatcher(obj)
