@@ -7,13 +7,15 @@ import dataclasses
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wq_package.link import Link, connect, serve
 from wq_package.protocol import messages as m
+from wq_package.worker import peers
 from wq_package.worker.layer_feed import LayerFeed
-from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
+from wq_package.worker.peers import PeerError, PeerLinks, PeerRoom
 
 DIGEST, OTHER = "1" * 64, "2" * 64
 BODY = os.urandom(3_000_000)
@@ -39,6 +41,14 @@ def keep(room: PeerRoom, digest: str, body: bytes) -> None:
     assert room.keep_copy(digest, len(body))
 
 
+async def fetch(order: m.FetchLayer, size: int, feed: LayerFeed, *, is_encrypted: bool) -> None:
+    links = PeerLinks(is_encrypted=is_encrypted)
+    try:
+        await links.fetch(order, size, feed)
+    finally:
+        await links.aclose()
+
+
 def run_with_room(
     folder: Path, is_encrypted: bool, test: Callable[[PeerRoom, m.FetchLayer], Awaitable[None]]
 ) -> None:
@@ -60,10 +70,41 @@ def run_with_room(
 def test_fetch__by_who_was_sent__gets_the_layer_as_it_arrived(tmp_path: Path, is_encrypted: bool) -> None:
     async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
         feeds = [GatheringFeed() for _ in range(3)]
-        await asyncio.gather(
-            *(fetch_layer(order, len(BODY), feed, is_encrypted=is_encrypted) for feed in feeds)
-        )
+        await asyncio.gather(*(fetch(order, len(BODY), feed, is_encrypted=is_encrypted) for feed in feeds))
         assert all(feed.body == BODY for feed in feeds)
+
+    run_with_room(tmp_path, is_encrypted, test)
+
+
+@TLS
+def test_fetch__one_after_the_other__takes_one_connection(
+    tmp_path: Path, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+
+    async def count(*args: Any, **kwargs: Any) -> Link:
+        nonlocal opened
+        opened += 1
+        return await connect(*args, **kwargs)
+
+    monkeypatch.setattr(peers, "connect", count)
+    monkeypatch.setattr(peers, "_KEEP_SECONDS", 3600.0)
+
+    async def test(room: PeerRoom, order: m.FetchLayer) -> None:
+        keep(room, OTHER, BODY[:10])
+        links = PeerLinks(is_encrypted=is_encrypted)
+        for _ in range(2):
+            for digest, body in ((DIGEST, BODY), (OTHER, BODY[:10])):
+                feed = GatheringFeed()
+                await links.fetch(dataclasses.replace(order, digest=digest), len(body), feed)
+                assert feed.body == body
+        assert opened == 1
+        with pytest.raises(PeerError):
+            await links.fetch(dataclasses.replace(order, digest="3" * 64), 10, GatheringFeed())
+        # A refusal ends a connection, and the next is new.
+        await links.fetch(order, len(BODY), GatheringFeed())
+        assert opened == 2
+        await links.aclose()
 
     run_with_room(tmp_path, is_encrypted, test)
 
@@ -73,7 +114,7 @@ def test_fetch__with_another_secret__is_refused(tmp_path: Path, is_encrypted: bo
     async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
         wrong = dataclasses.replace(order, secret="0" * 64)
         with pytest.raises(PeerError) as caught:
-            await fetch_layer(wrong, len(BODY), GatheringFeed(), is_encrypted=is_encrypted)
+            await fetch(wrong, len(BODY), GatheringFeed(), is_encrypted=is_encrypted)
         assert not caught.value.is_lie
 
     run_with_room(tmp_path, is_encrypted, test)
@@ -85,7 +126,7 @@ def test_fetch__layer_that_is_not_kept__fails(tmp_path: Path) -> None:
         for digest in (OTHER, "3" * 64):
             wanted = dataclasses.replace(order, digest=digest)
             with pytest.raises(PeerError, match="no such layer"):
-                await fetch_layer(wanted, 10, GatheringFeed(), is_encrypted=False)
+                await fetch(wanted, 10, GatheringFeed(), is_encrypted=False)
         room.drop_copy(OTHER)
 
     run_with_room(tmp_path, False, test)
@@ -94,7 +135,7 @@ def test_fetch__layer_that_is_not_kept__fails(tmp_path: Path) -> None:
 def test_fetch__from_a_peer_without_tls_though_the_manager_has_it__is_not_tried(tmp_path: Path) -> None:
     async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
         with pytest.raises(PeerError, match="no TLS"):
-            await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=True)
+            await fetch(order, len(BODY), GatheringFeed(), is_encrypted=True)
 
     run_with_room(tmp_path, False, test)
 
@@ -103,7 +144,7 @@ def test_fetch__certificate_of_somebody_else__is_refused(tmp_path: Path) -> None
     async def test(_room: PeerRoom, order: m.FetchLayer) -> None:
         wrong = dataclasses.replace(order, fingerprint="0" * 64)
         with pytest.raises(PeerError, match="fingerprint"):
-            await fetch_layer(wrong, len(BODY), GatheringFeed(), is_encrypted=True)
+            await fetch(wrong, len(BODY), GatheringFeed(), is_encrypted=True)
 
     run_with_room(tmp_path, True, test)
 
@@ -127,7 +168,7 @@ def test_fetch__peer_that_gives_something_else__fails(given: m.ToWorker, is_lie:
         async with await serve(lie, "127.0.0.1", 0, password=b"secret") as server:
             order = m.FetchLayer(DIGEST, "127.0.0.1", server.port, "secret")
             with pytest.raises(PeerError) as caught:
-                await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=False)
+                await fetch(order, len(BODY), GatheringFeed(), is_encrypted=False)
             assert caught.value.is_lie is is_lie
 
     asyncio.run(run())
@@ -140,7 +181,7 @@ def test_fetch__nobody_there_or_secret_that_is_no_text__fails() -> None:
         for secret in ("secret", "\ud800"):
             order = m.FetchLayer(DIGEST, "127.0.0.1", port, secret)
             with pytest.raises(PeerError):
-                await fetch_layer(order, 10, GatheringFeed(), is_encrypted=False)
+                await fetch(order, 10, GatheringFeed(), is_encrypted=False)
 
     asyncio.run(run())
 
@@ -178,7 +219,7 @@ def test_fetch__peer_that_greets_again_and_again__is_asked_once_and_fails() -> N
         async with await serve(chatter, "127.0.0.1", 0, password=b"secret") as server:
             order = m.FetchLayer(DIGEST, "127.0.0.1", server.port, "secret")
             with pytest.raises(PeerError):
-                await fetch_layer(order, len(BODY), GatheringFeed(), is_encrypted=False)
+                await fetch(order, len(BODY), GatheringFeed(), is_encrypted=False)
 
     asyncio.run(run())
     assert len(asked) <= 1

@@ -22,7 +22,7 @@ from wq_package.protocol import messages as wire
 if TYPE_CHECKING:
     from wq_package.worker.layer_feed import LayerFeed
 
-__all__ = ["PeerError", "PeerRoom", "fetch_layer"]
+__all__ = ["PeerError", "PeerLinks", "PeerRoom"]
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10.0
@@ -30,6 +30,8 @@ _STALL_SECONDS = 15.0
 """A peer that sends nothing for so long is given up."""
 _SHORTEST_SECONDS = 60.0
 _SLOWEST_RATE = 100 * 1024
+_KEEP_SECONDS = 10.0
+"""For so long a connection is kept for the next layer; much shorter than the other side waits for it."""
 _MOST_UPLOADS = 16
 """The manager asks for fewer; more are a mistake or an attack."""
 _FREE_BYTES = 2**30
@@ -161,39 +163,87 @@ async def _receive_in_time(link: Link) -> list[wire.Event]:
         return []
 
 
-async def fetch_layer(order: wire.FetchLayer, size: int, feed: LayerFeed, *, is_encrypted: bool) -> None:
-    """Fetch a layer from another worker; `feed` has all of it when this returns.
+class PeerLinks:
+    """Fetches layers from other workers; the connection to each is kept for its next layer, for a while.
 
     Args:
-        order: what to fetch, and from whom.
-        size: how many stored bytes the layer has.
-        feed: takes the layer's stored bytes.
         is_encrypted: accept nothing but TLS.
-
-    Raises:
-        PeerError: it cannot be had there.
     """
-    if is_encrypted and not order.fingerprint:
-        raise PeerError("that worker speaks no TLS, and the manager does")
-    tls = TlsOptions(fingerprint=order.fingerprint) if order.fingerprint else None
-    try:
-        password = order.secret.encode()
-        async with (
-            asyncio.timeout(_find_time(size)),
-            await connect(
-                order.host, order.port, password=password, tls=tls, timeout=_CONNECT_SECONDS
-            ) as link,
-        ):
+
+    def __init__(self, *, is_encrypted: bool) -> None:
+        self._is_encrypted = is_encrypted
+        self._idle: dict[tuple[str, int, str], tuple[Link, asyncio.TimerHandle]] = {}
+        self._is_closed = False
+
+    async def fetch(self, order: wire.FetchLayer, size: int, feed: LayerFeed) -> None:
+        """Fetch a layer from another worker; `feed` has all of it when this returns.
+
+        Args:
+            order: what to fetch, and from whom.
+            size: how many stored bytes the layer has.
+            feed: takes the layer's stored bytes.
+
+        Raises:
+            PeerError: it cannot be had there.
+        """
+        if self._is_encrypted and not order.fingerprint:
+            raise PeerError("that worker speaks no TLS, and the manager does")
+        try:
+            async with asyncio.timeout(_find_time(size)):
+                await self._fetch(order, size, feed)
+        except TimeoutError as error:
+            raise PeerError(f"{order.host}:{order.port} sent too little in too long a time") from error
+        except (WQPackageError, OSError, ValueError) as error:
+            raise PeerError(f"{order.host}:{order.port}: {error}") from error
+
+    async def _fetch(self, order: wire.FetchLayer, size: int, feed: LayerFeed) -> None:
+        link = self._take(order)
+        is_greeted = link is not None
+        if link is None:
+            tls = TlsOptions(fingerprint=order.fingerprint) if order.fingerprint else None
+            password = order.secret.encode()
+            link = await connect(order.host, order.port, password=password, tls=tls, timeout=_CONNECT_SECONDS)
             link.send(*_GREETING)
-            await _receive_layer(link, order.digest, size, feed)
-    except TimeoutError as error:
-        raise PeerError(f"{order.host}:{order.port} sent too little in too long a time") from error
-    except (WQPackageError, OSError, ValueError) as error:
-        raise PeerError(f"{order.host}:{order.port}: {error}") from error
+        try:
+            await _receive_layer(link, order.digest, size, feed, is_greeted=is_greeted)
+        except BaseException:
+            await link.aclose()
+            raise
+        if not self._keep(order, link):
+            await link.aclose()
+
+    def _take(self, order: wire.FetchLayer) -> Link | None:
+        link, timer = self._idle.pop((order.host, order.port, order.secret), (None, None))
+        if timer is not None:
+            timer.cancel()
+        return None if link is None or link.is_closed else link
+
+    def _keep(self, order: wire.FetchLayer, link: Link) -> bool:
+        place = (order.host, order.port, order.secret)
+        if self._is_closed or place in self._idle:
+            return False
+        timer = asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._drop, place)
+        self._idle[place] = (link, timer)
+        return True
+
+    def _drop(self, place: tuple[str, int, str]) -> None:
+        self._idle.pop(place)[0].close()
+
+    async def aclose(self) -> None:
+        """Keep no connection any more."""
+        self._is_closed = True
+        while self._idle:
+            link, timer = self._idle.popitem()[1]
+            timer.cancel()
+            await link.aclose()
 
 
-async def _receive_layer(link: Link, digest: str, size: int, feed: LayerFeed) -> None:
-    is_asked = False
+async def _receive_layer(
+    link: Link, digest: str, size: int, feed: LayerFeed, *, is_greeted: bool = False
+) -> None:
+    is_asked = is_greeted
+    if is_greeted:
+        link.send(wire.LayerRequest(digest))
     while True:
         async with asyncio.timeout(_STALL_SECONDS):
             events = await link.receive()

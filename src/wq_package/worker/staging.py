@@ -20,7 +20,7 @@ from wq_package.worker import events as ev
 from wq_package.worker.environments import LayerEnd, render_failure
 from wq_package.worker.layer_feed import LayerFeed
 from wq_package.worker.outbox import Outbox
-from wq_package.worker.peers import PeerError, PeerRoom, fetch_layer
+from wq_package.worker.peers import PeerError, PeerLinks, PeerRoom
 
 if TYPE_CHECKING:
     from wq_package.worker.client import Worker
@@ -48,6 +48,7 @@ class Staging:
         self._feed: LayerFeed | None = None
         self._feeds: set[LayerFeed] = set()
         self._peers: PeerRoom | None = None
+        self._links = PeerLinks(is_encrypted=link.is_encrypted)
         self._serving: asyncio.Task[None] | None = None
         self._offered: dict[str, float] = {}
         self._clearing = 0
@@ -94,6 +95,7 @@ class Staging:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._worker.release_environments()
+        await self._links.aclose()
         if self._peers is not None:
             await self._peers.close()
 
@@ -182,7 +184,7 @@ class Staging:
         self._feeds.add(feed)
         failure: PeerError | None = None
         try:
-            await fetch_layer(order, size, feed, is_encrypted=self._link.is_encrypted)
+            await self._links.fetch(order, size, feed)
             feed.complete()
         except PeerError as error:
             failure = error
