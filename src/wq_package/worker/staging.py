@@ -48,7 +48,7 @@ class Staging:
         self._feed: LayerFeed | None = None
         self._feeds: set[LayerFeed] = set()
         self._peers: PeerRoom | None = None
-        self._links = PeerLinks(is_encrypted=link.is_encrypted)
+        self._links: PeerLinks | None = None
         self._serving: asyncio.Task[None] | None = None
         self._offered: dict[str, float] = {}
         self._clearing = 0
@@ -95,7 +95,8 @@ class Staging:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._worker.release_environments()
-        await self._links.aclose()
+        if self._links is not None:
+            await self._links.aclose()
         if self._peers is not None:
             await self._peers.close()
 
@@ -166,12 +167,13 @@ class Staging:
             raise
         else:
             self._peers = room
+            self._links = PeerLinks(is_encrypted=link.is_encrypted)
             self._outbox.send(address)
 
     async def _fetch_layer(self, order: wire.FetchLayer) -> None:
         environments, digest = self._worker.environments, order.digest
         size = environments.find_stored_size(digest)
-        if self._peers is None or size is None:
+        if self._links is None or size is None:
             self._outbox.send(wire.FetchFailed(digest, "the worker was not offered this layer"))
             return
         ended: asyncio.Future[LayerEnd] = asyncio.get_running_loop().create_future()
