@@ -54,7 +54,7 @@ class ServeOptions:
         backlog: of the listening socket.
     """
 
-    password_timeout: float = 5.0
+    password_timeout: float = 15.0
     greeting_timeout: float = 30.0
     max_silent: int = 512
     backlog: int = 1024
