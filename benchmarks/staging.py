@@ -19,6 +19,7 @@ Sides alternate; medians are printed. The environment is numpy, scipy, pandas an
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import pickle
 import shutil
@@ -52,6 +53,7 @@ from wq_package.task import Call, Environment, Function, Resources, Task
 _WQ_PACKAGE = str(Path(sys.executable).parent / "wq-package")
 _WAIT = 1800.0
 _NETWORK = "10.231"
+_NETWORKS = itertools.count(1)
 _LINK_LAYERS = 25
 
 
@@ -303,7 +305,9 @@ def _make_plain(folder: Path, megabytes: int) -> Environment:
 @contextmanager
 def _slow_links(count: int, megabits: int) -> Iterator[list[str]]:
     """A bridge with a limited rate for this machine, and a namespace behind a limited link for each worker."""
-    bridge, names = f"wqs{os.getpid()}", [f"wqs{os.getpid()}-{number}" for number in range(count)]
+    # The system is still taking down what was used before: no name is used twice. An interface's has 15 letters.
+    bridge = f"w{os.getpid():x}n{next(_NETWORKS)}"
+    names = [f"{bridge}-{number}" for number in range(count)]
     try:
         _ip(
             [
