@@ -177,6 +177,16 @@ class EntryReceiver:
         """Whether a file or folder is not complete."""
         return self.is_writing or bool(self._folders)
 
+    @property
+    def name(self) -> str:
+        """The entry that comes, or came last."""
+        return self._name
+
+    @property
+    def depth(self) -> int:
+        """How many folders are not complete."""
+        return len(self._folders)
+
     def open_file(self, put: wire.Put) -> None:
         """Begin a file.
 
@@ -251,6 +261,7 @@ class EntryReceiver:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._folders.clear()
         return (self._key,) * is_unfinished
 
     def _place(self, name: str) -> str:
@@ -260,6 +271,36 @@ class EntryReceiver:
         if "/" in name or name in ("", ".", ".."):
             raise RemoteProtocolError(f"the manager put `{name}` into a folder, which is no plain name")
         return f"{self._folders[-1]}/{name}"
+
+
+@dataclass(slots=True)
+class SkippedEntry:
+    """Counts what is still to come of an entry that the disk has no room for.
+
+    Attributes:
+        depth: folders that are not complete.
+        is_writing: whether the body of a file is expected.
+    """
+
+    depth: int
+    is_writing: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more to come."""
+        return self.is_writing or self.depth > 0
+
+    def receive(self, message: wire.Put | wire.Dir | wire.Symlink | wire.End) -> None:
+        """Take in what comes for the entry."""
+        match message:
+            case wire.Put():
+                self.is_writing = True
+            case wire.Dir():
+                self.depth += 1
+            case wire.End():
+                self.depth -= 1
+            case wire.Symlink():
+                pass
 
 
 def iter_entry(

@@ -28,6 +28,7 @@ class EntryTable:
     def __init__(self) -> None:
         self._by_name: dict[str, _Entry] = {}
         self._by_key: dict[int, _Entry] = {}
+        self._refused: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -40,11 +41,23 @@ class EntryTable:
     def store(self, name: str, key: int) -> list[Action]:
         """Give a name to a new entry."""
         actions = self.unlink(name)
+        self._refused.discard(name)
         self._by_name[name] = self._by_key[key] = _Entry(key)
         return actions
 
+    def refuse(self, name: str) -> list[Action]:
+        """Note that the disk has no room for what was to have a name."""
+        actions = self.unlink(name)
+        self._refused.add(name)
+        return actions
+
+    def was_refused(self, name: str) -> bool:
+        """Tell whether the disk had no room for what was to have a name."""
+        return name in self._refused
+
     def unlink(self, name: str) -> list[Action]:
         """Take a name away; absent is fine."""
+        self._refused.discard(name)
         entry = self._by_name.pop(name, None)
         if entry is None:
             return []

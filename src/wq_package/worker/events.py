@@ -31,6 +31,13 @@ class EntryStored:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRefused:
+    """The disk has no room for a file or folder from the manager."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionStored:
     """A pickled function is here."""
 
@@ -175,7 +182,7 @@ class Drain:
 
 
 Event = (
-    CallArrived | EntryStored | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
+    CallArrived | EntryStored | EntryRefused | FunctionStored | RunEnded | CallEnded | EnvironmentExamined | LayerStored | LayerBroken
     | LayerClaimed | EnvironmentComposed | EnvironmentBroken | EnvironmentIdle | DiskChanged | Clock | Drain | CallReturned | WatchedSize
     | wire.TaskDescription | wire.Kill | wire.Unlink | wire.Get | wire.SendResults | wire.Check | wire.Release
     | wire.Exit | wire.Recall | wire.Hello | wire.EnvironmentOffer | wire.ProjectName

@@ -7,6 +7,7 @@ of a store fetch a file once: who has claimed it asks for it, and the others wai
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from wq_package.errors import WQPackageError
 from wq_package.link import Link
 from wq_package.protocol import messages as wire
-from wq_package.worker.cache import EntryReceiver
+from wq_package.worker.cache import EntryReceiver, SkippedEntry
 from wq_package.worker.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = ["Arrival", "InputFiles"]
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NAME = re.compile(r"file-([0-9a-f]{64})-(644|755)")
 _T = TypeVar("_T")
 
@@ -71,6 +73,7 @@ class InputFiles:
     Args:
         make_room: makes room for so many bytes in the store, and tells whether there is enough.
         on_stored: told the name and the key of a file that is here.
+        on_refused: told the name of what the disk has no room for.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class InputFiles:
         outbox: Outbox,
         make_room: Callable[[int], Awaitable[bool]],
         on_stored: Callable[[tuple[str, int]], None],
+        on_refused: Callable[[str], None],
     ) -> None:
         self._worker = worker
         self._link = link
@@ -87,6 +91,8 @@ class InputFiles:
         self._outbox = outbox
         self._make_room = make_room
         self._on_stored = on_stored
+        self._on_refused = on_refused
+        self._skipped: SkippedEntry | None = None
         self._shelf: FileShelf | None = None
         self._claims: Claims | None = None
         self._claimed: dict[str, FileName] = {}
@@ -97,27 +103,64 @@ class InputFiles:
         """Take in what comes for the cache.
 
         Raises:
-            OSError: the disk is full, or refuses.
+            OSError: the disk refuses; or it is full, and the manager is not one that can be told so.
         """
+        if isinstance(message, wire.FileOffer):
+            self.forget(message.cache_name)
+            task = asyncio.get_running_loop().create_task(self._answer(message))
+            self._waiting[message.cache_name] = task
+            return
+        if isinstance(message, wire.Put):
+            self._link.divert_body(self._write)
+        if self._skipped is not None:
+            self._skipped.receive(message)
+            self._end_skipped()
+            return
+        try:
+            self._take_in(message)
+        except OSError as error:
+            depth = self._receiver.depth + isinstance(message, wire.Dir)
+            self._skip(error, SkippedEntry(depth, isinstance(message, wire.Put)))
+
+    def _take_in(self, message: wire.Put | wire.Dir | wire.Symlink | wire.End) -> None:
         match message:
             case wire.Put():
                 self._receiver.open_file(message)
-                self._link.divert_body(self._receiver.write)
             case wire.Dir():
                 self._receiver.open_folder(message)
             case wire.Symlink():
                 self._receiver.make_link(message)
             case wire.End():
                 self._store(self._receiver.close_folder())
-            case wire.FileOffer():
-                self.forget(message.cache_name)
-                task = asyncio.get_running_loop().create_task(self._answer(message))
-                self._waiting[message.cache_name] = task
+
+    def _write(self, piece: bytes | memoryview) -> None:
+        if self._skipped is not None:
+            return
+        try:
+            self._receiver.write(piece)
+        except OSError as error:
+            self._skip(error, SkippedEntry(self._receiver.depth, is_writing=True))
+
+    def _skip(self, error: OSError, skipped: SkippedEntry) -> None:
+        """Give an entry up that the disk has no room for, but not the connection, which others need."""
+        if error.errno not in _FULL or not self._link.speaks_dialect:
+            raise error
+        name = self._receiver.name
+        for key in self._receiver.abort():
+            self._worker.threads.submit(self._worker.entries.remove, key)
+        _log.warning("`%s` cannot be stored: %s", name, error.strerror)
+        self._skipped = skipped
+        self._on_refused(name)
+        self._end_skipped()
+
+    def _end_skipped(self) -> None:
+        if self._skipped is not None and not self._skipped.is_open:
+            self._skipped = None
 
     @property
     def is_open(self) -> bool:
         """Whether a file or folder is not complete."""
-        return self._receiver.is_open
+        return self._skipped is not None or self._receiver.is_open
 
     @property
     def is_waiting(self) -> bool:
@@ -127,20 +170,24 @@ class InputFiles:
     @property
     def is_writing(self) -> bool:
         """Whether the body of a file is expected."""
-        return self._receiver.is_writing
+        return self._receiver.is_writing if self._skipped is None else self._skipped.is_writing
 
     def write(self, piece: bytes) -> None:
         """Write a piece of the body.
 
         Raises:
-            OSError: the disk is full, or refuses.
+            OSError: see `receive`.
         """
-        self._receiver.write(piece)
+        self._write(piece)
 
     def end_file(self) -> None:
         """Count a file as complete."""
         self._link.divert_body(None)
-        self._store(self._receiver.close_file())
+        if self._skipped is None:
+            self._store(self._receiver.close_file())
+            return
+        self._skipped.is_writing = False
+        self._end_skipped()
 
     def _store(self, entry: tuple[str, int] | None) -> None:
         if entry is not None:

@@ -62,7 +62,9 @@ class Session:
         self._body = BodyReceiver(self._bodies)
         self._header: wire.Message | None = None
         self._staging = Staging(worker, link, self._outbox, self.handle)
-        self._files = InputFiles(worker, link, self._outbox, self._staging.make_room, self._store)
+        self._files = InputFiles(
+            worker, link, self._outbox, self._staging.make_room, self._store, self._refuse
+        )
         self._keys: set[int] = set()
         self._calls = CallRoom(worker, self.handle, self._keys.update)
         self._sources = Sources(worker, self._outbox, self._keys.add, self._store)
@@ -201,6 +203,9 @@ class Session:
     def _store(self, entry: tuple[str, int]) -> None:
         self._keys.add(entry[1])
         self.handle(ev.EntryStored(*entry))
+
+    def _refuse(self, name: str) -> None:
+        self.handle(ev.EntryRefused(name))
 
     # -- deciding and doing --------------------------------------------------------------------------------------------
 

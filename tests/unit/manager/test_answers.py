@@ -48,6 +48,25 @@ def test_forsaken__too_often__says_so_and_leaves_nothing_at_the_worker() -> None
     assert (result.code, result.message) == (ResultCode.FORSAKEN, "the worker gave the task back")
 
 
+def test_disk_full__at_our_worker__is_tried_elsewhere_with_its_inputs_sent_anew() -> None:
+    state = make_state()
+    connect(state, 1)
+    shared = e.StagedInput("file-aa-644", "in", content=b"x")
+    state.handle(e.Submitted(1, Task(command="cat", resources=SMALL, max_retries=1), (shared,)))
+    assert find_dispatched(state.handle(answer_command(1, 1, status=64))) == []
+    assert "file-aa-644" not in state.workers[1].files
+    assert find_dispatched(connect(state, 2)) == [1]
+    result = find_results(state.handle(answer_command(2, 1, status=64)))[1]
+    assert (result.code, result.message) == (ResultCode.DISK_FULL, "the worker's disk is full")
+
+
+def test_disk_full__at_a_worker_of_work_queue__ends_the_task() -> None:
+    state = make_state()
+    connect(state, 1, dialect=False)
+    state.handle(e.Submitted(1, Task(command="cat", resources=SMALL, max_retries=1)))
+    assert find_results(state.handle(answer_command(1, 1, status=64)))[1].code is ResultCode.DISK_FULL
+
+
 def test_exhaustion__tried_with_more__is_no_loss() -> None:
     options = CategoryOptions(LabelMode.MIN_WASTE, guess=Resources(1, 100, 100))
     state = make_state(options)

@@ -68,7 +68,10 @@ class AnswerDesk:
 
     def _take_result(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult, usec: int) -> None:
         code = result.code
-        if code is ResultCode.FORSAKEN or code is ResultCode.INPUT_MISSING:
+        is_full = (
+            code is ResultCode.DISK_FULL and worker.is_dialect
+        )  # elsewhere it is what the task had for itself
+        if code is ResultCode.FORSAKEN or code is ResultCode.INPUT_MISSING or is_full:
             self._take_back(worker, record, result)
             return
         if code is ResultCode.RESOURCE_EXHAUSTION and self._try_with_more(worker, record, result):
@@ -119,15 +122,15 @@ class AnswerDesk:
         return True
 
     def _take_back(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult) -> None:
-        """Try a task elsewhere that this worker gives back, or for which it has lost an input."""
+        """Try a task elsewhere that this worker gives back, or for which it has lost an input or has no room."""
         # A worker whose free disk has changed gives back what was cut to its size before: it may well run it now.
         is_forsaken = result.code is ResultCode.FORSAKEN
         is_outdated = is_forsaken and not self._ledger.placement.is_cut_to(record, worker)
         self._ledger.take_from_worker(record)
         self._ledger.actions.append(Send(worker.number, m.Kill(record.task_id)))
-        if is_forsaken and not is_outdated:
+        if result.code is not ResultCode.INPUT_MISSING and not is_outdated:
             worker.refused[record.lane.key] = self._ledger.now
-        elif not is_forsaken and record.run is not None:
+        if not is_forsaken and record.run is not None:
             worker.files.difference_update(staged.cache_name for staged in record.run.inputs)
         if record.task.call is not None:
             worker.functions.discard(record.task.call.function.digest)

@@ -36,7 +36,8 @@ class ArrivalDesk:
         if missing and not book.speaks_dialect and book.protocol < 11:
             return [Disconnect(f"task {task.task_id} needs `{missing[0]}`, which was never sent")]
         if missing:
-            return book.refuse_run(record, ResultCode.INPUT_MISSING)
+            was_refused = any(map(book.entries.was_refused, missing))
+            return book.refuse_run(record, ResultCode.DISK_FULL if was_refused else ResultCode.INPUT_MISSING)
         if book.is_draining or not book.ledger.can_ever_fit(record.box):
             return book.refuse_run(record, ResultCode.FORSAKEN)
         if task.inputs:
@@ -81,6 +82,8 @@ class ArrivalDesk:
             if not is_inside_name(name):
                 return ResultCode.UNKNOWN, f"`{name}` is outside the call's sandbox"
         for file in call.inputs:
+            if self._book.entries.was_refused(file.cache_name):
+                return ResultCode.DISK_FULL, f"the worker's disk has no room for input `{file.sandbox_name}`"
             if file.cache_name not in self._book.entries:
                 return ResultCode.INPUT_MISSING, f"input `{file.sandbox_name}` was never sent to the worker"
         return None

@@ -78,6 +78,7 @@ class WorkerState:
             ev.LayerBroken: self._environments.on_layer_broken,
             ev.DiskChanged: self._resize_disk,
             ev.EntryStored: self._store_entry,
+            ev.EntryRefused: self._refuse_entry,
             ev.FunctionStored: self._accept_function,
         }
 
@@ -174,6 +175,9 @@ class WorkerState:
 
     def _store_entry(self, event: ev.EntryStored, _now: float) -> list[Action]:
         return self._book.entries.store(event.name, event.key)
+
+    def _refuse_entry(self, event: ev.EntryRefused, _now: float) -> list[Action]:
+        return self._book.entries.refuse(event.name)
 
     def _unlink(self, event: wire.Unlink, _now: float) -> list[Action]:
         return self._book.entries.unlink(event.name)

@@ -39,6 +39,7 @@ from wq_package.worker.events import (
     Clock,
     DiskChanged,
     Drain,
+    EntryRefused,
     EntryStored,
     EnvironmentBroken,
     EnvironmentComposed,
@@ -436,6 +437,29 @@ def test_entry__linked__only_if_no_other_task_can_read_it(
     staged = find(state.handle(make_task(inputs=inputs), NOW), StartRun)[0].inputs
 
     assert [file.is_private for file in staged] == [is_private, False]
+
+
+def test_entry__refused__its_tasks_and_calls_end_because_the_disk_is_full_until_it_is_stored() -> None:
+    state = make_state(dialect=True)
+    state.handle(EntryStored("in", 7), NOW)
+    assert state.handle(EntryRefused("in"), NOW) == [RemoveEntry(7)]
+    inputs = (m.TaskFile("in", "in.txt", m.FileFlags.CACHE),)
+
+    (pushed,) = find(state.handle(make_task(1, inputs=inputs), NOW), PushResult)
+    assert pushed.ended.result.status == 64
+    (sent,) = find(state.handle(arrive(2, inputs=inputs), NOW), SendCallResult)
+    assert sent.result.status == ResultCode.DISK_FULL.value
+
+    state.handle(EntryStored("in", 8), NOW)
+    assert find(state.handle(make_task(3, inputs=inputs), NOW), StartRun)
+
+
+def test_entry__refused_and_unlinked__is_only_missing() -> None:
+    state = make_state(dialect=True)
+    state.handle(EntryRefused("in"), NOW)
+    state.handle(m.Unlink("in"), NOW)
+    (pushed,) = find(state.handle(make_task(1, inputs=(m.TaskFile("in", "in.txt"),)), NOW), PushResult)
+    assert pushed.ended.result.status == 1
 
 
 def test_get__answers_with_what_is_there() -> None:
