@@ -1,11 +1,13 @@
 """How long until an environment is where its tasks are: on one worker, on ten of a machine, and over slow links.
 
-    python benchmarks/staging.py [--rounds 5] [--folder DIR] [--only first,second,many,links]
+    python benchmarks/staging.py [--rounds 5] [--folder DIR] [--only first,second,imports,many,links]
                                  [--workers 1,4,16,64] [--megabytes 100] [--megabits 400]
 
 first   the first result of a call that imports nothing, on a worker that is connected and has an empty store, against
         `zstd -dc | tar x` of the same archive on the same disk
 second  the same for an environment that shares nine tenths of its layers with the first
+imports a call that imports numpy, scipy, pandas and matplotlib, the first time and again, in an environment that is there, against a fresh
+        interpreter of the same environment, unpacked, that does so once
 many    100 calls on 10 workers of this machine, with stores of their own and with one store, against ten (one) times
         `zstd -dc | tar x`, ten at once
 links   until all of N workers have an environment of 25 one-file layers, each behind a link of its own with a limited rate,
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where stores and trees go (default: a temporary folder)")
     parser.add_argument("--archive", type=Path, help="the environment (zstd)")
-    parser.add_argument("--only", default="first,second,many,links")
+    parser.add_argument("--only", default="first,second,imports,many,links")
     parser.add_argument("--workers", default="1,4,16,64")
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--megabits", type=int, default=400)
@@ -74,10 +76,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wq-package-staging-", dir=args.folder) as name:
         folder = Path(name)
         only = args.only.split(",")
-        if {"first", "second", "many"} & {*only}:
+        parts = ("first", "second", "imports", "many")
+        if {*parts} & {*only}:
             archive = args.archive or _build(folder)
             bench = _Bench(folder, archive, args.rounds)
-            for part in ("first", "second", "many"):
+            for part in parts:
                 if part in only:
                     getattr(bench, part)()
         if "links" in only:
@@ -100,6 +103,15 @@ def _load(archive: Path) -> tuple[Environment, ArchiveIndex]:
 
 def _answer(number: int) -> int:
     return number
+
+
+def _import_much(number: int) -> int:
+    import matplotlib.pyplot
+    import numpy
+    import pandas
+    import scipy.stats
+
+    return len([matplotlib, numpy, pandas, scipy]) * number
 
 
 def _make_call(function: Callable[..., object], *arguments: object) -> Call:
@@ -152,6 +164,27 @@ class _Bench:
             end="",
         )
         print(f"target 0.3 s: {_judge(median <= 0.3)}")
+
+    def imports(self) -> None:
+        """Measure what imports cost the first call and those that follow."""
+        environment, _ = _load(self.archive)
+        tree = self.folder / "tree"
+        subprocess.run([_WQ_PACKAGE, "unpack", str(self.archive), str(tree)], check=True)
+        script = "import matplotlib.pyplot, numpy, pandas, scipy.stats"
+        fresh, first, later = [], [], []
+        for _ in range(self.rounds):
+            began = time.perf_counter()
+            subprocess.run([tree / "bin" / "python3", "-c", script], check=True)
+            fresh.append(time.perf_counter() - began)
+            with _crowd(self.folder / "imports", 1) as manager:
+                _time_calls(manager, environment, 1)
+                first.append(_time_calls(manager, environment, 1, _import_much))
+                later += [_time_calls(manager, environment, 1, _import_much) for _ in range(50)]
+        base = statistics.median(fresh)
+        print(
+            f"imports: fresh interpreter {base:.2f} s; first call {statistics.median(first):.2f} s ", end=""
+        )
+        print(f"({statistics.median(first) / base:.2f}); later ones {1e3 * statistics.median(later):.2f} ms")
 
     def many(self) -> None:
         """Measure 100 calls on 10 workers."""
@@ -259,9 +292,14 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         process.wait(60)
 
 
-def _time_calls(manager: BlockingManager, environment: Environment, count: int) -> float:
+def _time_calls(
+    manager: BlockingManager,
+    environment: Environment,
+    count: int,
+    function: Callable[[int], int] = _answer,
+) -> float:
     tasks = [
-        Task(call=_make_call(_answer, number), environment=environment, resources=Resources(1, 1, 1))
+        Task(call=_make_call(function, number), environment=environment, resources=Resources(1, 1, 1))
         for number in range(count)
     ]
     began = time.perf_counter()
