@@ -109,6 +109,11 @@ class Pump:
             _logger.warning("dropped worker %s: %s", session.link.peer_address, reason)
             session.link.abort()
 
+    def tick(self) -> None:
+        """Do what is to be done some times a second."""
+        self.handle([])
+        self._carry_out(self._state.nudge())
+
     def sweep(self) -> None:
         """Do what is to be done about once a second."""
         actions = self._state.sweep()

@@ -301,7 +301,7 @@ class Manager:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
-                self._pump.handle([])
+                self._pump.tick()
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
                     self._pump.sweep()

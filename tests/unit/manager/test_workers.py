@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
 from manager_peers import SMALL, answer_command, connect, find_dispatched, make_call
 from wq_package.manager.state import ManagerState, StateOptions
 from wq_package.manager.state import actions as a
 from wq_package.manager.state import events as e
 from wq_package.manager.state.greeting import MOST_NAMES
+from wq_package.manager.state.workers import MOST_NUDGES
 from wq_package.protocol import messages as m
 from wq_package.task import Environment, InputFile, Task
 
@@ -77,3 +80,34 @@ def test_name__asked_without_end__drops_the_worker() -> None:
     actions = state.handle(*(e.Received(1, m.Name()) for _ in range(MOST_NAMES + 5)))
     assert len([action for action in actions if isinstance(action, a.Send)]) == MOST_NAMES
     assert len([action for action in actions if isinstance(action, a.Drop)]) == 1
+
+
+@pytest.mark.parametrize(("dialect", "count"), [(False, MOST_NUDGES), (True, 0)])
+def test_worker_without_results__of_work_queue__is_woken_ever_more_seldom(dialect: bool, count: int) -> None:
+    state = ManagerState()
+    connect(state, 1, dialect=dialect)
+    state.handle(e.Tick(100.0, 0.0))
+    state.nudge()
+    state.handle(e.Submitted(1, Task(command="true", resources=SMALL)))
+    state.handle(answer_command(1, 1), e.Submitted(2, Task(command="true", resources=SMALL)))
+    woken = []
+    for step in range(1, 100):
+        state.handle(e.Tick(100.0 + step / 4, 0.0))
+        woken += [step / 4] * len(find_sent(state.nudge(), m.Check))
+    assert woken == [0.25, 0.5, 1.0, 2.0, 4.0][:count]
+    state.handle(answer_command(1, 2), e.Submitted(3, Task(command="true", resources=SMALL)))
+    state.handle(e.Tick(124.99, 0.0))
+    assert not state.nudge()
+    state.handle(e.Tick(125.0, 0.0))
+    assert len(find_sent(state.nudge(), m.Check)) == bool(count)
+
+
+def test_worker_without_tasks__of_work_queue__is_left_in_peace() -> None:
+    state = ManagerState()
+    connect(state, 1, dialect=False)
+    state.handle(e.Tick(100.0, 0.0))
+    assert not state.nudge()
+
+
+def find_sent(actions: list[a.Action], kind: type) -> list[object]:
+    return [action for action in actions if isinstance(action, a.Send) and isinstance(action.message, kind)]

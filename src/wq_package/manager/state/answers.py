@@ -68,6 +68,7 @@ class AnswerDesk:
 
     def _take_result(self, worker: WorkerRecord, record: TaskRecord, result: TaskResult, usec: int) -> None:
         code = result.code
+        worker.last_result, worker.nudges = self._ledger.now, 0
         is_full = (
             code is ResultCode.DISK_FULL and worker.is_dialect
         )  # elsewhere it is what the task had for itself

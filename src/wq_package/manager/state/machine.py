@@ -164,6 +164,12 @@ class ManagerState:
         self._ledger.placement.epoch = event.epoch
         self._tasks.check_deadlines()
 
+    def nudge(self) -> list[Action]:
+        """Wake workers that may have missed the end of a task; to be called some times a second, after a `Tick`."""
+        for worker in self._ledger.workers.values():
+            self._workers.nudge(worker)
+        return self.handle()
+
     def sweep(self) -> list[Action]:
         """Look at every worker and every waiting kind of task; to be called every second or so, after a `Tick`."""
         for worker in list(self._ledger.workers.values()):

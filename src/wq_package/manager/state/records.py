@@ -307,6 +307,9 @@ class WorkerRecord:
     transfers: int = 0
     last_heard: float = 0.0
     last_check: float = 0.0
+    last_result: float = 0.0
+    nudges: int = 0
+    """How often it was woken since."""
     tasks_done: int = 0
     is_slow: bool = False
     """Whether a task was taken from it because it took too long, and none has ended in time since."""

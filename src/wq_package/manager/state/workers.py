@@ -12,6 +12,9 @@ from wq_package.protocol.printing import escape_controls
 
 HOSTS_KEPT = 10_000
 _CHECK = m.Check()
+NUDGE_SECONDS = 0.25
+"""Without a result from a worker that has tasks; the next nudges come after twice as long each time."""
+MOST_NUDGES = 5
 
 
 class WorkerDesk:
@@ -103,6 +106,17 @@ class WorkerDesk:
     ) -> None:
         """Remember that a file is not in the worker's cache after all."""
         worker.files.discard(message.name)
+
+    def nudge(self, worker: WorkerRecord) -> None:
+        """Wake a worker of Work Queue that may sleep though a task has ended.
+
+        It waits for 5 s for a message or for the signal that a process has ended, and the signal is lost if it comes just before.
+        """
+        if worker.is_dialect or not worker.tasks or worker.nudges >= MOST_NUDGES:
+            return
+        if self._ledger.now - worker.last_result >= NUDGE_SECONDS * 2**worker.nudges:
+            worker.nudges += 1
+            self._ledger.actions.append(Send(worker.number, _CHECK))
 
     def check_worker(self, worker: WorkerRecord) -> None:
         """Ask a silent peer whether it is there, and drop one that does not answer."""
