@@ -130,10 +130,10 @@ def _end(process: subprocess.Popen[str]) -> None:
     for _ in range(2):  # the first one lets ours finish what runs
         process.terminate()
         time.sleep(0.5)
-    process.wait()
-    for pid in tree[1:]:
+    for pid in reversed(tree):  # the original waits for its tasks' children
         with contextlib.suppress(OSError):
             os.kill(pid, 9)
+    process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
